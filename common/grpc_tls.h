@@ -1,0 +1,44 @@
+// Mutual TLS for every gRPC channel, and who is at the other end. There is no insecure variant.
+//
+// An identity is the URI subject alternative name of a certificate that our CA signed:
+//   prov://operator/admin   prov://billing/crm   prov://helpdesk/mary   prov://auditor/eve
+//   prov://agent/store1     prov://provd/a
+#pragma once
+
+#include <grpcpp/security/auth_context.h>
+#include <grpcpp/security/credentials.h>
+#include <grpcpp/security/server_credentials.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+
+namespace prov {
+
+// PEM files.
+struct TlsFiles {
+  std::string ca;
+  std::string certificate;
+  std::string key;
+};
+
+// The role and the name in a peer's certificate.
+struct PeerIdentity {
+  std::string role;  // "operator", "billing", "helpdesk", "auditor", "agent", "provd"
+  std::string name;  // "mary", "store1"
+};
+
+// Asks for and verifies a client certificate. The files are read again when they change (within a minute).
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> ServerTls(const TlsFiles& files);
+
+// Verifies the server's certificate against the CA and the host name that was dialled.
+absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> ClientTls(const TlsFiles& files);
+
+// UNAUTHENTICATED if the peer's certificate has no identity in our form, or more than one.
+absl::StatusOr<PeerIdentity> IdentityOf(const grpc::AuthContext& context);
+
+// Splits "prov://role/name"; names are [a-z0-9._-]{1,253}.
+absl::StatusOr<PeerIdentity> ParseIdentity(std::string_view uri);
+
+}  // namespace prov
