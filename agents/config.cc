@@ -1,0 +1,101 @@
+#include "agents/config.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "common/config.h"
+#include "common/status.h"
+
+namespace prov {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+constexpr std::array kRoleNames = {
+    std::pair{v1::RELAY, "relay"}, std::pair{v1::STORE, "store"},         std::pair{v1::OUTBOUND, "outbound"},
+    std::pair{v1::LIST, "list"},   std::pair{v1::POP_PROXY, "pop-proxy"}, std::pair{v1::FTP, "ftp"},
+    std::pair{v1::WEB, "web"},
+};
+
+constexpr int64_t kDefaultMessageOctets = 10 << 20;  // Postfix's message_size_limit
+constexpr int64_t kMostMessageOctets = int64_t{1} << 30;
+
+AgentConfig::Engine ReadEngine(ConfigReader& reader) {
+  AgentConfig::Engine engine;
+  engine.program = reader.Path("engine.program", "/usr/lib/prov/prov-engine");
+  engine.user = reader.String("engine.user", "");
+  engine.hostname = reader.String("engine.hostname", "");
+  engine.metrics = reader.String("engine.metrics", "");
+  engine.smtp.listen = reader.Strings("engine.smtp.listen");
+  engine.smtp.trusted_networks = reader.Strings("engine.smtp.trusted_networks");
+  engine.smtp.smarthost = reader.String("engine.smtp.smarthost", "");
+  engine.smtp.max_message_octets =
+      reader.Int("engine.smtp.max_message_octets", kDefaultMessageOctets, 1024, kMostMessageOctets);
+  engine.lmtp.listen = reader.Strings("engine.lmtp.listen");
+  engine.lmtp.forward_relay = reader.String("engine.lmtp.forward_relay", "");
+  engine.pop3.listen = reader.Strings("engine.pop3.listen");
+  engine.pop3_proxy.listen = reader.Strings("engine.pop3_proxy.listen");
+  engine.queue.directory = reader.Path("engine.queue.directory", "/var/spool/prov");
+  engine.queue.first_retry = reader.Duration("engine.queue.first_retry", minutes(5));
+  engine.queue.longest_retry = reader.Duration("engine.queue.longest_retry", seconds(4000));
+  engine.queue.give_up = reader.Duration("engine.queue.give_up", hours(5 * 24));
+  engine.pam.worker_program = reader.Path("engine.pam.worker_program", "/usr/lib/prov/prov-pam-worker");
+  engine.pam.config_directory = reader.Path("engine.pam.config_directory", "");
+  engine.pam.workers = static_cast<uint32_t>(reader.Int("engine.pam.workers", 4, 1, 256));
+  engine.pam.timeout = reader.Duration("engine.pam.timeout", seconds(10));
+  return engine;
+}
+
+}  // namespace
+
+std::string RoleName(v1::Role role) {
+  for (const auto& [value, name] : kRoleNames) {
+    if (value == role) return name;
+  }
+  return "unknown";
+}
+
+absl::StatusOr<AgentConfig> LoadAgentConfig(const std::string& path) {
+  PROV_ASSIGN_OR_RETURN(ConfigReader reader, ConfigReader::Load(path));
+  AgentConfig config;
+  config.path = path;
+  config.host = reader.RequiredString("host");
+  config.provd = reader.Strings("provd");
+  const std::vector<std::string> roles = reader.Strings("roles");
+  config.state_directory = reader.Path("state_directory", "/var/lib/prov-agent");
+  config.metrics = reader.String("metrics", "");
+  config.log_level = reader.String("log_level", "info");
+  config.tls.ca = reader.Path("tls.ca", "/etc/prov/ca.pem");
+  config.tls.certificate = reader.Path("tls.certificate", "/etc/prov/agent.pem");
+  config.tls.key = reader.Path("tls.key", "/etc/prov/agent.key");
+  config.accounts.root = reader.Path("accounts.root", "/");
+  config.accounts.least_uid = static_cast<uint32_t>(reader.Int("accounts.least_uid", 10000, 1000, INT32_MAX));
+  config.accounts.home_prefix = reader.Path("accounts.home_prefix", "/srv/prov/homes");
+  config.store.maildir_root = reader.Path("store.maildir_root", "/srv/prov/mail");
+  config.ftp.home_root = reader.Path("ftp.home_root", "/srv/prov/homes");
+  config.web.home_root = reader.Path("web.home_root", "/srv/prov/homes");
+  config.engine = ReadEngine(reader);
+  PROV_RETURN_IF_ERROR(reader.Finish());
+
+  if (config.provd.empty()) return absl::InvalidArgumentError(fmt::format("{}: provd is required", path));
+  if (roles.empty()) return absl::InvalidArgumentError(fmt::format("{}: roles is required", path));
+  for (const std::string& role : roles) {
+    const auto* known = std::find_if(kRoleNames.begin(), kRoleNames.end(),
+                                     [&](const auto& entry) { return role == entry.second; });
+    if (known == kRoleNames.end()) {
+      return absl::InvalidArgumentError(fmt::format(
+          "{}: roles: \"{}\" is none of relay, store, outbound, list, pop-proxy, ftp, web", path, role));
+    }
+    config.roles.push_back(known->first);
+  }
+  if (config.engine.hostname.empty()) config.engine.hostname = config.host;
+  return config;
+}
+
+}  // namespace prov

@@ -1,0 +1,86 @@
+// The configuration of one host, read by prov-agent and by the engine it supervises: agent.toml.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "prov/v1/fleet.pb.h"
+
+namespace prov {
+
+struct AgentConfig {
+  std::string path;                // the file itself
+  std::string host;                // as in the certificate: prov://agent/HOST
+  std::vector<std::string> provd;  // host:port, tried in turn
+  std::vector<v1::Role> roles;
+  std::string state_directory;
+  std::string metrics;  // host:port of the agent's metrics; empty: none
+  std::string log_level;
+
+  struct Tls {  // PEM files; mutual TLS towards provd
+    std::string ca, certificate, key;
+  } tls;
+
+  struct Accounts {
+    std::string root;         // libnss-cache files are written to ROOT/etc/passwd.cache and so on
+    uint32_t least_uid = 0;   // lower ones are refused, whatever provd says
+    std::string home_prefix;  // pw_dir is HOME_PREFIX/xx/ID
+  } accounts;
+
+  struct Store {
+    std::string maildir_root;
+  } store;
+  struct Ftp {
+    std::string home_root;
+  } ftp;
+  struct Web {
+    std::string home_root;
+  } web;
+
+  struct Engine {
+    std::string program;   // path of prov-engine
+    std::string user;      // runs as; required when the agent is root
+    std::string hostname;  // in greetings, HELO and Received
+    std::string metrics;
+
+    struct Smtp {                                 // role relay
+      std::vector<std::string> listen;            // host:port
+      std::vector<std::string> trusted_networks;  // addresses or CIDR that may relay to other domains
+      std::string smarthost;  // host:port that takes mail for other domains; empty: deferred
+      int64_t max_message_octets = 0;
+    } smtp;
+    struct Lmtp {  // role store
+      std::vector<std::string> listen;
+      std::string forward_relay;  // host:port (SMTP) that takes forwarded mail; empty: deferred
+    } lmtp;
+    struct Pop3 {  // role store
+      std::vector<std::string> listen;
+    } pop3;
+    struct Pop3Proxy {  // role pop-proxy
+      std::vector<std::string> listen;
+    } pop3_proxy;
+    struct Queue {  // roles relay and store
+      std::string directory;
+      std::chrono::milliseconds first_retry, longest_retry, give_up;
+    } queue;
+    struct Pam {                     // role store
+      std::string worker_program;    // path of prov-pam-worker
+      std::string config_directory;  // empty: /etc/pam.d
+      uint32_t workers = 0;
+      std::chrono::milliseconds timeout;
+    } pam;
+  } engine;
+};
+
+// "relay", "store", "outbound", "list", "pop-proxy", "ftp", "web".
+std::string RoleName(v1::Role role);
+
+// INVALID_ARGUMENT names file, line and key of every error.
+absl::StatusOr<AgentConfig> LoadAgentConfig(const std::string& path);
+
+}  // namespace prov

@@ -1,0 +1,27 @@
+// Where a mailbox lies below the Maildir root: ROOT/xx/yy/MAILBOX_ID, hashed so that no directory grows
+// large.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace prov::maildir {
+
+// INVALID_ARGUMENT unless the id is [a-z0-9-]{1,64}: it becomes a path, whoever sent it.
+absl::StatusOr<std::string> MailboxPath(std::string_view root, std::string_view mailbox_id);
+
+// Makes the mailbox with tmp, new and cur, durable when it returns. One that is there already is OK.
+absl::Status EnsureMailbox(std::string_view root, std::string_view mailbox_id);
+
+// Whether it is there and whole; drift otherwise.
+absl::StatusOr<bool> InspectMailbox(std::string_view root, std::string_view mailbox_id);
+
+// Removes the mailbox and all mail in it. Already gone is OK. Never follows a symbolic link out of the root.
+absl::Status RemoveMailbox(std::string_view root, std::string_view mailbox_id);
+
+}  // namespace prov::maildir

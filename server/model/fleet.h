@@ -1,0 +1,41 @@
+// Pools of hosts, each pool with one role.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "server/model/subscriber.h"
+
+namespace prov::model {
+
+enum class Role { kRelay, kStore, kOutbound, kList, kPopProxy, kFtp, kWeb };
+
+// "relay", "store", "outbound", "list", "pop-proxy", "ftp", "web": as stored, configured and shown.
+std::string_view RoleName(Role role);
+
+struct Pool {
+  std::string id;  // "main"
+  Role role = Role::kStore;
+  uint32_t weight = 1;
+  Time create_time;
+  Time update_time;
+  uint64_t revision = 0;
+};
+
+enum class HostState { kServing, kDrained, kEvicted, kBanned };
+
+struct Host {
+  std::string id;                  // "store1"
+  std::vector<std::string> pools;  // ids
+  uint32_t weight = 1;
+  HostState state = HostState::kServing;
+  std::map<std::string, std::string> endpoints;  // service -> host:port; told by the agent
+  Time create_time;
+  Time update_time;
+  uint64_t revision = 0;
+};
+
+}  // namespace prov::model

@@ -1,0 +1,36 @@
+// What agents report of themselves, and who is asked to wait for whom.
+//
+// Progress is not a fact of provisioning: it has no revision, and is lost without harm.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "server/model/fleet.h"
+
+namespace prov::store {
+
+struct FailingItem {
+  std::string key;
+  uint64_t revision = 0;
+  std::string error;
+  std::chrono::seconds retry_in{0};
+};
+
+struct HostProgress {
+  std::string host;
+  model::Role role = model::Role::kRelay;
+  bool connected = false;
+  uint64_t received_revision = 0;
+  uint64_t applied_revision = 0;
+  uint64_t failing_items = 0;
+  std::vector<FailingItem> failing;  // at most 100
+  std::string agent_version;
+  model::Time last_seen;
+};
+
+}  // namespace prov::store
