@@ -1,0 +1,350 @@
+"""The whole system on one machine, on loopback: PostgreSQL, slapd, provd, and an agent for each role.
+
+`./dev up`, the end-to-end tests and the benchmarks all start it from here, so that what is tested is what a
+newcomer runs.
+"""
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+
+from postgres import Postgres
+from processes import Processes, StackError, can_listen, free_port, wait_until
+from slapd import Slapd
+
+PROGRAMS = ("provd", "prov-agent", "prov-engine", "prov-pam-worker", "provctl", "pam_prov.so")
+PAM_SERVICES = ("prov-pop3", "prov-smtp", "prov-ftp")
+# Host, role, pool. One host a role; a pool may have more.
+HOSTS = (
+    ("relay1", "relay", "relay"),
+    ("store1", "store", "main"),
+    ("pop1", "pop-proxy", "pop"),
+    ("ftp1", "ftp", "ftp"),
+    ("web1", "web", "web"),
+    ("list1", "list", "list"),
+)
+# What a person would like to type; taken if free, and then kept.
+PREFERRED_PORTS = {
+    "postgres": 5433, "ldap": 3890, "provd": 7443, "metrics": 7480,
+    "smtp_relay": 2525, "smtp_store": 2424, "pop3": 2110, "pop3_proxy": 2111,
+}
+
+
+def write(path, content, mode=0o644):
+    temporary = path + ".new"
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
+        file.write(content)
+    os.chmod(temporary, mode)
+    os.replace(temporary, path)
+
+
+class Stack:
+    """Everything below one directory, which the service user must be able to reach."""
+
+    def __init__(self, state, programs, repository, fixed_ports=False):
+        """programs: where the built programs are, by name. repository: where schema/ is."""
+        self.state = state
+        self.programs = programs
+        self.repository = repository
+        self.processes = Processes(state)
+        self.bin = os.path.join(state, "bin")
+        self.ports = self._choose_ports(fixed_ports)
+        self.smarthost = ""
+        self.trusted_networks = ["127.0.0.1"]
+        self.queue_first_retry = "1s"
+        self.mail_root = os.path.join(state, "mail")
+        self.postgres = Postgres(self.processes, os.path.join(state, "postgres"), self.ports["postgres"])
+        self.slapd = Slapd(self.processes, os.path.join(state, "slapd"), self.ports["ldap"], repository)
+        self.hosts = list(HOSTS)
+        self.progress = lambda text: None
+
+    # Layout ------------------------------------------------------------------------------------------------------
+
+    def _choose_ports(self, fixed):
+        path = os.path.join(self.state, "ports.json")
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as file:
+                return json.load(file)
+        ports = {name: port if fixed and can_listen(port) else free_port() for name, port in PREFERRED_PORTS.items()}
+        os.makedirs(self.state, exist_ok=True)
+        write(path, json.dumps(ports, indent=2) + "\n")
+        return ports
+
+    def path(self, *parts):
+        return os.path.join(self.state, *parts)
+
+    def address(self, name):
+        return f"127.0.0.1:{self.ports[name]}"
+
+    def _directory(self, *parts, mode=0o755, give=True):
+        path = self.path(*parts)
+        os.makedirs(path, exist_ok=True)
+        os.chmod(path, mode)
+        if give:
+            self.processes.give(path)
+        return path
+
+    def prepare(self):
+        os.chmod(self.state, 0o755)
+        self.processes.prepare()
+        self._directory("bin", give=False)
+        self._install_programs()
+        self._certificates()
+        for directory in ("mail", "homes", "provd", "hosts"):
+            self._directory(directory)
+        self._pam()
+        self._provctl()
+
+    def _install_programs(self):
+        """Copies, so that a build in progress does not change what runs, and the service user can reach them."""
+        for name, source in self.programs.items():
+            if not self._differs(name):
+                continue
+            target = os.path.join(self.bin, name)
+            shutil.copyfile(source, target + ".new")
+            shutil.copystat(source, target + ".new")
+            os.chmod(target + ".new", 0o755)
+            os.replace(target + ".new", target)
+
+    # Trust -------------------------------------------------------------------------------------------------------
+
+    def _provd_ca(self, *arguments):
+        done = subprocess.run([os.path.join(self.bin, "provd"), "ca", *arguments], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, check=False)
+        if done.returncode != 0:
+            raise StackError(f"provd ca {' '.join(arguments)}:\n{done.stdout.decode(errors='replace')}")
+
+    def certificate(self, identity, file_name=None, give=True):
+        """Issues a certificate for prov://IDENTITY unless it is there; the paths of certificate and key."""
+        name = file_name or identity.replace("/", "-")
+        certificate, key = self.path("tls", name + ".pem"), self.path("tls", name + ".key")
+        if not os.path.exists(certificate) or not os.path.exists(key):
+            extra = ["--dns", "localhost", "--ip", "127.0.0.1"] if identity.startswith("provd/") else []
+            self._provd_ca("issue", "--directory", self.path("ca"), "--identity", "prov://" + identity,
+                           "--certificate", certificate, "--key", key, *extra)
+        if give:
+            self.processes.give(key)
+        return certificate, key
+
+    def _certificates(self):
+        self._directory("tls", give=False)
+        os.makedirs(self.path("ca"), mode=0o700, exist_ok=True)
+        self._provd_ca("init", "--directory", self.path("ca"), "--if-missing")
+        shutil.copyfile(self.path("ca", "ca.pem"), self.path("tls", "ca.pem"))
+        self.certificate("provd/a", "provd")
+        self.certificate("operator/admin", "operator", give=False)
+        for host, _, _ in self.hosts:
+            self.certificate(f"agent/{host}", host)
+
+    # Configuration -----------------------------------------------------------------------------------------------
+
+    def _pam(self):
+        directory = self._directory("pam.d", give=False)
+        write(self.path("pam_prov.toml"), self.slapd.pam_configuration())
+        for service in PAM_SERVICES:
+            module = f"{self.bin}/pam_prov.so config={self.path('pam_prov.toml')}"
+            write(os.path.join(directory, service), f"auth required {module}\naccount required {module}\n")
+
+    def _provctl(self):
+        write(self.path("provctl.toml"), f'''server = "{self.address("provd")}"
+ca = "{self.path("tls", "ca.pem")}"
+certificate = "{self.path("tls", "operator.pem")}"
+key = "{self.path("tls", "operator.key")}"
+''')
+        wrapper = '#!/bin/sh\n# provctl as the operator of this stack; works from any folder.\n'
+        wrapper += f'exec "{self.bin}/provctl" --config "{self.path("provctl.toml")}" "$@"\n'
+        write(self.path("provctl"), wrapper, 0o755)
+
+    def write_provd_configuration(self):
+        path = self.path("provd", "provd.toml")
+        write(path, f'''listen = "{self.address("provd")}"
+metrics = "{self.address("metrics")}"
+log_level = "info"
+
+[tls]
+ca = "{self.path("tls", "ca.pem")}"
+certificate = "{self.path("tls", "provd.pem")}"
+key = "{self.path("tls", "provd.key")}"
+
+[postgres]
+connection = "{self.postgres.connection()}"
+
+[directory]
+uri = "{self.slapd.ldapi}"
+base = "{self.slapd.base}"
+bind_dn = "{self.slapd.publisher_dn}"
+password_file = "{self.slapd.publisher_password_file}"
+''')
+        return path
+
+    def _engine_tables(self, host, role):
+        quoted = json.dumps
+        tables = ""
+        if role == "relay":
+            tables += f'''
+[engine.smtp]
+listen = ["{self.address("smtp_relay")}"]
+trusted_networks = {quoted(self.trusted_networks)}
+smarthost = {quoted(self.smarthost)}
+'''
+        if role == "store":
+            tables += f'''
+[engine.lmtp]
+listen = ["{self.address("smtp_store")}"]
+forward_relay = "{self.address("smtp_relay")}"
+
+[engine.pop3]
+listen = ["{self.address("pop3")}"]
+
+[engine.pam]
+worker_program = "{self.bin}/prov-pam-worker"
+config_directory = "{self.path("pam.d")}"
+workers = 4
+'''
+        if role == "pop-proxy":
+            tables += f'''
+[engine.pop3_proxy]
+listen = ["{self.address("pop3_proxy")}"]
+'''
+        if role in ("relay", "store"):
+            tables += f'''
+[engine.queue]
+directory = "{self.path("hosts", host, "queue")}"
+first_retry = "{self.queue_first_retry}"
+'''
+        return tables
+
+    def write_agent_configuration(self, host, role):
+        directory = self._directory("hosts", host)
+        for part in ("state", "queue", "root"):
+            self._directory("hosts", host, part)
+        path = os.path.join(directory, "agent.toml")
+        write(path, f'''host = "{host}"
+provd = ["{self.address("provd")}"]
+roles = ["{role}"]
+state_directory = "{self.path("hosts", host, "state")}"
+
+[tls]
+ca = "{self.path("tls", "ca.pem")}"
+certificate = "{self.path("tls", host + ".pem")}"
+key = "{self.path("tls", host + ".key")}"
+
+[accounts]
+root = "{self.path("hosts", host, "root")}"
+home_prefix = "{self.path("homes")}"
+
+[store]
+maildir_root = "{self.mail_root}"
+
+[ftp]
+home_root = "{self.path("homes")}"
+
+[web]
+home_root = "{self.path("homes")}"
+
+[engine]
+program = "{self.bin}/prov-engine"
+hostname = "{host}.example.net"
+''' + self._engine_tables(host, role))
+        return path
+
+    # Life --------------------------------------------------------------------------------------------------------
+
+    def start_servers(self):
+        self.progress("PostgreSQL")
+        self.postgres.start()
+        self.progress("slapd")
+        self.slapd.start()
+
+    def start_provd(self):
+        self.progress("provd")
+        self.processes.start("provd", [os.path.join(self.bin, "provd"), "--config", self.write_provd_configuration()],
+                             ready_line=" ready")
+
+    def create_fleet(self):
+        """Pools and hosts; those that are there already stay."""
+        for host, role, pool in self.hosts:
+            self.provctl("add-pool", pool, "--role", role, allow=(0, 4))
+            self.provctl("add-host", host, "--pool", pool, allow=(0, 4))
+
+    def start_agent(self, host):
+        role = next(r for h, r, _ in self.hosts if h == host)
+        self.progress(f"agent {host} ({role})")
+        self.processes.start(host, [os.path.join(self.bin, "prov-agent"), "--config",
+                                    self.write_agent_configuration(host, role)], ready_line=" ready")
+
+    def start(self):
+        self.prepare()
+        self.start_servers()
+        self.start_provd()
+        self.create_fleet()
+        for host, _, _ in self.hosts:
+            self.start_agent(host)
+        self.wait_for_engines()
+        self.provctl("wait", "--timeout", "60s")
+
+    def restart_changed(self):
+        """Stops our programs if they were built anew since they were started; PostgreSQL and slapd stay."""
+        running = [name for name in ("provd", *(host for host, _, _ in self.hosts)) if self.processes.pid(name)]
+        changed = any(self._differs(name) for name in self.programs)
+        if running and changed:
+            self.progress("programs were built anew: restarting them")
+            for name in reversed(running):
+                self.processes.stop(name)
+
+    def _differs(self, name):
+        target = os.path.join(self.bin, name)
+        if not os.path.exists(target):
+            return True
+        new, old = os.stat(self.programs[name]), os.stat(target)
+        return old.st_size != new.st_size or int(old.st_mtime) != int(new.st_mtime)
+
+    def wait_for_engines(self):
+        for name in ("smtp_relay", "smtp_store", "pop3", "pop3_proxy"):
+            wait_until(lambda name=name: not can_listen(self.ports[name]), f"{name} to listen")
+
+    def stop(self):
+        for host, _, _ in reversed(self.hosts):
+            self.processes.stop(host)
+        for name in ("provd", "slapd"):
+            self.processes.stop(name)
+        # SIGINT is PostgreSQL's fast shutdown: it does not wait for clients.
+        self.processes.stop("postgres", with_signal=2)
+
+    # Use ---------------------------------------------------------------------------------------------------------
+
+    def provctl(self, *arguments, stdin="", allow=(0,), environment=None):
+        """Runs provctl; its standard output. Raises unless it ends with one of `allow`."""
+        done = subprocess.run([self.path("provctl"), *arguments], input=stdin.encode(), stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, check=False, timeout=120)
+        if done.returncode not in allow:
+            raise StackError(f"provctl {' '.join(arguments)} ended with {done.returncode}:\n"
+                             f"{done.stdout.decode(errors='replace')}{done.stderr.decode(errors='replace')}")
+        return done.stdout.decode()
+
+    def provctl_json(self, *arguments, stdin=""):
+        return json.loads(self.provctl("-o", "json", *arguments, stdin=stdin))
+
+    def endpoints(self, state_name):
+        """What .run/endpoints.json says; paths begin with `state_name`, the state directory as users know it."""
+        result = {name: self.address(name) for name in ("provd", "postgres", "smtp_relay", "smtp_store", "pop3",
+                                                        "pop3_proxy", "metrics")}
+        result["ldap_uri"] = self.slapd.uri
+        result["ldap_base"] = self.slapd.base
+        result["tls_ca"] = os.path.join(state_name, "tls", "ca.pem")
+        result["provctl"] = os.path.join(state_name, "provctl")
+        return result
+
+
+def built_programs(repository):
+    """Where Bazel leaves what Stack runs."""
+    places = {"provd": "server/provd", "prov-agent": "agents/prov-agent", "prov-engine": "agents/prov-engine",
+              "prov-pam-worker": "agents/mail/auth/prov-pam-worker", "provctl": "cli/provctl",
+              "pam_prov.so": "pam_module/pam_prov.so"}
+    programs = {name: os.path.join(repository, "bazel-bin", place) for name, place in places.items()}
+    for name, path in programs.items():
+        if not os.path.exists(path) or not stat.S_ISREG(os.stat(path).st_mode):
+            raise StackError(f"{name} is not built; run ./dev up or ./dev test")
+    return programs
