@@ -1,0 +1,73 @@
+#include "agents/mail/maildir/directory.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <utility>
+
+#include "common/status.h"
+
+namespace prov::maildir {
+namespace {
+
+constexpr size_t kMaxMailboxIdOctets = 64;
+
+bool IsMailboxId(std::string_view id) {
+  if (id.empty() || id.size() > kMaxMailboxIdOctets) return false;
+  for (const char c : id) {
+    if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-')) return false;
+  }
+  return true;
+}
+
+// FNV-1a, folded to 16 bits. It names directories on disk: it may never change.
+uint16_t HashOf(std::string_view id) {
+  uint64_t hash = 14695981039346656037ull;
+  for (const unsigned char c : id) hash = (hash ^ c) * 1099511628211ull;
+  return static_cast<uint16_t>(hash ^ (hash >> 16) ^ (hash >> 32) ^ (hash >> 48));
+}
+
+}  // namespace
+
+absl::StatusOr<MailboxSteps> StepsOf(std::string_view mailbox_id) {
+  if (!IsMailboxId(mailbox_id)) {
+    return InvalidField("mailbox_id", "must be 1 to 64 of the characters a-z, 0-9 and -");
+  }
+  const uint16_t hash = HashOf(mailbox_id);
+  return MailboxSteps{fmt::format("{:02x}", hash >> 8), fmt::format("{:02x}", hash & 0xff),
+                      std::string(mailbox_id)};
+}
+
+absl::StatusOr<FileDescriptor> OpenRoot(std::string_view root) {
+  const std::string path(root);
+  FileDescriptor fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd.valid()) return ErrnoStatus(errno, fmt::format("open maildir root {}", path));
+  return fd;
+}
+
+absl::StatusOr<FileDescriptor> OpenBelow(int parent, const std::string& name) {
+  FileDescriptor fd(openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (fd.valid()) return fd;
+  if (errno == ELOOP || errno == ENOTDIR) {
+    return absl::FailedPreconditionError(fmt::format("{} is not a directory; mend it by hand", name));
+  }
+  return ErrnoStatus(errno, fmt::format("open {}", name));
+}
+
+absl::StatusOr<FileDescriptor> OpenMailbox(std::string_view root, std::string_view mailbox_id) {
+  PROV_ASSIGN_OR_RETURN(const MailboxSteps steps, StepsOf(mailbox_id));
+  PROV_ASSIGN_OR_RETURN(const FileDescriptor base, OpenRoot(root));
+  PROV_ASSIGN_OR_RETURN(const FileDescriptor first, OpenBelow(base.get(), steps.first));
+  PROV_ASSIGN_OR_RETURN(const FileDescriptor second, OpenBelow(first.get(), steps.second));
+  return OpenBelow(second.get(), steps.name);
+}
+
+absl::Status SyncOpenDirectory(int fd, std::string_view name) {
+  if (fsync(fd) != 0) return ErrnoStatus(errno, fmt::format("fsync {}", name));
+  return absl::OkStatus();
+}
+
+}  // namespace prov::maildir

@@ -1,0 +1,33 @@
+// Directories opened step by step below the Maildir root, so that no symbolic link leads out of it.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/file.h"
+
+namespace prov::maildir {
+
+// The three parts of ROOT/xx/yy/MAILBOX_ID below the root.
+struct MailboxSteps {
+  std::string first, second, name;
+};
+
+// INVALID_ARGUMENT unless the id is [a-z0-9-]{1,64}.
+absl::StatusOr<MailboxSteps> StepsOf(std::string_view mailbox_id);
+
+// The administrator's own choice of a root may be a symbolic link.
+absl::StatusOr<FileDescriptor> OpenRoot(std::string_view root);
+
+// One step down. NOT_FOUND when it is not there; FAILED_PRECONDITION when it is a link or no directory.
+absl::StatusOr<FileDescriptor> OpenBelow(int parent, const std::string& name);
+
+// NOT_FOUND when any step is missing.
+absl::StatusOr<FileDescriptor> OpenMailbox(std::string_view root, std::string_view mailbox_id);
+
+// Makes names in the directory durable.
+absl::Status SyncOpenDirectory(int fd, std::string_view name);
+
+}  // namespace prov::maildir

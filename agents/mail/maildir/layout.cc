@@ -1,0 +1,150 @@
+#include "agents/mail/maildir/layout.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+#include <utility>
+
+#include "agents/mail/maildir/directory.h"
+#include "common/file.h"
+#include "common/status.h"
+
+namespace prov::maildir {
+namespace {
+
+constexpr mode_t kDirectoryMode = 0700;
+constexpr int kMaxRemovalDepth = 32;    // directories within directories; a Maildir has one level
+constexpr int kMaxRemovalAttempts = 8;  // mail that is being delivered meanwhile makes it not empty
+
+struct DirCloser {
+  void operator()(DIR* dir) const { closedir(dir); }
+};
+using DirStream = std::unique_ptr<DIR, DirCloser>;
+
+absl::Status MakeBelow(int parent, const std::string& name) {
+  // NFS may have made it and still report EEXIST to its own retry: both mean that it is there.
+  if (mkdirat(parent, name.c_str(), kDirectoryMode) != 0 && errno != EEXIST) {
+    return ErrnoStatus(errno, fmt::format("mkdir {}", name));
+  }
+  return absl::OkStatus();
+}
+
+// The parent is synced even if the directory was there: whoever made it may have been killed before its sync.
+absl::StatusOr<FileDescriptor> MakeDurablyAndOpen(int parent, const std::string& name) {
+  PROV_RETURN_IF_ERROR(MakeBelow(parent, name));
+  PROV_RETURN_IF_ERROR(SyncOpenDirectory(parent, fmt::format("the parent of {}", name)));
+  return OpenBelow(parent, name);
+}
+
+absl::StatusOr<bool> HasDirectory(int parent, const std::string& name) {
+  const auto fd = OpenBelow(parent, name);
+  if (fd.ok()) return true;
+  if (absl::IsNotFound(fd.status())) return false;
+  return fd.status();
+}
+
+absl::Status RemoveEntries(int directory, int depth);
+
+absl::Status RemoveOne(int parent, const std::string& name, int depth) {
+  // Files and links first; a link is removed, never what it points to.
+  if (unlinkat(parent, name.c_str(), 0) == 0 || errno == ENOENT) return absl::OkStatus();
+  if (errno != EISDIR && errno != EPERM) return ErrnoStatus(errno, fmt::format("unlink {}", name));
+  for (int attempt = 0;; ++attempt) {
+    auto child = OpenBelow(parent, name);
+    if (absl::IsNotFound(child.status())) return absl::OkStatus();
+    PROV_RETURN_IF_ERROR(child.status());
+    PROV_RETURN_IF_ERROR(Annotate(RemoveEntries(child->get(), depth + 1), name));
+    if (unlinkat(parent, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return absl::OkStatus();
+    const bool filled_again = errno == ENOTEMPTY || errno == EEXIST;
+    if (!filled_again || attempt + 1 >= kMaxRemovalAttempts) {
+      return ErrnoStatus(errno, fmt::format("rmdir {}", name));
+    }
+  }
+}
+
+absl::Status RemoveEntries(int directory, int depth) {
+  if (depth > kMaxRemovalDepth) {
+    return absl::FailedPreconditionError(
+        fmt::format("more than {} directories within each other; remove them by hand", kMaxRemovalDepth));
+  }
+  // A stream of its own, from the start: the descriptor's offset is not shared with earlier attempts.
+  const int own = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (own < 0) return ErrnoStatus(errno, "open directory to empty it");
+  DirStream stream(fdopendir(own));
+  if (stream == nullptr) {
+    close(own);
+    return absl::ResourceExhaustedError("no memory to read a directory");
+  }
+  for (;;) {
+    errno = 0;
+    const dirent* entry = readdir(stream.get());
+    if (entry == nullptr) return errno == 0 ? absl::OkStatus() : ErrnoStatus(errno, "read directory");
+    const std::string name = entry->d_name;
+    if (name == "." || name == "..") continue;
+    PROV_RETURN_IF_ERROR(RemoveOne(directory, name, depth));
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> MailboxPath(std::string_view root, std::string_view mailbox_id) {
+  PROV_ASSIGN_OR_RETURN(const MailboxSteps steps, StepsOf(mailbox_id));
+  return fmt::format("{}/{}/{}/{}", root, steps.first, steps.second, steps.name);
+}
+
+// tmp/ is made last, after all above it and beside it was synced: where it is, the rest is durable. A second
+// call, and each delivery, therefore needs to look only for it.
+absl::Status EnsureMailbox(std::string_view root, std::string_view mailbox_id) {
+  PROV_ASSIGN_OR_RETURN(const MailboxSteps steps, StepsOf(mailbox_id));
+  PROV_ASSIGN_OR_RETURN(const bool whole, InspectMailbox(root, mailbox_id));
+  if (whole) return absl::OkStatus();
+  PROV_ASSIGN_OR_RETURN(const FileDescriptor base, OpenRoot(root));
+  PROV_ASSIGN_OR_RETURN(const FileDescriptor first, MakeDurablyAndOpen(base.get(), steps.first));
+  PROV_ASSIGN_OR_RETURN(const FileDescriptor second, MakeDurablyAndOpen(first.get(), steps.second));
+  PROV_ASSIGN_OR_RETURN(const FileDescriptor mailbox, MakeDurablyAndOpen(second.get(), steps.name));
+  PROV_RETURN_IF_ERROR(MakeBelow(mailbox.get(), "new"));
+  PROV_RETURN_IF_ERROR(MakeBelow(mailbox.get(), "cur"));
+  PROV_RETURN_IF_ERROR(SyncOpenDirectory(mailbox.get(), mailbox_id));
+  PROV_RETURN_IF_ERROR(MakeBelow(mailbox.get(), "tmp"));
+  return SyncOpenDirectory(mailbox.get(), mailbox_id);
+}
+
+absl::StatusOr<bool> InspectMailbox(std::string_view root, std::string_view mailbox_id) {
+  const auto mailbox = OpenMailbox(root, mailbox_id);
+  if (absl::IsNotFound(mailbox.status())) {
+    // A missing root is a mount that is not there, not a mailbox that is not there.
+    PROV_RETURN_IF_ERROR(OpenRoot(root).status());
+    return false;
+  }
+  PROV_RETURN_IF_ERROR(mailbox.status());
+  for (const char* part : {"tmp", "new", "cur"}) {
+    PROV_ASSIGN_OR_RETURN(const bool there, HasDirectory(mailbox->get(), part));
+    if (!there) return false;
+  }
+  return true;
+}
+
+absl::Status RemoveMailbox(std::string_view root, std::string_view mailbox_id) {
+  PROV_ASSIGN_OR_RETURN(const MailboxSteps steps, StepsOf(mailbox_id));
+  PROV_ASSIGN_OR_RETURN(const FileDescriptor base, OpenRoot(root));
+  const auto first = OpenBelow(base.get(), steps.first);
+  if (absl::IsNotFound(first.status())) return absl::OkStatus();
+  PROV_RETURN_IF_ERROR(first.status());
+  const auto second = OpenBelow(first->get(), steps.second);
+  if (absl::IsNotFound(second.status())) return absl::OkStatus();
+  PROV_RETURN_IF_ERROR(second.status());
+  // A mailbox that is itself a link was put elsewhere by somebody, who should say what becomes of it.
+  const auto mailbox = OpenBelow(second->get(), steps.name);
+  if (!absl::IsNotFound(mailbox.status())) {
+    PROV_RETURN_IF_ERROR(mailbox.status());
+    PROV_RETURN_IF_ERROR(RemoveOne(second->get(), steps.name, 0));
+  }
+  return SyncOpenDirectory(second->get(), steps.second);
+}
+
+}  // namespace prov::maildir
