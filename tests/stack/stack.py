@@ -338,12 +338,12 @@ hostname = "{host}.example.net"
         return result
 
 
-def built_programs(repository):
-    """Where Bazel leaves what Stack runs."""
+def built_programs(output):
+    """The programs below Bazel's output: bazel-bin of a checkout, or the runfiles of a test."""
     places = {"provd": "server/provd", "prov-agent": "agents/prov-agent", "prov-engine": "agents/prov-engine",
               "prov-pam-worker": "agents/mail/auth/prov-pam-worker", "provctl": "cli/provctl",
               "pam_prov.so": "pam_module/pam_prov.so"}
-    programs = {name: os.path.join(repository, "bazel-bin", place) for name, place in places.items()}
+    programs = {name: os.path.join(output, place) for name, place in places.items()}
     for name, path in programs.items():
         if not os.path.exists(path) or not stat.S_ISREG(os.stat(path).st_mode):
             raise StackError(f"{name} is not built; run ./dev up or ./dev test")

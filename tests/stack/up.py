@@ -136,7 +136,7 @@ def print_guide(stack, endpoints):
 def main():
     repository = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     state = state_directory(repository)
-    stack = Stack(state, built_programs(repository), repository, fixed_ports=True)
+    stack = Stack(state, built_programs(os.path.join(repository, "bazel-bin")), repository, fixed_ports=True)
     step("Starting on loopback, state in .run/" + (f", servers as user {stack.processes.user.pw_name}"
                                                     if stack.processes.user else ""))
     stack.progress = detail

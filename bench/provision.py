@@ -1,0 +1,153 @@
+"""From an API call to a working mailbox: adds per second, and milliseconds to the first login.
+
+./dev bench provision [--quick] measures on this machine, in one run:
+  - CreateSubscriber per second at 1 and 32 callers, with PostgreSQL, the directory and all agents following;
+  - from add-user to the first working POP3 login (p50, p99) on top of 1 000 and of 100 000 subscribers;
+  - beside them `ldapadd`, one entry at a time, into the same slapd, and `useradd` (with --prefix) on as many accounts.
+Everything syncs to disk as in production. --quick uses 10 000 instead of 100 000.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(REPOSITORY, "tests", "stack"))
+
+from stack import Stack, built_programs  # noqa: E402
+
+LOGINS = 300
+LDAPADD_ENTRIES = 2000
+USERADD_ACCOUNTS = {1_000: 100, 10_000: 30, 100_000: 10}
+
+
+def load(stack, *arguments):
+    done = subprocess.run([os.path.join(REPOSITORY, "bazel-bin/bench/provision_load"), "--config",
+                           stack.path("provctl.toml"), *arguments], stdout=subprocess.PIPE, check=True)
+    return json.loads(done.stdout)
+
+
+def ldapadd_rate(stack):
+    """Entries like ours, one at a time on one connection, into a branch of the same database."""
+    slapd = stack.slapd
+    entries = [f"dn: ou=bench,{slapd.base}\nobjectClass: organizationalUnit\nou: bench\n"]
+    for number in range(LDAPADD_ENTRIES):
+        login = f"ldapadd{number}@example.net"
+        entries.append(f"""dn: uid={login},ou=bench,{slapd.base}
+objectClass: inetOrgPerson
+objectClass: posixAccount
+objectClass: inetLocalMailRecipient
+uid: {login}
+cn: Bench {number}
+sn: Bench
+uidNumber: {5_000_000 + number}
+gidNumber: {5_000_000 + number}
+homeDirectory: /srv/prov/homes/{number}
+loginShell: /usr/sbin/nologin
+mail: {login}
+mailLocalAddress: {login}
+mailHost: main
+userPassword: {{SSHA}}bench
+""")
+    with tempfile.NamedTemporaryFile("w", suffix=".ldif", delete=False) as ldif:
+        ldif.write("\n".join(entries))
+    try:
+        start = time.monotonic()
+        subprocess.run(["ldapadd", "-x", "-H", slapd.ldapi, "-D", slapd.publisher_dn, "-y",
+                        slapd.publisher_password_file, "-f", ldif.name], stdout=subprocess.DEVNULL, check=True)
+        return LDAPADD_ENTRIES / (time.monotonic() - start)
+    finally:
+        os.unlink(ldif.name)
+
+
+def useradd_rate(existing):
+    """useradd on a private /etc that has `existing` accounts already. None where we may not."""
+    if os.geteuid() != 0:
+        return None
+    prefix = tempfile.mkdtemp(prefix="prov-useradd-")
+    try:
+        etc = os.path.join(prefix, "etc")
+        os.mkdir(etc)
+        with open(os.path.join(etc, "passwd"), "w", encoding="ascii") as passwd, \
+                open(os.path.join(etc, "shadow"), "w", encoding="ascii") as shadow, \
+                open(os.path.join(etc, "group"), "w", encoding="ascii") as group:
+            for number in range(existing):
+                passwd.write(f"user{number}:x:{100_000 + number}:{100_000 + number}::/home/x:/usr/sbin/nologin\n")
+                shadow.write(f"user{number}:!:19000:0:99999:7:::\n")
+                group.write(f"user{number}:x:{100_000 + number}:\n")
+        shutil.copy("/etc/login.defs", etc)
+        count = USERADD_ACCOUNTS[existing]
+        start = time.monotonic()
+        for number in range(count):
+            subprocess.run(["useradd", "--prefix", prefix, "-M", "-N", "-u", str(2_000_000 + number), "-s",
+                            "/usr/sbin/nologin", f"new{number}"], check=True, stderr=subprocess.DEVNULL)
+        return count / (time.monotonic() - start)
+    finally:
+        shutil.rmtree(prefix)
+
+
+def fill(stack, present, wanted):
+    if wanted > present:
+        start = time.monotonic()
+        load(stack, "create", "--count", str(wanted - present), "--callers", "32", "--prefix", f"fill{wanted}x")
+        print(f"    filled to {wanted} subscribers in {time.monotonic() - start:.1f} s", flush=True)
+
+
+def measure(stack, subscribers):
+    tag = f"s{subscribers}"
+    row = {"subscribers": subscribers}
+    row["single"] = load(stack, "create", "--count", "300", "--callers", "1", "--prefix", f"one{tag}x")
+    row["many"] = load(stack, "create", "--count", "5000", "--callers", "32", "--prefix", f"many{tag}x")
+    row["login"] = load(stack, "login", "--count", str(LOGINS), "--prefix", f"login{tag}x", "--pop3",
+                        stack.address("pop3"))
+    row["useradd_per_second"] = useradd_rate(subscribers)
+    return row
+
+
+def show(rows, ldapadd):
+    print(f"\n{'existing':>9} {'1 caller':>10} {'32 callers':>11} {'all following':>14} {'login p50':>10} {'login p99':>10} "
+          f"{'ldapadd':>9} {'useradd':>9}")
+    for row in rows:
+        useradd = row["useradd_per_second"]
+        print(f"{row['subscribers']:>9} {row['single']['adds_per_second']:>8.0f}/s {row['many']['adds_per_second']:>9.0f}/s "
+              f"{row['many']['converged_per_second']:>12.0f}/s {row['login']['p50_ms']:>7.1f} ms "
+              f"{row['login']['p99_ms']:>7.1f} ms {ldapadd:>7.0f}/s " + (f"{useradd:>7.1f}/s" if useradd else "     n/a"))
+    for row in rows:
+        following = row["many"]["converged_per_second"]
+        ratio = f", {following / row['useradd_per_second']:.0f} times useradd" if row["useradd_per_second"] else ""
+        print(f"at {row['subscribers']}: everything following is {following / ldapadd:.1f} times ldapadd{ratio}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="10 000 instead of 100 000 subscribers")
+    parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    arguments = parser.parse_args()
+    subprocess.run(["bazel", "build", "//bench:provision_load"], cwd=REPOSITORY, check=True, stderr=subprocess.DEVNULL)
+    # On the disk, not a memory file system: durability is part of the figure.
+    state = tempfile.mkdtemp(prefix="prov-bench-", dir="/var/tmp")
+    stack = Stack(state, built_programs(os.path.join(REPOSITORY, "bazel-bin")), REPOSITORY)
+    try:
+        stack.start()
+        stack.provctl("add-domain", "example.net", "--wait")
+        rows, present = [], 0
+        for subscribers in (1_000, 10_000 if arguments.quick else 100_000):
+            fill(stack, present, subscribers)
+            rows.append(measure(stack, subscribers))
+            present = subscribers
+        ldapadd = ldapadd_rate(stack)
+        if arguments.output == "json":
+            print(json.dumps({"rows": rows, "ldapadd_per_second": ldapadd}, indent=2))
+        else:
+            show(rows, ldapadd)
+    finally:
+        stack.stop()
+        shutil.rmtree(state, ignore_errors=True)
+
+
+main()
