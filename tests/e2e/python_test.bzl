@@ -1,6 +1,6 @@
 """Tests in Python that drive the built programs."""
 
-def python_test(name, src, data = [], size = "large", tags = []):
+def python_test(name, src, data = [], size = "large", tags = [], env = {}):
     """Runs a Python file with the system's python3 from the runfiles root.
 
     Args:
@@ -9,6 +9,7 @@ def python_test(name, src, data = [], size = "large", tags = []):
       data: what it needs at run time.
       size: Bazel's test size.
       tags: Bazel's test tags.
+      env: environment variables.
     """
     native.sh_test(
         name = name,
@@ -16,5 +17,6 @@ def python_test(name, src, data = [], size = "large", tags = []):
         srcs = ["//tests/e2e:run_python.sh"],
         args = ["$(location %s)" % src],
         data = [src] + data,
+        env = env,
         tags = tags,
     )
