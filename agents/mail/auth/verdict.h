@@ -1,0 +1,40 @@
+// What may come of a login attempt, told apart for the log; the client learns less.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <string_view>
+
+#include "agents/mail/auth/secret.h"
+
+namespace prov::auth {
+
+enum class Outcome {
+  kOk,
+  kWrongOrUnknown,    // never told apart from the next two towards the client
+  kNotAllowed,        // suspended or closed
+  kNotEntitled,       // the password was right, the service is not theirs
+  kTemporaryFailure,  // cannot be decided now; says nothing about the password
+};
+
+// snake_case, for logs and metrics.
+std::string_view OutcomeName(Outcome outcome);
+
+struct Attempt {
+  std::string service;  // PAM service: "prov-pop3"
+  std::string login;    // as the client sent it
+  Secret password;
+  std::string remote_address;  // the client's, without port
+};
+
+struct Verdict {
+  Outcome outcome = Outcome::kTemporaryFailure;
+  std::string mailbox_id;  // with kOk
+  bool from_cache = false;
+  std::string detail;  // for the log; holds no secret
+  // A refusal must not be answered sooner than this after the attempt was handed over: it makes all reasons
+  // take the same time, and grows with the failures of the client's network.
+  std::chrono::milliseconds hold{0};
+};
+
+}  // namespace prov::auth
