@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # ./dev doctor: what is missing or unhealthy, each with its mend. Changes nothing.
 set -u
-cd "$(dirname "$(readlink -f "$0")")/../.."
+cd "$(dirname "$(readlink -f "$0")")/../.." || exit
 problems=0
 good() { printf '  ok    %s\n' "$1"; }
 bad() {
