@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +16,8 @@ enum class Role { kRelay, kStore, kOutbound, kList, kPopProxy, kFtp, kWeb };
 
 // "relay", "store", "outbound", "list", "pop-proxy", "ftp", "web": as stored, configured and shown.
 std::string_view RoleName(Role role);
+// Nothing for a name that is none of these.
+std::optional<Role> RoleOfName(std::string_view name);
 
 struct Pool {
   std::string id;  // "main"
