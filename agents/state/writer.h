@@ -4,6 +4,9 @@
 // yet to do; the cursor. A batch is one transaction, durable when the call returns.
 #pragma once
 
+#include <sys/types.h>
+
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -18,46 +21,88 @@
 
 namespace prov::state {
 
-// What drivers have yet to do for one key. Survives restarts until Done.
+// What drivers have yet to do for one key. Survives restarts until settled.
 struct PendingItem {
   std::string key;
-  uint64_t revision = 0;
+  uint64_t ticket = 0;                 // another one for each version of the key
+  uint64_t revision = 0;               // of the record; 0 when it is a removal
   std::optional<v1::Record> record;    // nothing: remove
-  std::optional<v1::Record> previous;  // what the drivers last did for this key, if anything
-  uint32_t attempts = 0;
+  std::optional<v1::Record> previous;  // what drivers did, or began to do, for this key before, if anything
+  uint64_t attempts = 0;
   std::string error;  // of the last attempt
 };
 
-// Not thread-safe, but for what StateReader promises of readers beside it.
+// What a driver made of a pending item.
+struct Outcome {
+  std::string key;
+  uint64_t ticket = 0;  // an item replaced by a newer version meanwhile stays
+  absl::Status status;
+  std::chrono::system_clock::time_point retry_at;  // when it failed
+};
+
+// What stands in the way (I4): items that drivers failed to do, and records that were rejected.
+struct Failing {
+  struct Item {
+    std::string key;
+    uint64_t revision = 0;
+    std::string error;
+    std::optional<std::chrono::system_clock::time_point> retry_at;  // nothing: rejected, waits for another
+  };
+  std::vector<Item> items;  // the first ones
+  uint64_t count = 0;       // of all
+};
+
+// How many records one batch, or one snapshot, may remove: the greater of the two, or what an operator said.
+struct RemovalLimit {
+  uint64_t records = 10;
+  uint64_t percent = 10;  // of the role's records
+  uint64_t allowed = 0;
+};
+
+constexpr std::string_view kTooManyRemovals = "TOO_MANY_REMOVALS";  // ReasonOf
+
+struct WriterOptions {
+  // Engines that read as another user are in this group.
+  std::optional<gid_t> readers_group;
+};
+
+// Thread-safe. One role's batches must come in order, from one thread at a time; so must its settling, which
+// may be another thread.
 class StateWriter {
  public:
   // Makes the directory's files if there are none. DATA_LOSS when they are corrupt: remove and start from a
   // snapshot.
-  static absl::StatusOr<std::unique_ptr<StateWriter>> Open(const std::string& directory);
+  static absl::StatusOr<std::unique_ptr<StateWriter>> Open(const std::string& directory,
+                                                           const WriterOptions& options = {});
   virtual ~StateWriter() = default;
 
   // One batch outside a snapshot: records and removals are stored, indexed and queued for the drivers; with
-  // `to_revision` other than 0 the received cursor moves there. Applying it twice is the same as once.
-  virtual absl::Status ApplyBatch(v1::Role role, const v1::Batch& batch) = 0;
+  // `to_revision` other than 0 the received cursor moves there. Applying it twice is the same as once. A record
+  // that CheckRecord refuses is noted as rejected and what was there before stays; the others go on.
+  // FAILED_PRECONDITION with reason kTooManyRemovals, and nothing changed, when it removes too much.
+  virtual absl::Status ApplyBatch(v1::Role role, const v1::Batch& batch, const RemovalLimit& limit = {}) = 0;
 
   // A snapshot: batches are stored as they come; at the end what it did not name is removed, and only what
   // differs from before is queued for the drivers. An interrupted one starts over with BeginSnapshot.
   virtual absl::Status BeginSnapshot(v1::Role role) = 0;
   virtual absl::Status ApplySnapshotBatch(v1::Role role, const v1::Batch& batch) = 0;
-  virtual absl::Status EndSnapshot(v1::Role role, uint64_t revision) = 0;
+  // FAILED_PRECONDITION as for ApplyBatch; it may be called again.
+  virtual absl::Status EndSnapshot(v1::Role role, uint64_t revision, const RemovalLimit& limit = {}) = 0;
 
-  // Oldest first, at most `limit`, those after `after_key` when paging.
-  virtual absl::StatusOr<std::vector<PendingItem>> Pending(v1::Role role, size_t limit) = 0;
-  // Takes the items' outcomes: done ones go, failed ones stay with their error and one more attempt.
-  struct Outcome {
-    std::string key;
-    uint64_t revision = 0;  // an item replaced by a newer revision meanwhile stays
-    absl::Status status;
-  };
+  // What is due at `now`, at most `limit`: those never tried first, oldest first.
+  virtual absl::StatusOr<std::vector<PendingItem>> Pending(v1::Role role,
+                                                           std::chrono::system_clock::time_point now,
+                                                           size_t limit) = 0;
+  // When the next item is due; the epoch for those never tried; nothing when there is none.
+  virtual absl::StatusOr<std::optional<std::chrono::system_clock::time_point>> NextDue(v1::Role role) = 0;
+  // Takes the items' outcomes: done ones go, failed ones stay with their error and one more attempt. The
+  // applied cursor follows: effects are durable up to there, but for items that failed.
   virtual absl::Status Settle(v1::Role role, const std::vector<Outcome>& outcomes) = 0;
+  // Queues records again whose effects were found to be missing. Keys without a record are ignored.
+  virtual absl::Status Requeue(v1::Role role, const std::vector<std::string>& keys) = 0;
+  // At most `limit` items.
+  virtual absl::StatusOr<Failing> GetFailing(v1::Role role, size_t limit) = 0;
 
-  // Durable: effects are done up to here, but for items that failed.
-  virtual absl::Status SetApplied(v1::Role role, uint64_t revision) = 0;
   // Not made durable by itself; told on each heartbeat.
   virtual absl::Status ConfirmHead(v1::Role role, uint64_t head_revision,
                                    std::chrono::system_clock::time_point now) = 0;

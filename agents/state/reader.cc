@@ -1,0 +1,151 @@
+#include "agents/state/reader.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "agents/state/confirmation.h"
+#include "agents/state/lmdb.h"
+#include "agents/state/tables.h"
+#include "common/status.h"
+
+namespace prov::state {
+namespace {
+
+using std::chrono::seconds;
+
+class LmdbReader final : public StateReader {
+ public:
+  LmdbReader(EnvPtr env, const Tables& tables, ConfirmationFile confirmations)
+      : env_(std::move(env)), tables_(tables), confirmations_(std::move(confirmations)) {}
+
+  absl::StatusOr<v1::HostedDomain> FindDomain(v1::Role role, std::string_view domain) override {
+    PROV_ASSIGN_OR_RETURN(v1::Record record, FindByKey(role, fmt::format("domains/{}", domain)));
+    if (!record.has_domain()) return absl::NotFoundError("no such domain");
+    return std::move(*record.mutable_domain());
+  }
+
+  absl::StatusOr<v1::MailRoute> FindMailRoute(std::string_view address) override {
+    PROV_ASSIGN_OR_RETURN(v1::Record record, FindByIndex(v1::RELAY, &RoleTables::addresses, address));
+    if (!record.has_mail_route()) return absl::NotFoundError("no such address");
+    return std::move(*record.mutable_mail_route());
+  }
+
+  absl::StatusOr<v1::Mailbox> FindMailboxByAddress(std::string_view address) override {
+    return FindMailbox(&RoleTables::addresses, address);
+  }
+
+  absl::StatusOr<v1::Mailbox> FindMailboxByLogin(std::string_view login) override {
+    return FindMailbox(&RoleTables::logins, login);
+  }
+
+  absl::StatusOr<v1::LoginRoute> FindLoginRoute(std::string_view login) override {
+    PROV_ASSIGN_OR_RETURN(v1::Record record, FindByIndex(v1::POP_PROXY, &RoleTables::logins, login));
+    if (!record.has_login_route()) return absl::NotFoundError("no such login");
+    return std::move(*record.mutable_login_route());
+  }
+
+  absl::StatusOr<v1::PoolMembers> FindPool(v1::Role role, std::string_view pool) override {
+    PROV_ASSIGN_OR_RETURN(v1::Record record, FindByKey(role, fmt::format("pools/{}", pool)));
+    if (!record.has_pool()) return absl::NotFoundError("no such pool");
+    return std::move(*record.mutable_pool());
+  }
+
+  absl::StatusOr<Freshness> GetFreshness(v1::Role role) override {
+    PROV_ASSIGN_OR_RETURN(const Transaction txn, Begin());
+    PROV_ASSIGN_OR_RETURN(const RoleCursor cursor, ReadCursor(txn, tables_, role));
+    const auto confirmation = confirmations_.Read(role);
+    if (!confirmation.ok()) return Unavailable(confirmation.status());
+    return Freshness{cursor.received, cursor.applied, confirmation->head_revision, confirmation->confirmed};
+  }
+
+ private:
+  using Index = MDB_dbi RoleTables::*;
+
+  // Whatever is wrong with the copy, a look-up says: not now.
+  static absl::Status Unavailable(const absl::Status& status) {
+    if (absl::IsNotFound(status)) return status;
+    return absl::UnavailableError(fmt::format("the host's copy cannot be read: {}", MessageOf(status)));
+  }
+
+  absl::StatusOr<Transaction> Begin() const {
+    auto txn = Transaction::BeginRead(env_.get());
+    if (!txn.ok()) return Unavailable(txn.status());
+    return txn;
+  }
+
+  // A copy that never was whole cannot say that something does not exist.
+  absl::Status Missing(const Transaction& txn, v1::Role role) const {
+    const auto cursor = ReadCursor(txn, tables_, role);
+    if (!cursor.ok()) return Unavailable(cursor.status());
+    if (cursor->received == 0) return absl::UnavailableError("the host has no copy of its view yet");
+    return absl::NotFoundError("not in the host's view");
+  }
+
+  absl::StatusOr<v1::Record> Read(const Transaction& txn, v1::Role role, const RoleTables& role_tables,
+                                  std::string_view key) const {
+    const auto value = txn.Get(role_tables.records, key);
+    if (!value.ok()) return Unavailable(value.status());
+    if (!*value) return Missing(txn, role);
+    const auto stored = DecodeRecord(**value);
+    if (!stored.ok()) return Unavailable(stored.status());
+    auto record = ParseRecord(stored->serialised);
+    if (!record.ok()) return Unavailable(record.status());
+    return record;
+  }
+
+  absl::StatusOr<v1::Record> FindByKey(v1::Role role, const std::string& key) const {
+    PROV_ASSIGN_OR_RETURN(const RoleTables* role_tables, tables_.Of(role));
+    PROV_ASSIGN_OR_RETURN(const Transaction txn, Begin());
+    return Read(txn, role, *role_tables, key);
+  }
+
+  absl::StatusOr<v1::Record> FindByIndex(v1::Role role, Index index, std::string_view name) const {
+    PROV_ASSIGN_OR_RETURN(const RoleTables* role_tables, tables_.Of(role));
+    PROV_ASSIGN_OR_RETURN(const Transaction txn, Begin());
+    const auto key = txn.Get(role_tables->*index, name);
+    if (!key.ok()) return Unavailable(key.status());
+    if (!*key) return Missing(txn, role);
+    return Read(txn, role, *role_tables, **key);
+  }
+
+  absl::StatusOr<v1::Mailbox> FindMailbox(Index index, std::string_view name) const {
+    PROV_ASSIGN_OR_RETURN(v1::Record record, FindByIndex(v1::STORE, index, name));
+    if (!record.has_mailbox()) return absl::NotFoundError("no such mailbox");
+    return std::move(*record.mutable_mailbox());
+  }
+
+  const EnvPtr env_;
+  const Tables tables_;
+  const ConfirmationFile confirmations_;
+};
+
+absl::StatusOr<std::unique_ptr<StateReader>> OpenReader(const std::string& directory) {
+  PROV_ASSIGN_OR_RETURN(EnvPtr env, OpenEnvironment(directory, MDB_RDONLY, kDataMode));
+  PROV_ASSIGN_OR_RETURN(Transaction txn, Transaction::BeginRead(env.get()));
+  PROV_ASSIGN_OR_RETURN(const Tables tables, Tables::Open(txn, 0));
+  // Handles opened in a transaction live on only if it is committed, a reading one too.
+  PROV_RETURN_IF_ERROR(txn.Commit());
+  PROV_ASSIGN_OR_RETURN(ConfirmationFile confirmations, ConfirmationFile::Open(directory, false));
+  return std::make_unique<LmdbReader>(std::move(env), tables, std::move(confirmations));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<StateReader>> StateReader::Open(const std::string& directory) {
+  auto reader = OpenReader(directory);
+  if (reader.ok() || absl::IsDataLoss(reader.status())) return reader;
+  return absl::UnavailableError(
+      fmt::format("the host's copy in {} cannot be read: {}", directory, MessageOf(reader.status())));
+}
+
+bool StateReader::IsCurrent(v1::Role role, std::chrono::system_clock::time_point now, seconds patience) {
+  const auto freshness = GetFreshness(role);
+  if (!freshness.ok() || freshness->received_revision == 0) return false;
+  if (freshness->received_revision < freshness->head_revision) return false;
+  const auto age = now - freshness->confirmed;
+  // A confirmation from the future is a clock that was set back: it says nothing.
+  return age <= patience && age >= -patience;
+}
+
+}  // namespace prov::state
