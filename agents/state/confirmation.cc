@@ -37,7 +37,8 @@ absl::StatusOr<ConfirmationFile> ConfirmationFile::Open(const std::string& direc
 
 absl::Status ConfirmationFile::Write(v1::Role role, const Confirmation& confirmation) {
   const auto millis = static_cast<uint64_t>(
-      std::chrono::duration_cast<std::chrono::milliseconds>(confirmation.confirmed.time_since_epoch()).count());
+      std::chrono::duration_cast<std::chrono::milliseconds>(confirmation.confirmed.time_since_epoch())
+          .count());
   const Slot slot = {confirmation.head_revision, millis, CheckOf(confirmation.head_revision, millis)};
   const ssize_t wrote = pwrite(file_.get(), slot.data(), sizeof slot, OffsetOf(role));
   if (wrote < 0) return ErrnoStatus(errno, "write confirmation");

@@ -172,7 +172,8 @@ absl::Status CheckRecord(v1::Role role, const v1::Record& record) {
   if (!IsRecordKey(record.key())) return InvalidField("key", "is no record key");
   if (record.ByteSizeLong() > kMaxRecordOctets) return InvalidField("record", "is too large");
   if (!IsSent(role, record.body_case())) {
-    return InvalidField("body", fmt::format("kind {} is not for this role", static_cast<int>(record.body_case())));
+    return InvalidField("body",
+                        fmt::format("kind {} is not for this role", static_cast<int>(record.body_case())));
   }
   switch (record.body_case()) {
     case Body::kDomain:

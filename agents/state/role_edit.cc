@@ -198,7 +198,8 @@ absl::Status RoleEdit::MakeAllDue() {
   }
   for (const std::string& key : keys) {
     PROV_ASSIGN_OR_RETURN(const auto value, txn_.Get(tables_->pending, key));
-    if (!value) return absl::DataLossError(fmt::format("the state's queue names {}, which is not there", key));
+    if (!value)
+      return absl::DataLossError(fmt::format("the state's queue names {}, which is not there", key));
     PROV_ASSIGN_OR_RETURN(StoredItem item, DecodeItem(*value));
     PROV_RETURN_IF_ERROR(EraseItem(key, item));
     item.due = 1;
@@ -229,6 +230,11 @@ absl::Status RoleEdit::ForgetRejection(std::string_view key) {
   changed_ = true;
   --cursor_.rejected;
   return absl::OkStatus();
+}
+
+absl::Status RoleEdit::ForgetRejections() {
+  cursor_.rejected = 0;
+  return LmdbStatus(mdb_drop(txn_.get(), tables_->rejected, 0), "write state");
 }
 
 // Everything before the oldest item that was never tried.

@@ -31,6 +31,7 @@ class RoleEdit {
   // Keys that the snapshot under way did not name.
   absl::StatusOr<std::vector<std::string>> Unnamed() const;
 
+  absl::Status ForgetRejections();
   absl::Status Requeue(std::string_view key);
   absl::Status Settle(const Outcome& outcome);
   // Makes every failed item due at once.

@@ -74,8 +74,9 @@ absl::StatusOr<Tables> Tables::Open(Transaction& txn, unsigned flags) {
   for (size_t i = 0; i < kRoles.size(); ++i) {
     RoleTables& role = tables.roles[i];
     const std::initializer_list<std::pair<MDB_dbi*, const char*>> parts = {
-        {&role.records, "records"}, {&role.addresses, "addresses"}, {&role.logins, "logins"},
-        {&role.pending, "pending"}, {&role.due, "due"},             {&role.rejected, "rejected"}};
+        {&role.records, "records"}, {&role.addresses, "addresses"},
+        {&role.logins, "logins"},   {&role.pending, "pending"},
+        {&role.due, "due"},         {&role.rejected, "rejected"}};
     for (const auto& [table, name] : parts) {
       const std::string full = fmt::format("{}/{}", static_cast<int>(kRoles[i]), name);
       PROV_ASSIGN_OR_RETURN(*table, OpenTable(txn, full, flags));
@@ -148,8 +149,7 @@ std::string Serialise(const v1::Record& record) {
 
 std::string EncodeItem(const StoredItem& item) {
   std::string value;
-  for (const uint64_t number :
-       {item.due, item.place, item.ticket, item.revision, item.base, item.attempts}) {
+  for (const uint64_t number : {item.due, item.place, item.ticket, item.revision, item.base, item.attempts}) {
     AppendNumber(value, number);
   }
   AppendText(value, item.error);

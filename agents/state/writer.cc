@@ -13,6 +13,7 @@
 #include "agents/state/lmdb.h"
 #include "agents/state/role_edit.h"
 #include "agents/state/tables.h"
+#include "common/file.h"
 #include "common/status.h"
 
 namespace prov::state {
@@ -27,10 +28,11 @@ system_clock::time_point TimeOf(uint64_t millis) {
 absl::Status CheckRemovals(uint64_t removals, uint64_t records, const RemovalLimit& limit) {
   const uint64_t most = std::max({limit.records, records * limit.percent / 100, limit.allowed});
   if (removals <= most) return absl::OkStatus();
-  return FieldError(absl::StatusCode::kFailedPrecondition, "removals", kTooManyRemovals,
-                    fmt::format("would remove {} of {} records at once, more than {}: nothing was changed; if it "
-                                "is right, run prov-agent --allow-removals {} on the host",
-                                removals, records, most, removals));
+  return FieldError(
+      absl::StatusCode::kFailedPrecondition, "removals", kTooManyRemovals,
+      fmt::format("would remove {} of {} records at once, more than {}: nothing was changed; if it "
+                  "is right, run prov-agent --allow-removals {} on the host",
+                  removals, records, most, removals));
 }
 
 class LmdbWriter final : public StateWriter {
@@ -41,8 +43,13 @@ class LmdbWriter final : public StateWriter {
   absl::Status ApplyBatch(v1::Role role, const v1::Batch& batch, const RemovalLimit& limit) override {
     PROV_ASSIGN_OR_RETURN(RoleEdit edit, RoleEdit::Begin(env_.get(), tables_, role));
     PROV_ASSIGN_OR_RETURN(const uint64_t records, edit.CountRecords());
-    PROV_ASSIGN_OR_RETURN(const std::set<std::string_view> removals, RemovalsOf(edit, batch));
-    PROV_RETURN_IF_ERROR(CheckRemovals(removals.size(), records, limit));
+    const std::set<std::string_view> removals = RemovalsOf(batch);
+    uint64_t there = 0;
+    for (const std::string_view key : removals) {
+      PROV_ASSIGN_OR_RETURN(const bool known, edit.Has(key));
+      there += known ? 1 : 0;
+    }
+    PROV_RETURN_IF_ERROR(CheckRemovals(there, records, limit));
     for (const std::string_view key : removals) PROV_RETURN_IF_ERROR(edit.Remove(key));
     for (const v1::Record& record : batch.records()) PROV_RETURN_IF_ERROR(edit.Take(record));
     edit.cursor().received = std::max(edit.cursor().received, batch.to_revision());
@@ -52,6 +59,8 @@ class LmdbWriter final : public StateWriter {
   absl::Status BeginSnapshot(v1::Role role) override {
     PROV_ASSIGN_OR_RETURN(RoleEdit edit, RoleEdit::Begin(env_.get(), tables_, role));
     edit.cursor().in_snapshot = ++edit.cursor().generation;
+    // The snapshot names them again, or they are gone.
+    PROV_RETURN_IF_ERROR(edit.ForgetRejections());
     return edit.Commit();
   }
 
@@ -126,7 +135,8 @@ class LmdbWriter final : public StateWriter {
     PROV_RETURN_IF_ERROR(tables_.Of(role).status());
     // An engine that was killed may have left a mark that keeps old pages alive.
     int dead = 0;
-    if (const int code = mdb_reader_check(env_.get(), &dead); code != 0) return LmdbStatus(code, "reader check");
+    if (const int code = mdb_reader_check(env_.get(), &dead); code != 0)
+      return LmdbStatus(code, "reader check");
     return confirmations_.Write(role, {head_revision, now});
   }
 
@@ -153,15 +163,10 @@ class LmdbWriter final : public StateWriter {
   }
 
  private:
-  // Keys that are there, and that the same batch does not bring back.
-  static absl::StatusOr<std::set<std::string_view>> RemovalsOf(const RoleEdit& edit, const v1::Batch& batch) {
-    std::set<std::string_view> named;
-    for (const v1::Record& record : batch.records()) named.insert(record.key());
-    std::set<std::string_view> removals;
-    for (const std::string& key : batch.removed_keys()) {
-      PROV_ASSIGN_OR_RETURN(const bool there, edit.Has(key));
-      if (there && !named.contains(key)) removals.insert(key);
-    }
+  // Not those that the same batch brings back.
+  static std::set<std::string_view> RemovalsOf(const v1::Batch& batch) {
+    std::set<std::string_view> removals(batch.removed_keys().begin(), batch.removed_keys().end());
+    for (const v1::Record& record : batch.records()) removals.erase(record.key());
     return removals;
   }
 
@@ -249,6 +254,7 @@ absl::StatusOr<std::unique_ptr<StateWriter>> StateWriter::Open(const std::string
   PROV_ASSIGN_OR_RETURN(const Tables tables, MakeTables(env.get()));
   PROV_ASSIGN_OR_RETURN(ConfirmationFile confirmations, ConfirmationFile::Open(directory, true));
   PROV_RETURN_IF_ERROR(LetReadersIn(env.get(), directory, confirmations.fd(), options.readers_group));
+  PROV_RETURN_IF_ERROR(SyncDirectory(directory));
   // The clock may have been set while nothing ran, and what failed may have been mended.
   for (const v1::Role role : kRoles) {
     PROV_ASSIGN_OR_RETURN(RoleEdit edit, RoleEdit::Begin(env.get(), tables, role));

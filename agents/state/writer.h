@@ -77,8 +77,8 @@ class StateWriter {
   virtual ~StateWriter() = default;
 
   // One batch outside a snapshot: records and removals are stored, indexed and queued for the drivers; with
-  // `to_revision` other than 0 the received cursor moves there. Applying it twice is the same as once. A record
-  // that CheckRecord refuses is noted as rejected and what was there before stays; the others go on.
+  // `to_revision` other than 0 the received cursor moves there. Applying it twice is the same as once. A
+  // record that CheckRecord refuses is noted as rejected and what was there before stays; the others go on.
   // FAILED_PRECONDITION with reason kTooManyRemovals, and nothing changed, when it removes too much.
   virtual absl::Status ApplyBatch(v1::Role role, const v1::Batch& batch, const RemovalLimit& limit = {}) = 0;
 
