@@ -1,0 +1,149 @@
+#include "agents/drivers/accounts.h"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <mutex>
+#include <set>
+#include <thread>
+#include <utility>
+
+#include "agents/drivers/nss_cache.h"
+#include "agents/mail/maildir/layout.h"
+#include "common/log.h"
+#include "common/status.h"
+
+namespace prov::drivers {
+namespace {
+
+// What the files are to hold, and whom they cannot.
+struct Gathered {
+  std::vector<UnixAccount> accounts;
+  std::map<std::string, absl::Status> refused;  // by key of the record
+};
+
+class AccountDriver final : public Driver {
+ public:
+  AccountDriver(AccountOptions options, state::StateWriter& state, const Clock& clock)
+      : options_(std::move(options)), state_(state), clock_(clock) {}
+
+  std::string_view name() const override { return "accounts"; }
+
+  absl::Status Apply(const state::PendingItem& item) override {
+    const std::lock_guard lock(wanted_mutex_);
+    ++wanted_;
+    return absl::OkStatus();
+  }
+
+  absl::Status Flush(std::vector<Work>& works) override {
+    const uint64_t wanted = Wanted();
+    const std::lock_guard lock(write_mutex_);
+    if (written_ < wanted) {
+      WaitForTurn();
+      // All that was applied until now is in the state already.
+      const uint64_t covered = Wanted();
+      PROV_RETURN_IF_ERROR(Write());
+      written_ = covered;
+    }
+    for (Work& work : works) {
+      const auto refused = refused_.find(work.item.key);
+      if (work.status.ok() && work.item.record && refused != refused_.end()) work.status = refused->second;
+    }
+    return absl::OkStatus();
+  }
+
+  // The files are written whole at each start; between, nobody else writes them.
+  absl::StatusOr<bool> Inspect(const v1::Record& record) override { return true; }
+
+ private:
+  uint64_t Wanted() {
+    const std::lock_guard lock(wanted_mutex_);
+    return wanted_;
+  }
+
+  void WaitForTurn() const {
+    if (!last_write_) return;
+    const auto now = clock_.Monotonic();
+    const auto next = *last_write_ + options_.least_interval;
+    if (next > now) std::this_thread::sleep_for(next - now);
+  }
+
+  absl::Status Write() {
+    last_write_ = clock_.Monotonic();
+    PROV_ASSIGN_OR_RETURN(Gathered gathered, Gather());
+    PROV_ASSIGN_OR_RETURN(const bool changed,
+                          WriteNssCache(options_.root, RenderNssCache(gathered.accounts)));
+    refused_ = std::move(gathered.refused);
+    if (changed) {
+      Log(Level::kDebug, "accounts_written",
+          {{"root", options_.root}, {"accounts", gathered.accounts.size()}});
+    }
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<Gathered> Gather() const {
+    Gathered gathered;
+    std::map<std::string, std::string> key_of_login;
+    std::map<uint32_t, std::string> key_of_uid;
+    for (const v1::Role role : options_.roles) {
+      PROV_RETURN_IF_ERROR(state_.ForEachRecord(role, [&](const v1::Record& record) -> absl::Status {
+        if (!record.has_account()) return absl::OkStatus();
+        const v1::Account& account = record.account();
+        const absl::Status fit = Fits(record, key_of_login, key_of_uid);
+        if (!fit.ok()) {
+          gathered.refused.emplace(record.key(), fit);
+          return absl::OkStatus();
+        }
+        if (!key_of_login.emplace(account.login(), record.key()).second)
+          return absl::OkStatus();  // other role's
+        key_of_uid.emplace(account.uid_number(), record.key());
+        PROV_ASSIGN_OR_RETURN(std::string home,
+                              maildir::MailboxPath(options_.home_prefix, account.home_id()));
+        gathered.accounts.push_back(
+            {account.login(), account.uid_number(), account.display_name(), std::move(home)});
+        return absl::OkStatus();
+      }));
+    }
+    return gathered;
+  }
+
+  // One subscriber may be seen by several roles, but no login and no uid by several subscribers.
+  absl::Status Fits(const v1::Record& record, const std::map<std::string, std::string>& key_of_login,
+                    const std::map<uint32_t, std::string>& key_of_uid) const {
+    const v1::Account& account = record.account();
+    if (account.uid_number() < options_.least_uid) {
+      return absl::InvalidArgumentError(fmt::format("uid {} is lower than accounts.least_uid, {}",
+                                                    account.uid_number(), options_.least_uid));
+    }
+    const auto login = key_of_login.find(account.login());
+    if (login != key_of_login.end() && login->second != record.key()) {
+      return absl::FailedPreconditionError(fmt::format("{} has this login already", login->second));
+    }
+    const auto uid = key_of_uid.find(account.uid_number());
+    if (uid != key_of_uid.end() && uid->second != record.key()) {
+      return absl::FailedPreconditionError(fmt::format("{} has this uid already", uid->second));
+    }
+    return absl::OkStatus();
+  }
+
+  const AccountOptions options_;
+  state::StateWriter& state_;
+  const Clock& clock_;
+
+  std::mutex wanted_mutex_;
+  uint64_t wanted_ = 1;  // the first Flush writes, whatever is there
+
+  std::mutex write_mutex_;
+  uint64_t written_ = 0;
+  std::optional<std::chrono::steady_clock::time_point> last_write_;
+  std::map<std::string, absl::Status> refused_;
+};
+
+}  // namespace
+
+std::unique_ptr<Driver> MakeAccountDriver(AccountOptions options, state::StateWriter& state,
+                                          const Clock& clock) {
+  return std::make_unique<AccountDriver>(std::move(options), state, clock);
+}
+
+}  // namespace prov::drivers

@@ -1,0 +1,38 @@
+// What changes the host so that it follows its copy of the view: accounts, maildirs, homes.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "agents/state/writer.h"
+#include "prov/v1/agent_sync.pb.h"
+
+namespace prov::drivers {
+
+// One item on its way through the drivers of its role.
+struct Work {
+  state::PendingItem item;
+  absl::Status status;  // the first error; drivers leave an item alone that has one
+};
+
+// Thread-safe.
+class Driver {
+ public:
+  virtual ~Driver() = default;
+  virtual std::string_view name() const = 0;
+
+  // Makes the host follow one item. Idempotent: "already so" and "already gone" are OK. Durable when it
+  // returns, unless the driver gathers: then after Flush. Different keys may be applied side by side.
+  virtual absl::Status Apply(const state::PendingItem& item) = 0;
+
+  // For drivers that gather: makes durable what was applied before, and sets the status of what turns out
+  // not to fit. An error stands for all of `works`. May wait for a second.
+  virtual absl::Status Flush(std::vector<Work>& works) { return absl::OkStatus(); }
+
+  // Whether the host has what the record wants. Changes nothing.
+  virtual absl::StatusOr<bool> Inspect(const v1::Record& record) = 0;
+};
+
+}  // namespace prov::drivers

@@ -1,0 +1,148 @@
+#include "agents/drivers/homes.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "agents/drivers/tree_removal.h"
+#include "agents/mail/maildir/directory.h"
+#include "common/file.h"
+#include "common/log.h"
+#include "common/status.h"
+
+namespace prov::drivers {
+namespace {
+
+constexpr mode_t kHashMode = 0711;  // to be passed through, not listed
+constexpr mode_t kHomeMode = 0755;
+
+using maildir::OpenBelow;
+using maildir::OpenRoot;
+using maildir::StepsOf;
+using maildir::SyncOpenDirectory;
+
+// The parent is synced even if the directory was there: whoever made it may have been killed before its sync.
+absl::StatusOr<FileDescriptor> MakeBelow(int parent, const std::string& name, mode_t mode) {
+  const bool made = mkdirat(parent, name.c_str(), mode) == 0;
+  if (!made && errno != EEXIST) return ErrnoStatus(errno, fmt::format("mkdir {}", name));
+  PROV_ASSIGN_OR_RETURN(FileDescriptor fd, OpenBelow(parent, name));
+  // The umask must not narrow it.
+  if (made && fchmod(fd.get(), mode) != 0) return ErrnoStatus(errno, fmt::format("chmod {}", name));
+  PROV_RETURN_IF_ERROR(SyncOpenDirectory(parent, fmt::format("the parent of {}", name)));
+  return fd;
+}
+
+class HomeDriver final : public Driver {
+ public:
+  explicit HomeDriver(HomeOptions options) : options_(std::move(options)) {}
+
+  std::string_view name() const override { return "homes"; }
+
+  absl::Status Apply(const state::PendingItem& item) override {
+    if (item.record) return item.record->has_account() ? Make(item.record->account()) : absl::OkStatus();
+    if (!item.previous || !item.previous->has_account()) return absl::OkStatus();
+    const v1::Account& account = item.previous->account();
+    if (!account.closed()) {
+      Log(Level::kInfo, "home_kept", {{"key", item.key}, {"home", account.home_id()}});
+      return absl::OkStatus();
+    }
+    Log(Level::kInfo, "home_remove", {{"key", item.key}, {"home", account.home_id()}});
+    return Remove(account);
+  }
+
+  absl::StatusOr<bool> Inspect(const v1::Record& record) override {
+    if (!record.has_account()) return true;
+    const auto home = OpenHome(record.account());
+    if (absl::IsNotFound(home.status())) return false;
+    PROV_RETURN_IF_ERROR(home.status());
+    const auto folder = OpenBelow(home->get(), options_.folder);
+    if (absl::IsNotFound(folder.status())) return false;
+    PROV_RETURN_IF_ERROR(folder.status());
+    PROV_ASSIGN_OR_RETURN(const uid_t owner, OwnerOf(folder->get()));
+    return geteuid() != 0 || owner == record.account().uid_number();
+  }
+
+ private:
+  static absl::StatusOr<uid_t> OwnerOf(int fd) {
+    struct stat info;
+    if (fstat(fd, &info) != 0) return ErrnoStatus(errno, "stat home");
+    return info.st_uid;
+  }
+
+  absl::Status Make(const v1::Account& account) const {
+    if (account.uid_number() < options_.least_uid) {
+      return absl::InvalidArgumentError(fmt::format("uid {} is lower than accounts.least_uid, {}",
+                                                    account.uid_number(), options_.least_uid));
+    }
+    PROV_ASSIGN_OR_RETURN(const auto steps, StepsOf(account.home_id()));
+    PROV_ASSIGN_OR_RETURN(const FileDescriptor root, OpenRoot(options_.root));
+    PROV_ASSIGN_OR_RETURN(const FileDescriptor first, MakeBelow(root.get(), steps.first, kHashMode));
+    PROV_ASSIGN_OR_RETURN(const FileDescriptor second, MakeBelow(first.get(), steps.second, kHashMode));
+    PROV_ASSIGN_OR_RETURN(const FileDescriptor home, MakeBelow(second.get(), steps.name, kHomeMode));
+    PROV_ASSIGN_OR_RETURN(const FileDescriptor folder,
+                          MakeBelow(home.get(), options_.folder, options_.folder_mode));
+    if (geteuid() != 0) return absl::OkStatus();
+    return GiveTo(folder.get(), account.uid_number());
+  }
+
+  // Only what is still ours is given away: nobody gets another's files by accident.
+  static absl::Status GiveTo(int folder, uid_t uid) {
+    PROV_ASSIGN_OR_RETURN(const uid_t owner, OwnerOf(folder));
+    if (owner == uid) return absl::OkStatus();
+    if (owner != 0) {
+      return absl::FailedPreconditionError(
+          fmt::format("the home belongs to uid {}, not to uid {}; mend it by hand", owner, uid));
+    }
+    if (fchown(folder, uid, uid) != 0) return ErrnoStatus(errno, "chown home");
+    return SyncOpenDirectory(folder, "home");
+  }
+
+  absl::StatusOr<FileDescriptor> OpenHome(const v1::Account& account) const {
+    PROV_ASSIGN_OR_RETURN(const auto steps, StepsOf(account.home_id()));
+    const auto root = OpenRoot(options_.root);
+    // A missing root is a mount that is not there, not a home that is not there.
+    if (absl::IsNotFound(root.status())) return absl::UnavailableError(std::string(MessageOf(root.status())));
+    PROV_RETURN_IF_ERROR(root.status());
+    PROV_ASSIGN_OR_RETURN(const FileDescriptor first, OpenBelow(root->get(), steps.first));
+    PROV_ASSIGN_OR_RETURN(const FileDescriptor second, OpenBelow(first.get(), steps.second));
+    return OpenBelow(second.get(), steps.name);
+  }
+
+  absl::Status Remove(const v1::Account& account) const {
+    const auto home = OpenHome(account);
+    if (absl::IsNotFound(home.status())) return absl::OkStatus();
+    PROV_RETURN_IF_ERROR(home.status());
+    PROV_RETURN_IF_ERROR(RemoveTree(home->get(), options_.folder));
+    PROV_RETURN_IF_ERROR(SyncOpenDirectory(home->get(), "home"));
+    PROV_ASSIGN_OR_RETURN(const auto steps, StepsOf(account.home_id()));
+    PROV_ASSIGN_OR_RETURN(const FileDescriptor above, OpenBelow(home->get(), ".."));
+    // The other role's folder may still be in it.
+    if (unlinkat(above.get(), steps.name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT &&
+        errno != ENOTEMPTY && errno != EEXIST) {
+      return ErrnoStatus(errno, fmt::format("rmdir {}", steps.name));
+    }
+    return SyncOpenDirectory(above.get(), steps.second);
+  }
+
+  const HomeOptions options_;
+};
+
+}  // namespace
+
+HomeOptions FtpHomes(std::string root, uint32_t least_uid) {
+  return {.root = std::move(root), .folder = "files", .folder_mode = 0700, .least_uid = least_uid};
+}
+
+HomeOptions WebHomes(std::string root, uint32_t least_uid) {
+  return {.root = std::move(root), .folder = "public_html", .folder_mode = 0755, .least_uid = least_uid};
+}
+
+std::unique_ptr<Driver> MakeHomeDriver(HomeOptions options) {
+  return std::make_unique<HomeDriver>(std::move(options));
+}
+
+}  // namespace prov::drivers
