@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,29 @@ struct HostProgress {
   std::vector<FailingItem> failing;  // at most 100
   std::string agent_version;
   model::Time last_seen;
+};
+
+class ConnectionPool;
+class WriteQueue;
+
+// Thread-safe.
+class HostProgressRepository {
+ public:
+  HostProgressRepository(ConnectionPool& pool, WriteQueue& writes) : pool_(pool), writes_(writes) {}
+
+  absl::Status Record(const HostProgress& progress);
+  absl::StatusOr<std::vector<HostProgress>> All();
+  absl::StatusOr<std::vector<HostProgress>> ForHost(const std::string& host);
+
+  // Where the host's engines listen, by service. Services not named keep theirs. A write, with a revision,
+  // when that differs from before: other hosts' views carry it.
+  absl::Status SetEndpoints(const std::string& host, const std::map<std::string, std::string>& endpoints);
+
+ private:
+  absl::StatusOr<std::vector<HostProgress>> Read(const std::string& host);
+
+  ConnectionPool& pool_;
+  WriteQueue& writes_;
 };
 
 }  // namespace prov::store

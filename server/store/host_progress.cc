@@ -1,0 +1,113 @@
+#include "server/store/host_progress.h"
+
+#include <nlohmann/json.hpp>
+#include <pqxx/pqxx>
+#include <stdexcept>
+
+#include "common/status.h"
+#include "server/store/fleet_repository.h"
+#include "server/store/postgres_error.h"
+#include "server/store/rows.h"
+
+namespace prov::store {
+namespace {
+
+constexpr char kUpsert[] = R"(
+INSERT INTO prov.host_progress (host, role, connected, received_revision, applied_revision, failing_items, failing,
+                                agent_version, last_seen)
+SELECT $1, $2, $3, $4, $5, $6, $7::jsonb, $8, to_timestamp($9 / 1e6) WHERE EXISTS (SELECT 1 FROM prov.host WHERE id = $1)
+ON CONFLICT (host, role) DO UPDATE SET connected = excluded.connected, received_revision = excluded.received_revision,
+  applied_revision = excluded.applied_revision, failing_items = excluded.failing_items, failing = excluded.failing,
+  agent_version = excluded.agent_version, last_seen = excluded.last_seen)";
+
+constexpr char kSelect[] = R"(
+SELECT host, role, connected, received_revision, applied_revision, failing_items, failing, agent_version,
+       (extract(epoch FROM last_seen) * 1e6)::bigint AS seen_us
+FROM prov.host_progress WHERE $1 = '' OR host = $1 ORDER BY host, role)";
+
+std::string FailingJson(const std::vector<FailingItem>& failing) {
+  auto list = nlohmann::json::array();
+  for (const FailingItem& item : failing) {
+    list.push_back({{"key", item.key},
+                    {"revision", item.revision},
+                    {"error", item.error},
+                    {"retry_in", item.retry_in.count()}});
+  }
+  // An agent's error text may hold any octets.
+  return list.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+HostProgress ProgressOf(const pqxx::row& row) {
+  HostProgress progress;
+  progress.host = row["host"].as<std::string>();
+  const auto role = model::RoleOfName(row["role"].as<std::string>());
+  if (!role) throw std::runtime_error("unknown role in host_progress");
+  progress.role = *role;
+  progress.connected = row["connected"].as<bool>();
+  progress.received_revision = row["received_revision"].as<uint64_t>();
+  progress.applied_revision = row["applied_revision"].as<uint64_t>();
+  progress.failing_items = row["failing_items"].as<uint64_t>();
+  for (const auto& item : nlohmann::json::parse(row["failing"].c_str())) {
+    progress.failing.push_back({item.at("key"), item.at("revision"), item.at("error"),
+                                std::chrono::seconds(item.at("retry_in").get<int64_t>())});
+  }
+  progress.agent_version = row["agent_version"].as<std::string>();
+  progress.last_seen = model::Time(std::chrono::microseconds(row["seen_us"].as<int64_t>()));
+  return progress;
+}
+
+}  // namespace
+
+absl::Status HostProgressRepository::Record(const HostProgress& progress) {
+  PROV_ASSIGN_OR_RETURN(const ConnectionPool::Lease lease, pool_.Acquire());
+  return Guarded("record an agent's progress", [&]() -> absl::Status {
+    pqxx::work work(*lease);
+    work.exec_params(kUpsert, progress.host, std::string(model::RoleName(progress.role)), progress.connected,
+                     progress.received_revision, progress.applied_revision, progress.failing_items,
+                     FailingJson(progress.failing), progress.agent_version,
+                     ToMicroseconds(progress.last_seen));
+    work.commit();
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<std::vector<HostProgress>> HostProgressRepository::All() { return Read(""); }
+
+absl::StatusOr<std::vector<HostProgress>> HostProgressRepository::ForHost(const std::string& host) {
+  return Read(host);
+}
+
+absl::StatusOr<std::vector<HostProgress>> HostProgressRepository::Read(const std::string& host) {
+  PROV_ASSIGN_OR_RETURN(const ConnectionPool::Lease lease, pool_.Acquire());
+  return Guarded("read agents' progress", [&]() -> absl::StatusOr<std::vector<HostProgress>> {
+    pqxx::read_transaction read(*lease);
+    std::vector<HostProgress> all;
+    const pqxx::result rows = read.exec_params(kSelect, host);
+    for (const auto& row : rows) all.push_back(ProgressOf(row));
+    return all;
+  });
+}
+
+absl::Status HostProgressRepository::SetEndpoints(const std::string& host,
+                                                  const std::map<std::string, std::string>& endpoints) {
+  FleetRepository fleet(pool_);
+  PROV_ASSIGN_OR_RETURN(const model::Host before, fleet.GetHost(host));
+  std::map<std::string, std::string> merged = endpoints;
+  merged.insert(before.endpoints.begin(), before.endpoints.end());
+  if (merged == before.endpoints) return absl::OkStatus();
+  WriteContext context;
+  context.caller = "agent/" + host;
+  context.method = "/prov.v1.AgentSync/Sync";
+  return writes_
+      .Run(context,
+           [&](WriteTransaction& write) -> absl::StatusOr<WriteResult> {
+             PROV_ASSIGN_OR_RETURN(const model::Host now, FleetRepository::FindHost(write, host));
+             std::map<std::string, std::string> wanted = endpoints;
+             wanted.insert(now.endpoints.begin(), now.endpoints.end());
+             PROV_RETURN_IF_ERROR(FleetRepository::SetEndpoints(write, host, wanted).status());
+             return WriteResult{"hosts/" + host, ToJson(now.endpoints), ToJson(wanted), "", 0, false};
+           })
+      .status();
+}
+
+}  // namespace prov::store

@@ -1,0 +1,184 @@
+#include "server/store/rows.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <pqxx/pqxx>
+#include <stdexcept>
+
+namespace prov::store {
+namespace {
+
+using model::HostState;
+using model::State;
+using model::SuspendedMail;
+
+model::State StateOf(const std::string& name) {
+  for (const State state : {State::kActive, State::kSuspended, State::kClosed, State::kPurged}) {
+    if (model::StateName(state) == name) return state;
+  }
+  throw std::runtime_error("unknown subscriber state " + name);
+}
+
+SuspendedMail SuspendedMailOf(const std::string& name) {
+  for (const SuspendedMail policy : {SuspendedMail::kKeep, SuspendedMail::kReject, SuspendedMail::kDefer}) {
+    if (SuspendedMailName(policy) == name) return policy;
+  }
+  throw std::runtime_error("unknown policy " + name);
+}
+
+HostState HostStateOf(const std::string& name) {
+  for (const HostState state :
+       {HostState::kServing, HostState::kDrained, HostState::kEvicted, HostState::kBanned}) {
+    if (HostStateName(state) == name) return state;
+  }
+  throw std::runtime_error("unknown host state " + name);
+}
+
+model::Time TimeOf(const pqxx::field& microseconds) {
+  return model::Time(std::chrono::microseconds(microseconds.as<int64_t>()));
+}
+
+std::optional<model::Time> OptionalTimeOf(const pqxx::field& microseconds) {
+  if (microseconds.is_null()) return std::nullopt;
+  return TimeOf(microseconds);
+}
+
+template <typename Value>
+Value FromJson(const pqxx::field& field) {
+  return nlohmann::json::parse(field.c_str()).get<Value>();
+}
+
+}  // namespace
+
+const char kSubscriberColumns[] = R"(
+s.id, s.uid, s.login, s.display_name, s.mail, s.ftp, s.web, s.quota_bytes, s.plan, s.labels, s.forward_targets,
+s.forward_keep_copy, s.state, s.state_before_close, s.suspend_reason, s.store_pool, s.uid_number, s.password_hash,
+s.credential_version, d.suspended_mail, (extract(epoch FROM s.create_time) * 1e6)::bigint AS create_us,
+(extract(epoch FROM s.update_time) * 1e6)::bigint AS update_us, (extract(epoch FROM s.delete_time) * 1e6)::bigint AS delete_us,
+(extract(epoch FROM s.expire_time) * 1e6)::bigint AS expire_us, s.revision,
+COALESCE((SELECT jsonb_agg(a.address) FROM prov.address a WHERE a.subscriber_id = s.id), '[]') AS addresses)";
+
+model::Subscriber SubscriberOf(const pqxx::row& row) {
+  model::Subscriber s;
+  s.id = row["id"].as<int64_t>();
+  s.uid = row["uid"].as<std::string>();
+  s.login = row["login"].as<std::string>();
+  s.display_name = row["display_name"].as<std::string>();
+  s.entitlements = {row["mail"].as<bool>(), row["ftp"].as<bool>(), row["web"].as<bool>()};
+  s.quota_bytes = row["quota_bytes"].as<int64_t>();
+  s.plan = row["plan"].as<std::string>();
+  s.labels = FromJson<std::map<std::string, std::string>>(row["labels"]);
+  s.forward.targets = FromJson<std::vector<std::string>>(row["forward_targets"]);
+  s.forward.keep_copy = row["forward_keep_copy"].as<bool>();
+  s.state = StateOf(row["state"].as<std::string>());
+  s.state_before_close = StateOf(row["state_before_close"].as<std::string>());
+  s.suspend_reason = row["suspend_reason"].as<std::string>();
+  s.store_pool = row["store_pool"].as<std::string>();
+  s.uid_number = row["uid_number"].as<uint32_t>();
+  s.password_hash = row["password_hash"].as<std::string>();
+  s.credential_version = row["credential_version"].as<uint64_t>();
+  s.suspended_mail = SuspendedMailOf(row["suspended_mail"].as<std::string>());
+  s.create_time = TimeOf(row["create_us"]);
+  s.update_time = TimeOf(row["update_us"]);
+  s.delete_time = OptionalTimeOf(row["delete_us"]);
+  s.expire_time = OptionalTimeOf(row["expire_us"]);
+  s.revision = row["revision"].as<uint64_t>();
+  s.addresses = FromJson<std::vector<std::string>>(row["addresses"]);
+  // The login first, the others sorted.
+  std::sort(s.addresses.begin(), s.addresses.end(), [&](const std::string& a, const std::string& b) {
+    return std::pair(a != s.login, a) < std::pair(b != s.login, b);
+  });
+  return s;
+}
+
+const char kDomainColumns[] = R"(
+name, suspended_mail, COALESCE(alias_of, '') AS alias_of, catch_all, (extract(epoch FROM create_time) * 1e6)::bigint AS create_us,
+(extract(epoch FROM update_time) * 1e6)::bigint AS update_us, revision)";
+
+model::Domain DomainOf(const pqxx::row& row) {
+  model::Domain domain;
+  domain.name = row["name"].as<std::string>();
+  domain.suspended_mail = SuspendedMailOf(row["suspended_mail"].as<std::string>());
+  domain.alias_of = row["alias_of"].as<std::string>();
+  domain.catch_all = row["catch_all"].as<std::string>();
+  domain.create_time = TimeOf(row["create_us"]);
+  domain.update_time = TimeOf(row["update_us"]);
+  domain.revision = row["revision"].as<uint64_t>();
+  return domain;
+}
+
+const char kPoolColumns[] = R"(
+id, role, weight, (extract(epoch FROM create_time) * 1e6)::bigint AS create_us,
+(extract(epoch FROM update_time) * 1e6)::bigint AS update_us, revision)";
+
+model::Pool PoolOf(const pqxx::row& row) {
+  model::Pool pool;
+  pool.id = row["id"].as<std::string>();
+  const auto role = model::RoleOfName(row["role"].as<std::string>());
+  if (!role) throw std::runtime_error("unknown role in pool " + pool.id);
+  pool.role = *role;
+  pool.weight = row["weight"].as<uint32_t>();
+  pool.create_time = TimeOf(row["create_us"]);
+  pool.update_time = TimeOf(row["update_us"]);
+  pool.revision = row["revision"].as<uint64_t>();
+  return pool;
+}
+
+const char kHostColumns[] = R"(
+id, weight, state, endpoints, (extract(epoch FROM create_time) * 1e6)::bigint AS create_us,
+(extract(epoch FROM update_time) * 1e6)::bigint AS update_us, revision,
+COALESCE((SELECT jsonb_agg(p.pool ORDER BY p.pool) FROM prov.host_pool p WHERE p.host = host.id), '[]') AS pools)";
+
+model::Host HostOf(const pqxx::row& row) {
+  model::Host host;
+  host.id = row["id"].as<std::string>();
+  host.weight = row["weight"].as<uint32_t>();
+  host.state = HostStateOf(row["state"].as<std::string>());
+  host.endpoints = FromJson<std::map<std::string, std::string>>(row["endpoints"]);
+  host.create_time = TimeOf(row["create_us"]);
+  host.update_time = TimeOf(row["update_us"]);
+  host.revision = row["revision"].as<uint64_t>();
+  host.pools = FromJson<std::vector<std::string>>(row["pools"]);
+  return host;
+}
+
+std::string ToJson(const std::vector<std::string>& list) { return nlohmann::json(list).dump(); }
+std::string ToJson(const std::map<std::string, std::string>& table) { return nlohmann::json(table).dump(); }
+
+std::string ToArray(const std::vector<int64_t>& numbers) {
+  return fmt::format("{{{}}}", fmt::join(numbers, ","));
+}
+
+std::string_view SuspendedMailName(SuspendedMail policy) {
+  switch (policy) {
+    case SuspendedMail::kKeep:
+      return "keep";
+    case SuspendedMail::kReject:
+      return "reject";
+    case SuspendedMail::kDefer:
+      return "defer";
+  }
+  return "keep";
+}
+
+std::string_view HostStateName(HostState state) {
+  switch (state) {
+    case HostState::kServing:
+      return "serving";
+    case HostState::kDrained:
+      return "drained";
+    case HostState::kEvicted:
+      return "evicted";
+    case HostState::kBanned:
+      return "banned";
+  }
+  return "serving";
+}
+
+int64_t ToMicroseconds(model::Time time) {
+  return std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count();
+}
+
+}  // namespace prov::store

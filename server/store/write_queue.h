@@ -1,0 +1,121 @@
+// Writes by group commit: calls that arrive together share one transaction, and each gets a revision of its
+// own.
+//
+// docs/decisions/0002-group-commit.md says why. Revisions are gapless and in the order of visibility (I2):
+// the revision row is locked for the whole batch, in every provd on the same database. A call that fails is
+// undone behind its savepoint, and its neighbours do not notice.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <pqxx/transaction_base>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "server/store/connection_pool.h"
+#include "server/store/read_snapshot.h"
+
+namespace prov::store {
+
+// A statement that is prepared once for each connection.
+struct Statement {
+  const char* name;  // unique
+  const char* sql;
+};
+
+// Who wants the write, for audit and replay.
+struct WriteContext {
+  std::string caller;       // "helpdesk/mary"
+  std::string peer;         // as gRPC names it
+  std::string method;       // "/prov.v1.Subscribers/CreateSubscriber"
+  std::string request_id;   // empty: not remembered
+  std::string fingerprint;  // keyed hash of method and request; see RequestFingerprint
+  bool validate_only = false;
+  std::chrono::system_clock::time_point deadline = std::chrono::system_clock::time_point::max();
+};
+
+struct WriteResult {
+  std::string resource;     // "subscribers/1042"
+  std::string before_json;  // without secrets; empty: there was nothing
+  std::string after_json;
+  std::string response;   // serialised answer, given again to a replay
+  uint64_t revision = 0;  // 0 when nothing changed, or with validate_only
+  bool replayed = false;  // `response` is that of an earlier call
+};
+
+// What a write's body works with. Used on the queue's thread only.
+class WriteTransaction {
+ public:
+  WriteTransaction(pqxx::transaction_base& sql, std::set<std::string>& prepared, uint64_t revision)
+      : sql_(sql), prepared_(prepared), revision_(revision) {}
+
+  // The revision this write gets if it changes anything.
+  uint64_t revision() const { return revision_; }
+
+  // Tells followers that the aggregate changed. A write without any has no revision.
+  void AddChange(AggregateKind kind, const std::string& key, bool removed = false) {
+    changes_.push_back({revision_, kind, key, removed});
+  }
+  const std::vector<Change>& changes() const { return changes_; }
+
+  // Throws what libpqxx throws; the queue translates it.
+  template <typename... Arguments>
+  pqxx::result Execute(const Statement& statement, Arguments&&... arguments) {
+    if (prepared_.insert(statement.name).second) Prepare(statement);
+    return sql_.exec_prepared(statement.name, std::forward<Arguments>(arguments)...);
+  }
+
+ private:
+  void Prepare(const Statement& statement);
+
+  pqxx::transaction_base& sql_;
+  std::set<std::string>& prepared_;
+  const uint64_t revision_;
+  std::vector<Change> changes_;
+};
+
+// Does the work; an error undoes it. Must not block on anything but the database.
+using WriteBody = std::function<absl::StatusOr<WriteResult>(WriteTransaction&)>;
+
+// Thread-safe.
+class WriteQueue {
+ public:
+  explicit WriteQueue(ConnectionPool& pool);
+  // Finishes what is queued.
+  ~WriteQueue();
+
+  // Blocks until the write is durable, or failed. UNAVAILABLE: the database is away, or the commit's outcome
+  // is unknown (the same request id is safe to send again). DEADLINE_EXCEEDED: its turn came too late;
+  // nothing happened.
+  absl::StatusOr<WriteResult> Run(WriteContext context, WriteBody body);
+
+ private:
+  struct Call;
+  void Loop();
+  void RunBatch(std::vector<std::shared_ptr<Call>>& batch);
+  void RunConnected(std::vector<std::shared_ptr<Call>>& batch);
+  absl::StatusOr<WriteResult> RunCall(pqxx::transaction_base& sql, const Call& call, uint64_t revision);
+  void ForgetOldRequests();
+
+  ConnectionPool& pool_;
+  std::unique_ptr<pqxx::connection> connection_;  // the thread's own
+  std::set<std::string> prepared_;                // on that connection
+  std::chrono::steady_clock::time_point requests_forgotten_;
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<std::shared_ptr<Call>> queue_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace prov::store
