@@ -2,8 +2,12 @@
 
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <map>
+#include <mutex>
+#include <tuple>
 #include <utility>
 
 #include "common/status.h"
@@ -34,6 +38,26 @@ absl::Status CheckWhole(MDB_env* env, const std::string& directory) {
   return absl::OkStatus();
 }
 
+// A forked child may not go on with its parent's environment.
+using EnvironmentKey = std::tuple<pid_t, dev_t, ino_t>;
+struct OpenedEnvironment {
+  std::weak_ptr<MDB_env> env;
+  bool writable = false;
+};
+
+absl::StatusOr<EnvPtr> OpenAnew(const std::string& directory, bool writable, mode_t mode) {
+  MDB_env* raw = nullptr;
+  if (const int code = mdb_env_create(&raw); code != 0) return LmdbStatus(code, directory);
+  EnvPtr env(raw, mdb_env_close);
+  int code = mdb_env_set_mapsize(raw, kMapOctets);
+  if (code == 0) code = mdb_env_set_maxreaders(raw, kMaxReaders);
+  if (code == 0) code = mdb_env_set_maxdbs(raw, kMaxDatabases);
+  if (code == 0) code = mdb_env_open(raw, directory.c_str(), MDB_NOTLS | (writable ? 0 : MDB_RDONLY), mode);
+  if (code != 0) return LmdbStatus(code, fmt::format("open state in {}", directory));
+  PROV_RETURN_IF_ERROR(CheckWhole(raw, directory));
+  return env;
+}
+
 }  // namespace
 
 absl::Status LmdbStatus(int code, std::string_view context) {
@@ -60,16 +84,19 @@ absl::Status LmdbStatus(int code, std::string_view context) {
   }
 }
 
-absl::StatusOr<EnvPtr> OpenEnvironment(const std::string& directory, unsigned flags, mode_t mode) {
-  MDB_env* raw = nullptr;
-  if (const int code = mdb_env_create(&raw); code != 0) return LmdbStatus(code, directory);
-  EnvPtr env(raw);
-  int code = mdb_env_set_mapsize(raw, kMapOctets);
-  if (code == 0) code = mdb_env_set_maxreaders(raw, kMaxReaders);
-  if (code == 0) code = mdb_env_set_maxdbs(raw, kMaxDatabases);
-  if (code == 0) code = mdb_env_open(raw, directory.c_str(), flags | MDB_NOTLS, mode);
-  if (code != 0) return LmdbStatus(code, fmt::format("open state in {}", directory));
-  PROV_RETURN_IF_ERROR(CheckWhole(raw, directory));
+absl::StatusOr<EnvPtr> OpenEnvironment(const std::string& directory, bool writable, mode_t mode) {
+  static std::mutex mutex;
+  static auto& opened = *new std::map<EnvironmentKey, OpenedEnvironment>;
+  const std::lock_guard lock(mutex);
+  struct stat info;
+  if (::stat(directory.c_str(), &info) != 0) return ErrnoStatus(errno, fmt::format("state in {}", directory));
+  OpenedEnvironment& known = opened[EnvironmentKey{getpid(), info.st_dev, info.st_ino}];
+  if (EnvPtr shared = known.env.lock(); shared != nullptr) {
+    if (known.writable || !writable) return shared;
+    return absl::FailedPreconditionError(fmt::format("{} is open for reading in this process", directory));
+  }
+  PROV_ASSIGN_OR_RETURN(EnvPtr env, OpenAnew(directory, writable, mode));
+  known = {env, writable};
   return env;
 }
 

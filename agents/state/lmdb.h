@@ -23,14 +23,13 @@ constexpr unsigned kMaxDatabases = 64;  // named databases in one environment
 // that LMDB has given up INTERNAL (start the process again); the rest UNAVAILABLE.
 absl::Status LmdbStatus(int code, std::string_view context);
 
-struct EnvCloser {
-  void operator()(MDB_env* env) const { mdb_env_close(env); }
-};
-using EnvPtr = std::unique_ptr<MDB_env, EnvCloser>;
+using EnvPtr = std::shared_ptr<MDB_env>;
 
-// Opens DIRECTORY/data.mdb and lock.mdb. `flags` as for mdb_env_open; MDB_NOTLS is added. DATA_LOSS when the
-// file is no LMDB file or shorter than it says.
-absl::StatusOr<EnvPtr> OpenEnvironment(const std::string& directory, unsigned flags, mode_t mode);
+// Opens DIRECTORY/data.mdb and lock.mdb, for reading only or for both. Within one process all owners of a
+// directory share one environment: LMDB's lock file does not stand two. DATA_LOSS when the file is no LMDB
+// file or shorter than it says; FAILED_PRECONDITION when this process has it open for reading and wants to
+// write. Thread-safe.
+absl::StatusOr<EnvPtr> OpenEnvironment(const std::string& directory, bool writable, mode_t mode);
 
 // One transaction; aborted when destroyed without Commit. Views it gives are valid until then, or until the
 // next write. Not thread-safe.

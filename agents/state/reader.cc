@@ -121,11 +121,8 @@ class LmdbReader final : public StateReader {
 };
 
 absl::StatusOr<std::unique_ptr<StateReader>> OpenReader(const std::string& directory) {
-  PROV_ASSIGN_OR_RETURN(EnvPtr env, OpenEnvironment(directory, MDB_RDONLY, kDataMode));
-  PROV_ASSIGN_OR_RETURN(Transaction txn, Transaction::BeginRead(env.get()));
-  PROV_ASSIGN_OR_RETURN(const Tables tables, Tables::Open(txn, 0));
-  // Handles opened in a transaction live on only if it is committed, a reading one too.
-  PROV_RETURN_IF_ERROR(txn.Commit());
+  PROV_ASSIGN_OR_RETURN(EnvPtr env, OpenEnvironment(directory, false, kDataMode));
+  PROV_ASSIGN_OR_RETURN(const Tables tables, Tables::Open(env.get(), false));
   PROV_ASSIGN_OR_RETURN(ConfirmationFile confirmations, ConfirmationFile::Open(directory, false));
   return std::make_unique<LmdbReader>(std::move(env), tables, std::move(confirmations));
 }

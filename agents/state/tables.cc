@@ -5,6 +5,8 @@
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
 #include <initializer_list>
+#include <mutex>
+#include <utility>
 
 #include "common/status.h"
 
@@ -58,11 +60,7 @@ absl::StatusOr<MDB_dbi> OpenTable(Transaction& txn, const std::string& name, uns
   return table;
 }
 
-std::string CursorKey(v1::Role role) { return fmt::format("cursor/{}", static_cast<int>(role)); }
-
-}  // namespace
-
-absl::StatusOr<Tables> Tables::Open(Transaction& txn, unsigned flags) {
+absl::StatusOr<Tables> OpenTables(Transaction& txn, unsigned flags) {
   Tables tables;
   PROV_ASSIGN_OR_RETURN(tables.meta, OpenTable(txn, "meta", flags));
   PROV_ASSIGN_OR_RETURN(const auto format, txn.Get(tables.meta, kFormatKey));
@@ -82,6 +80,22 @@ absl::StatusOr<Tables> Tables::Open(Transaction& txn, unsigned flags) {
       PROV_ASSIGN_OR_RETURN(*table, OpenTable(txn, full, flags));
     }
   }
+  return tables;
+}
+
+std::string CursorKey(v1::Role role) { return fmt::format("cursor/{}", static_cast<int>(role)); }
+
+}  // namespace
+
+absl::StatusOr<Tables> Tables::Open(MDB_env* env, bool writable) {
+  // LMDB wants one opener at a time in a process, to the end of its transaction.
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
+  PROV_ASSIGN_OR_RETURN(Transaction txn,
+                        writable ? Transaction::BeginWrite(env) : Transaction::BeginRead(env));
+  PROV_ASSIGN_OR_RETURN(const Tables tables, OpenTables(txn, writable ? MDB_CREATE : 0));
+  // Handles live on only if their transaction is committed, a reading one too.
+  PROV_RETURN_IF_ERROR(txn.Commit());
   return tables;
 }
 

@@ -34,9 +34,9 @@ struct Tables {
   MDB_dbi meta = 0;
   std::array<RoleTables, kRoles.size()> roles;
 
-  // `flags` MDB_CREATE in a write transaction, or 0. UNAVAILABLE when they are not there yet, DATA_LOSS when
-  // the format is another.
-  static absl::StatusOr<Tables> Open(Transaction& txn, unsigned flags);
+  // Makes them if `writable`. UNAVAILABLE when they are not there yet, DATA_LOSS when the format is another.
+  // Thread-safe.
+  static absl::StatusOr<Tables> Open(MDB_env* env, bool writable);
   // INVALID_ARGUMENT for what is no role.
   absl::StatusOr<const RoleTables*> Of(v1::Role role) const;
 };

@@ -147,12 +147,15 @@ class LmdbWriter final : public StateWriter {
     return Freshness{cursor.received, cursor.applied, confirmation.head_revision, confirmation.confirmed};
   }
 
-  absl::Status ForEachRecord(v1::Role role,
-                             const std::function<absl::Status(const v1::Record&)>& visit) override {
+  absl::Status ForEachRecord(v1::Role role, const std::function<absl::Status(const v1::Record&)>& visit,
+                             std::string_view after_key) override {
     PROV_ASSIGN_OR_RETURN(const RoleTables* tables, tables_.Of(role));
     PROV_ASSIGN_OR_RETURN(const Transaction txn, Transaction::BeginRead(env_.get()));
     PROV_ASSIGN_OR_RETURN(Cursor walk, Cursor::Open(txn, tables->records));
-    PROV_ASSIGN_OR_RETURN(auto entry, walk.Seek(""));
+    PROV_ASSIGN_OR_RETURN(auto entry, walk.Seek(after_key));
+    if (entry && entry->key == after_key) {
+      PROV_ASSIGN_OR_RETURN(entry, walk.Next());
+    }
     while (entry) {
       PROV_ASSIGN_OR_RETURN(const StoredRecord stored, DecodeRecord(entry->value));
       PROV_ASSIGN_OR_RETURN(const v1::Record record, ParseRecord(stored.serialised));
@@ -239,19 +242,12 @@ absl::Status LetReadersIn(MDB_env* env, const std::string& directory, int confir
   return absl::OkStatus();
 }
 
-absl::StatusOr<Tables> MakeTables(MDB_env* env) {
-  PROV_ASSIGN_OR_RETURN(Transaction txn, Transaction::BeginWrite(env));
-  PROV_ASSIGN_OR_RETURN(const Tables tables, Tables::Open(txn, MDB_CREATE));
-  PROV_RETURN_IF_ERROR(txn.Commit());
-  return tables;
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<StateWriter>> StateWriter::Open(const std::string& directory,
                                                                const WriterOptions& options) {
-  PROV_ASSIGN_OR_RETURN(EnvPtr env, OpenEnvironment(directory, 0, kDataMode));
-  PROV_ASSIGN_OR_RETURN(const Tables tables, MakeTables(env.get()));
+  PROV_ASSIGN_OR_RETURN(EnvPtr env, OpenEnvironment(directory, true, kDataMode));
+  PROV_ASSIGN_OR_RETURN(const Tables tables, Tables::Open(env.get(), true));
   PROV_ASSIGN_OR_RETURN(ConfirmationFile confirmations, ConfirmationFile::Open(directory, true));
   PROV_RETURN_IF_ERROR(LetReadersIn(env.get(), directory, confirmations.fd(), options.readers_group));
   PROV_RETURN_IF_ERROR(SyncDirectory(directory));

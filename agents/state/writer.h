@@ -109,9 +109,11 @@ class StateWriter {
 
   virtual absl::StatusOr<Freshness> GetFreshness(v1::Role role) = 0;
 
-  // Walks all records of a role, in order of keys, in one read transaction. Stops at the first error.
+  // Walks a role's records, those after `after_key`, in order of keys, in one read transaction. Stops at the
+  // first error, and returns it.
   virtual absl::Status ForEachRecord(v1::Role role,
-                                     const std::function<absl::Status(const v1::Record&)>& visit) = 0;
+                                     const std::function<absl::Status(const v1::Record&)>& visit,
+                                     std::string_view after_key = {}) = 0;
 };
 
 }  // namespace prov::state

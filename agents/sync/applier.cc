@@ -1,0 +1,114 @@
+#include "agents/sync/applier.h"
+
+#include <atomic>
+#include <random>
+#include <thread>
+#include <utility>
+
+#include "common/log.h"
+#include "common/status.h"
+
+namespace prov::sync {
+namespace {
+
+using drivers::Work;
+using std::chrono::system_clock;
+
+uint64_t RandomNumber() {
+  thread_local std::minstd_rand engine(std::random_device{}());
+  return engine();
+}
+
+}  // namespace
+
+Applier::Applier(v1::Role role, std::vector<drivers::Driver*> drivers, state::StateWriter& state,
+                 const Clock& clock, ApplierOptions options)
+    : role_(role), drivers_(std::move(drivers)), state_(state), clock_(clock), options_(options) {}
+
+absl::StatusOr<bool> Applier::Step() {
+  PROV_ASSIGN_OR_RETURN(std::vector<state::PendingItem> items,
+                        state_.Pending(role_, clock_.Now(), options_.slice));
+  // Files that are written whole are written once at each start, so that they are right whatever happened.
+  if (items.empty() && flushed_once_) return false;
+  std::vector<Work> works;
+  for (state::PendingItem& item : items) works.push_back({std::move(item), absl::OkStatus()});
+  ApplyAll(works);
+  for (drivers::Driver* driver : drivers_) PROV_RETURN_IF_ERROR(driver->Flush(works));
+  flushed_once_ = true;
+  if (works.empty()) return false;
+
+  std::vector<state::Outcome> outcomes;
+  for (const Work& work : works) {
+    const auto delay = options_.retry.Delay(work.item.attempts + 1, RandomNumber());
+    outcomes.push_back({work.item.key, work.item.ticket, work.status, clock_.Now() + delay});
+    if (work.status.ok()) continue;
+    Log(work.item.attempts == 0 ? Level::kWarning : Level::kDebug, "item_failed",
+        {{"key", work.item.key}, {"attempts", work.item.attempts + 1}, {"error", work.status}});
+  }
+  PROV_RETURN_IF_ERROR(state_.Settle(role_, outcomes));
+  return true;
+}
+
+void Applier::ApplyAll(std::vector<Work>& works) {
+  std::atomic<size_t> next{0};
+  const auto run = [&] {
+    for (size_t i = next++; i < works.size(); i = next++) ApplyOne(works[i]);
+  };
+  std::vector<std::jthread> others;
+  const size_t wanted = std::min<size_t>(options_.threads, works.size());
+  for (size_t i = 1; i < wanted; ++i) others.emplace_back(run);
+  run();
+}
+
+void Applier::ApplyOne(Work& work) {
+  for (drivers::Driver* driver : drivers_) {
+    work.status = Annotate(driver->Apply(work.item), driver->name());
+    if (!work.status.ok()) return;
+  }
+}
+
+absl::StatusOr<std::optional<system_clock::time_point>> Applier::NextDue() { return state_.NextDue(role_); }
+
+bool Applier::IsThere(const v1::Record& record) {
+  for (drivers::Driver* driver : drivers_) {
+    const auto there = driver->Inspect(record);
+    if (!there.ok()) {
+      Log(Level::kDebug, "inspect_failed", {{"key", record.key()}, {"error", there.status()}});
+      continue;
+    }
+    if (*there) continue;
+    Log(Level::kWarning, "drift", {{"key", record.key()}, {"driver", driver->name()}});
+    return false;
+  }
+  return true;
+}
+
+absl::StatusOr<std::optional<uint64_t>> Applier::InspectSome() {
+  if (inspected_key_.empty()) {
+    PROV_ASSIGN_OR_RETURN(const state::Freshness freshness, state_.GetFreshness(role_));
+    inspecting_revision_ = freshness.applied_revision;
+    drifting_ = 0;
+  }
+  // Copied first: a slow disk must not keep a read transaction open, and with it old pages.
+  std::vector<v1::Record> records;
+  const absl::Status walked = state_.ForEachRecord(
+      role_,
+      [&](const v1::Record& record) {
+        records.push_back(record);
+        return records.size() < options_.inspect_slice ? absl::OkStatus() : absl::CancelledError();
+      },
+      inspected_key_);
+  const bool more = absl::IsCancelled(walked);
+  if (!more) PROV_RETURN_IF_ERROR(walked);
+  std::vector<std::string> missing;
+  for (const v1::Record& record : records) {
+    if (!IsThere(record)) missing.push_back(record.key());
+  }
+  drifting_ += missing.size();
+  if (!missing.empty()) PROV_RETURN_IF_ERROR(state_.Requeue(role_, missing));
+  inspected_key_ = more ? records.back().key() : "";
+  if (more) return std::nullopt;
+  return drifting_ == 0 ? inspecting_revision_ : 0;
+}
+
+}  // namespace prov::sync

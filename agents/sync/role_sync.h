@@ -1,0 +1,53 @@
+// Keeps one role of this host following provd: the stream, and the drivers beside it.
+//
+// Two threads: one reads the stream and makes each message durable, one runs the drivers. provd's addresses
+// are tried in turn with jittered back-off. With provd away the drivers go on with what is pending (I5).
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "agents/drivers/driver.h"
+#include "agents/state/writer.h"
+#include "agents/sync/applier.h"
+#include "agents/sync/backoff.h"
+#include "agents/sync/session.h"
+#include "common/clock.h"
+#include "common/grpc_tls.h"
+
+namespace prov::sync {
+
+struct RoleSyncOptions {
+  SessionOptions session;
+  std::vector<std::string> provd;  // host:port
+  TlsFiles tls;
+  Backoff reconnect;
+  ApplierOptions applier;
+  // A stream on which nothing came for so long, or for three heartbeats if that is longer, is ended.
+  std::chrono::milliseconds longest_silence = std::chrono::seconds(20);
+  // How long a stream stays open while an operator's word is awaited, before it is begun anew.
+  std::chrono::milliseconds hold = std::chrono::minutes(1);
+  std::chrono::milliseconds inspect_every = std::chrono::hours(1);
+  // Called once, from one of the threads, when the state can no longer be written: the process must end.
+  std::function<void(const absl::Status&)> on_fatal;
+};
+
+class RoleSync {
+ public:
+  // Starts both threads. All references must outlive it. Errors: unreadable TLS files.
+  static absl::StatusOr<std::unique_ptr<RoleSync>> Start(RoleSyncOptions options,
+                                                         std::vector<drivers::Driver*> drivers,
+                                                         state::StateWriter& state, const Clock& clock);
+  // Ends the stream and both threads; waits for the drivers' current slice.
+  virtual ~RoleSync() = default;
+
+  // Ends a stream that has gone silent. To be called about once a second, from any thread.
+  virtual void CheckSilence() = 0;
+  virtual bool connected() const = 0;
+};
+
+}  // namespace prov::sync
