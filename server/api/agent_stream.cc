@@ -1,0 +1,215 @@
+#include "server/api/agent_stream.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "common/log.h"
+#include "common/status.h"
+#include "server/api/agent_hello.h"
+#include "server/api/agent_stream_limits.h"
+#include "server/feed/view.h"
+
+namespace prov::api {
+namespace {
+
+// Steps of the feed that yield no message, before another stream gets its turn.
+constexpr int kStepsPerTurn = 8;
+
+}  // namespace
+
+AgentStream::AgentStream(grpc::CallbackServerContext* context, const Parts& parts, std::string host)
+    : StreamReactor(context, *parts.workers), parts_(parts), host_(std::move(host)) {}
+
+void AgentStream::Listen() {
+  const std::lock_guard lock(mutex_);
+  workers_.PostAfter(kHelloPatience, [weak = weak_from_this()] {
+    const auto stream = std::static_pointer_cast<AgentStream>(weak.lock());
+    if (stream == nullptr) return;
+    const std::lock_guard lock(stream->mutex_);
+    if (!stream->hello_taken_) stream->EndLocked(absl::DeadlineExceededError("no Hello came"));
+  });
+  StartRead(&request_);
+}
+
+void AgentStream::OnReadDone(bool ok) {
+  const std::lock_guard lock(mutex_);
+  if (ending()) return;
+  if (!ok) return EndLocked(absl::OkStatus());  // the agent has closed its side
+  if (request_.ByteSizeLong() > kMaxRequestOctets) {
+    return EndLocked(
+        absl::ResourceExhaustedError(fmt::format("a message of more than {} octets", kMaxRequestOctets)));
+  }
+  if (request_.has_hello() && !hello_taken_) {
+    hello_taken_ = true;
+    workers_.Post([self = Self(), hello = request_.hello()] { self->Greet(hello); });
+    return;  // reads on when greeted
+  }
+  if (!request_.has_progress() || !greeted_) {
+    return EndLocked(absl::InvalidArgumentError("a stream is one Hello, then Progress"));
+  }
+  const absl::Status status = TakeProgress(request_.progress());
+  if (!status.ok()) {
+    Log(Level::kError, "agent_refused",
+        {{"host", host_}, {"role", model::RoleName(role_)}, {"error", status}});
+    return EndLocked(status);
+  }
+  Pump();
+  if (!ending()) StartRead(&request_);
+}
+
+void AgentStream::OnEnding() {
+  parts_.convergence->Disconnected(connection_);
+  if (!greeted_) return;
+  reported_.connected = false;
+  workers_.Post([self = Self()] { self->Persist(); });
+}
+
+void AgentStream::Greet(const v1::Hello& hello) {
+  const absl::Status status = TryGreet(hello);
+  if (status.ok()) return;
+  Log(Level::kWarning, "agent_refused", {{"host", host_}, {"error", status}});
+  End(status);
+}
+
+absl::Status AgentStream::TryGreet(const v1::Hello& hello) {
+  PROV_RETURN_IF_ERROR(CheckHello(hello));
+  role_ = *feed::FromProto(hello.role());
+  PROV_ASSIGN_OR_RETURN(std::unique_ptr<feed::FeedStream> stream,
+                        parts_.feed->Open(host_, role_, hello.cursor_revision()));
+  parts_.owner->Replace(Self());
+  PROV_RETURN_IF_ERROR(parts_.progress->SetEndpoints(host_, EndpointsOf(hello)));
+
+  const std::lock_guard lock(mutex_);
+  if (ending()) return absl::OkStatus();
+  // A cursor that the database has not reached says nothing of this database.
+  sent_revision_ = hello.cursor_revision() <= stream->head_revision() ? hello.cursor_revision() : 0;
+  in_snapshot_ = stream->in_snapshot() || sent_revision_ != hello.cursor_revision();
+  before_snapshot_ = sent_revision_;
+  feed_ = std::move(stream);
+  reported_.host = host_;
+  reported_.role = role_;
+  reported_.connected = true;
+  reported_.received_revision = sent_revision_;
+  reported_.applied_revision = std::min(hello.applied_revision(), sent_revision_);
+  reported_.agent_version = hello.agent_version();
+  reported_.last_seen = parts_.clock->Now();
+  connection_ = parts_.convergence->Connected(host_, role_, reported_.received_revision,
+                                              reported_.applied_revision);
+  Log(Level::kInfo, "agent_connected",
+      {{"host", host_},
+       {"role", model::RoleName(role_)},
+       {"cursor", hello.cursor_revision()},
+       {"version", hello.agent_version()}});
+  greeted_ = wanted_ = true;
+  PersistSoon();
+  StartRead(&request_);
+  Pump();
+  return absl::OkStatus();
+}
+
+void AgentStream::NoteHead(uint64_t head_revision) {
+  const std::lock_guard lock(mutex_);
+  head_ = std::max(head_, head_revision);
+  if (head_ <= sent_revision_) return;
+  wanted_ = true;
+  Pump();
+}
+
+void AgentStream::Heartbeat(uint64_t head_revision) {
+  const std::lock_guard lock(mutex_);
+  if (!greeted_ || !CanWrite() || producing_) return;
+  v1::SyncResponse response;
+  response.mutable_heartbeat()->set_head_revision(std::max(head_revision, sent_revision_));
+  response.mutable_heartbeat()->mutable_interval()->set_seconds(kHeartbeatInterval.count());
+  Write(std::move(response));
+}
+
+void AgentStream::Pump() {
+  if (!greeted_ || !wanted_ || producing_ || !CanWrite()) return;
+  if (sent_nonce_ - acknowledged_nonce_ >= kMaxUnacknowledgedBatches) return;
+  producing_ = true;
+  wanted_ = false;
+  workers_.Post([self = Self()] { self->Produce(); });
+}
+
+void AgentStream::Produce() {
+  absl::StatusOr<feed::FeedStream::Step> step = feed_->Next();
+  for (int i = 1; i < kStepsPerTurn && step.ok() && !step->message.has_value() && step->more; ++i) {
+    step = feed_->Next();
+  }
+  const std::lock_guard lock(mutex_);
+  producing_ = false;
+  if (ending()) return;
+  if (!step.ok()) {
+    Log(Level::kWarning, "agent_stream_failed",
+        {{"host", host_}, {"role", model::RoleName(role_)}, {"error", step.status()}});
+    return EndLocked(step.status());
+  }
+  wanted_ = wanted_ || step->more;
+  const bool was_in_snapshot = in_snapshot_;
+  in_snapshot_ = feed_->in_snapshot();
+  if (!was_in_snapshot && in_snapshot_) before_snapshot_ = sent_revision_;
+  sent_nonce_ = feed_->last_nonce();
+  if (was_in_snapshot && !in_snapshot_) snapshot_nonce_ = sent_nonce_;
+  if (!in_snapshot_) sent_revision_ = feed_->sent_revision();
+  if (!step->message.has_value()) return Pump();
+  if (step->message->has_batch()) {
+    v1::Batch* batch = step->message->mutable_batch();
+    batch->set_head_revision(std::max(batch->head_revision(), head_));
+  }
+  Write(*std::move(step->message));
+}
+
+absl::Status AgentStream::TakeProgress(const v1::Progress& progress) {
+  PROV_RETURN_IF_ERROR(CheckProgress(progress));
+  if (progress.nonce() > sent_nonce_) {
+    return InvalidField("progress.nonce", fmt::format("{} was not sent, only {}", progress.nonce(), sent_nonce_));
+  }
+  acknowledged_nonce_ = std::max(acknowledged_nonce_, progress.nonce());
+  // Until it has taken in the whole snapshot, an agent may go on telling of the state that the snapshot is to
+  // replace; that counts for nothing.
+  const bool outdated = in_snapshot_ || acknowledged_nonce_ < snapshot_nonce_;
+  const uint64_t most = outdated ? before_snapshot_ : sent_revision_;
+  for (const auto& [field, claimed] : {std::pair{"progress.received_revision", progress.received_revision()},
+                                       std::pair{"progress.applied_revision", progress.applied_revision()}}) {
+    if (claimed > most && !outdated) {
+      return InvalidField(field, fmt::format("{} was not sent, only {}", claimed, most));
+    }
+  }
+  reported_.received_revision = std::min(progress.received_revision(), most);
+  reported_.applied_revision = std::min(progress.applied_revision(), reported_.received_revision);
+  reported_.failing_items = progress.failing_items();
+  reported_.failing = FailingOf(progress);
+  reported_.last_seen = parts_.clock->Now();
+  std::string first_error;
+  if (!reported_.failing.empty()) {
+    first_error = fmt::format("{}: {}", reported_.failing.front().key, reported_.failing.front().error);
+  }
+  parts_.convergence->Report(connection_, reported_.received_revision, reported_.applied_revision,
+                             reported_.failing_items, first_error);
+  PersistSoon();
+  return absl::OkStatus();
+}
+
+void AgentStream::PersistSoon() {
+  if (persist_scheduled_) return;
+  persist_scheduled_ = true;
+  workers_.PostAfter(kPersistInterval, [self = Self()] { self->Persist(); });
+}
+
+void AgentStream::Persist() {
+  store::HostProgress progress;
+  {
+    const std::lock_guard lock(mutex_);
+    persist_scheduled_ = false;
+    progress = reported_;
+  }
+  const absl::Status status = parts_.progress->Record(progress);
+  if (!status.ok()) {
+    Log(Level::kWarning, "host_progress_not_recorded", {{"host", host_}, {"error", status}});
+  }
+}
+
+}  // namespace prov::api

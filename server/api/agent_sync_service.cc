@@ -1,0 +1,196 @@
+#include "server/api/agent_sync_service.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/grpc_tls.h"
+#include "common/log.h"
+#include "common/status.h"
+#include "prov/v1/agent_sync.grpc.pb.h"
+#include "server/api/agent_stream.h"
+#include "server/api/agent_stream_limits.h"
+#include "server/api/workers.h"
+
+namespace prov::api {
+namespace {
+
+constexpr std::chrono::seconds kShutDownPatience{10};
+
+// A call that ends before it began.
+class Refusal final : public grpc::ServerBidiReactor<v1::SyncRequest, v1::SyncResponse> {
+ public:
+  explicit Refusal(const absl::Status& status) { Finish(ToGrpcStatus(status)); }
+  void OnDone() override { delete this; }
+};
+
+}  // namespace
+
+class AgentSyncService::Impl final : public v1::AgentSync::CallbackService, public AgentStreamOwner {
+ public:
+  explicit Impl(const Parts& parts);
+  ~Impl() override { ShutDown(); }
+
+  grpc::ServerBidiReactor<v1::SyncRequest, v1::SyncResponse>* Sync(
+      grpc::CallbackServerContext* context) override;
+  void Replace(const std::shared_ptr<AgentStream>& stream) override;
+
+  void ShutDown();
+  size_t open_streams() const;
+
+ private:
+  using Streams = std::set<std::shared_ptr<AgentStream>>;
+
+  absl::StatusOr<std::shared_ptr<AgentStream>> Admit(grpc::CallbackServerContext* context);
+  void Remove(const std::shared_ptr<AgentStream>& stream);
+  Streams AllStreams() const;
+  void SpreadHead();
+  void Pulse();
+
+  const Parts parts_;
+  uint64_t subscription_ = 0;
+
+  mutable std::mutex mutex_;
+  std::condition_variable quiet_;
+  bool shutting_down_ = false;
+  bool spreading_ = false;
+  Streams streams_;
+  std::map<std::pair<std::string, model::Role>, std::shared_ptr<AgentStream>> newest_;
+};
+
+AgentSyncService::Impl::Impl(const Parts& parts) : parts_(parts) {
+  subscription_ = parts_.watch->Subscribe([this](uint64_t head) {
+    parts_.convergence->SetHead(head);
+    const std::lock_guard lock(mutex_);
+    if (spreading_ || shutting_down_) return;
+    spreading_ = true;
+    parts_.workers->Post([this] { SpreadHead(); });
+  });
+  parts_.workers->Post([this] { Pulse(); });
+}
+
+absl::StatusOr<std::shared_ptr<AgentStream>> AgentSyncService::Impl::Admit(
+    grpc::CallbackServerContext* context) {
+  const auto auth_context = context->auth_context();
+  if (auth_context == nullptr) return absl::UnauthenticatedError("a client certificate is required");
+  PROV_ASSIGN_OR_RETURN(const PeerIdentity peer, IdentityOf(*auth_context));
+  if (peer.role != "agent") {
+    return absl::PermissionDeniedError(
+        fmt::format("{}/{} is not an agent: Sync is for hosts", peer.role, peer.name));
+  }
+  const std::lock_guard lock(mutex_);
+  if (shutting_down_) return absl::UnavailableError("provd is stopping");
+  if (streams_.size() >= kMaxStreams) return absl::ResourceExhaustedError("too many streams");
+  const auto of_host = std::count_if(streams_.begin(), streams_.end(),
+                                     [&](const auto& stream) { return stream->host() == peer.name; });
+  if (static_cast<size_t>(of_host) >= kMaxStreamsPerHost) {
+    return absl::ResourceExhaustedError(fmt::format("host \"{}\" has {} streams already", peer.name, of_host));
+  }
+  const AgentStream::Parts parts{.feed = parts_.feed,
+                                 .convergence = parts_.convergence,
+                                 .progress = parts_.progress,
+                                 .workers = parts_.workers,
+                                 .clock = parts_.clock,
+                                 .owner = this};
+  auto stream = std::make_shared<AgentStream>(context, parts, peer.name);
+  stream->Start([this, weak = std::weak_ptr<AgentStream>(stream)] { Remove(weak.lock()); });
+  streams_.insert(stream);
+  return stream;
+}
+
+grpc::ServerBidiReactor<v1::SyncRequest, v1::SyncResponse>* AgentSyncService::Impl::Sync(
+    grpc::CallbackServerContext* context) {
+  auto stream = Admit(context);
+  if (!stream.ok()) {
+    Log(Level::kWarning, "agent_refused", {{"peer", context->peer()}, {"error", stream.status()}});
+    return new Refusal(stream.status());
+  }
+  (*stream)->Listen();
+  return stream->get();  // owns itself
+}
+
+void AgentSyncService::Impl::Replace(const std::shared_ptr<AgentStream>& stream) {
+  std::shared_ptr<AgentStream> older;
+  {
+    const std::lock_guard lock(mutex_);
+    if (streams_.count(stream) == 0) return;  // gone meanwhile
+    std::shared_ptr<AgentStream>& newest = newest_[{stream->host(), stream->role()}];
+    older = std::exchange(newest, stream);
+  }
+  if (older == nullptr || older == stream) return;
+  Log(Level::kWarning, "agent_stream_replaced",
+      {{"host", stream->host()}, {"role", model::RoleName(stream->role())}});
+  older->End(absl::AbortedError("another stream of the same host and role has taken over"));
+}
+
+void AgentSyncService::Impl::Remove(const std::shared_ptr<AgentStream>& stream) {
+  const std::lock_guard lock(mutex_);
+  streams_.erase(stream);
+  std::erase_if(newest_, [&](const auto& item) { return item.second == stream; });
+  if (streams_.empty()) quiet_.notify_all();
+}
+
+AgentSyncService::Impl::Streams AgentSyncService::Impl::AllStreams() const {
+  const std::lock_guard lock(mutex_);
+  return streams_;
+}
+
+void AgentSyncService::Impl::SpreadHead() {
+  {
+    const std::lock_guard lock(mutex_);
+    spreading_ = false;
+  }
+  const uint64_t head = parts_.watch->head();
+  for (const auto& stream : AllStreams()) stream->NoteHead(head);
+}
+
+// Heartbeats vouch for the head, so it is read from the database itself: without one they cease, and agents
+// come to know that they may be out of date.
+void AgentSyncService::Impl::Pulse() {
+  const auto now = parts_.feed->FleetNow();
+  if (now.ok()) {
+    parts_.convergence->SetHead(now->head_revision);
+    parts_.convergence->SetFleet(now->fleet, now->head_revision);
+    for (const auto& stream : AllStreams()) {
+      stream->NoteHead(now->head_revision);
+      stream->Heartbeat(now->head_revision);
+    }
+  } else {
+    Log(Level::kWarning, "heartbeat_skipped", {{"error", now.status()}});
+  }
+  const std::lock_guard lock(mutex_);
+  if (!shutting_down_) parts_.workers->PostAfter(kHeartbeatInterval, [this] { Pulse(); });
+}
+
+void AgentSyncService::Impl::ShutDown() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(shutting_down_, true)) return;
+  }
+  parts_.watch->Unsubscribe(subscription_);
+  for (const auto& stream : AllStreams()) stream->End(absl::UnavailableError("provd is stopping"));
+  std::unique_lock lock(mutex_);
+  if (!quiet_.wait_for(lock, kShutDownPatience, [this] { return streams_.empty(); })) {
+    Log(Level::kError, "agent_streams_left", {{"streams", streams_.size()}});
+  }
+}
+
+size_t AgentSyncService::Impl::open_streams() const {
+  const std::lock_guard lock(mutex_);
+  return streams_.size();
+}
+
+AgentSyncService::AgentSyncService(const Parts& parts) : impl_(std::make_unique<Impl>(parts)) {}
+AgentSyncService::~AgentSyncService() = default;
+grpc::Service* AgentSyncService::service() { return impl_.get(); }
+void AgentSyncService::ShutDown() { impl_->ShutDown(); }
+size_t AgentSyncService::open_streams() const { return impl_->open_streams(); }
+
+}  // namespace prov::api

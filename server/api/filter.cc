@@ -1,0 +1,124 @@
+#include "server/api/filter.h"
+
+#include <fmt/format.h>
+
+#include "absl/strings/ascii.h"
+#include "common/mail_address.h"
+#include "common/status.h"
+#include "server/model/validate.h"
+
+namespace prov::api {
+namespace {
+
+using model::State;
+
+absl::Status Wrong(std::string_view what) {
+  return InvalidField("filter",
+                      fmt::format("{}; write terms such as state = \"SUSPENDED\", domain = \"example.net\", "
+                                  "login = \"ali*\", labels.KEY = \"value\", joined by AND",
+                                  what));
+}
+
+struct Term {
+  std::string field;
+  std::string value;
+};
+
+// Takes terms off the front of a filter.
+class Scanner {
+ public:
+  explicit Scanner(std::string_view text) : rest_(text) { SkipBlank(); }
+
+  bool AtEnd() const { return rest_.empty(); }
+
+  bool TakeAnd() {
+    if (!rest_.starts_with("AND ")) return false;
+    rest_.remove_prefix(4);
+    SkipBlank();
+    return true;
+  }
+
+  absl::StatusOr<Term> TakeTerm() {
+    const size_t end = rest_.find_first_of(" =");
+    if (end == std::string_view::npos || end == 0) return Wrong("a term has no field or no =");
+    Term term{std::string(rest_.substr(0, end)), ""};
+    rest_.remove_prefix(end);
+    SkipBlank();
+    if (!rest_.starts_with('='))
+      return Wrong(fmt::format("{} is not followed by =", model::Echo(term.field)));
+    rest_.remove_prefix(1);
+    SkipBlank();
+    if (!rest_.starts_with('"'))
+      return Wrong(fmt::format("the value of {} is not in quotes", model::Echo(term.field)));
+    for (size_t i = 1; i < rest_.size(); ++i) {
+      if (rest_[i] == '\\' && i + 1 < rest_.size()) {
+        term.value += rest_[++i];
+      } else if (rest_[i] == '"') {
+        rest_.remove_prefix(i + 1);
+        SkipBlank();
+        return term;
+      } else {
+        term.value += rest_[i];
+      }
+    }
+    return Wrong(fmt::format("the value of {} has no closing quote", model::Echo(term.field)));
+  }
+
+ private:
+  void SkipBlank() {
+    while (!rest_.empty() && rest_.front() == ' ') rest_.remove_prefix(1);
+  }
+
+  std::string_view rest_;
+};
+
+absl::Status ApplyState(const std::string& value, store::SubscriberQuery& query) {
+  for (const State state : {State::kActive, State::kSuspended, State::kClosed, State::kPurged}) {
+    std::string lower = value;
+    absl::AsciiStrToLower(&lower);
+    if (lower == model::StateName(state)) {
+      query.state = state;
+      return absl::OkStatus();
+    }
+  }
+  return Wrong(
+      fmt::format("{} is no state; there are ACTIVE, SUSPENDED, CLOSED and PURGED", model::Echo(value)));
+}
+
+absl::Status ApplyTerm(const Term& term, store::SubscriberQuery& query) {
+  constexpr std::string_view kLabels = "labels.";
+  PROV_RETURN_IF_ERROR(model::CheckText("filter", term.value, kMaxFilterOctets));
+  if (term.field == "state") return ApplyState(term.value, query);
+  if (term.field == "domain") {
+    query.domain = FoldAddress(term.value);
+    return absl::OkStatus();
+  }
+  if (term.field == "login") {
+    const bool prefix = term.value.ends_with('*');
+    (prefix ? query.login_prefix : query.login) =
+        FoldAddress(term.value.substr(0, term.value.size() - prefix));
+    return absl::OkStatus();
+  }
+  if (term.field.starts_with(kLabels) && term.field.size() > kLabels.size()) {
+    query.labels[term.field.substr(kLabels.size())] = term.value;
+    return absl::OkStatus();
+  }
+  return Wrong(fmt::format("{} is no field to filter by", model::Echo(term.field)));
+}
+
+}  // namespace
+
+absl::StatusOr<store::SubscriberQuery> ParseSubscriberFilter(std::string_view filter) {
+  store::SubscriberQuery query;
+  if (filter.size() > kMaxFilterOctets) return Wrong("it is too long");
+  Scanner scanner(filter);
+  for (size_t terms = 0; !scanner.AtEnd(); ++terms) {
+    if (terms == kMaxFilterTerms) return Wrong("it has too many terms");
+    if (terms > 0 && !scanner.TakeAnd()) return Wrong("terms must be joined by AND");
+    PROV_ASSIGN_OR_RETURN(const Term term, scanner.TakeTerm());
+    PROV_RETURN_IF_ERROR(ApplyTerm(term, query));
+  }
+  return query;
+}
+
+}  // namespace prov::api

@@ -1,0 +1,19 @@
+// The filter language of ListSubscribers: a subset of AIP-160, terms joined by AND.
+//
+//   state = "SUSPENDED" AND domain = "example.net" AND labels.billing = "4711" AND login = "ali*"
+#pragma once
+
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "server/store/subscriber_repository.h"
+
+namespace prov::api {
+
+constexpr size_t kMaxFilterOctets = 4096;
+constexpr size_t kMaxFilterTerms = 16;
+
+// Fills in what the filter restricts. INVALID_ARGUMENT on `filter` says which term is wrong.
+absl::StatusOr<store::SubscriberQuery> ParseSubscriberFilter(std::string_view filter);
+
+}  // namespace prov::api

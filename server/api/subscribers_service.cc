@@ -1,0 +1,407 @@
+#include "server/api/subscribers_service.h"
+
+#include <fmt/format.h>
+
+#include "common/grpc_status.h"
+#include "common/status.h"
+#include "server/api/filter.h"
+#include "server/api/page_token.h"
+#include "server/api/subscriber_update.h"
+#include "server/api/translation.h"
+#include "server/model/password.h"
+#include "server/model/validate.h"
+#include "server/store/domain_repository.h"
+#include "server/store/fleet_repository.h"
+
+namespace prov::api {
+namespace {
+
+using model::State;
+using model::Subscriber;
+using store::SubscriberRepository;
+using store::WriteTransaction;
+
+template <typename Request>
+WriteCalls::Options OptionsOf(std::string_view method, const Request& request) {
+  return {method, &request, request.request_id(), request.validate_only()};
+}
+
+absl::Status WrongState(std::string_view reason, std::string_view description) {
+  return FieldError(absl::StatusCode::kFailedPrecondition, "name", reason, description);
+}
+
+absl::Status NotClosed(const Subscriber& subscriber) {
+  if (subscriber.state == State::kActive || subscriber.state == State::kSuspended) return absl::OkStatus();
+  return WrongState("SUBSCRIBER_CLOSED",
+                    fmt::format("{} is {}; provctl undelete-user brings a closed one back", subscriber.login,
+                                model::StateName(subscriber.state)));
+}
+
+absl::Status CheckNotScheduled(bool has_effective_time) {
+  if (!has_effective_time) return absl::OkStatus();
+  return absl::UnimplementedError("effective_time: scheduled changes are not there yet; leave it out");
+}
+
+// Pool given or chosen; must be there and be of role store.
+absl::Status PlaceMailbox(WriteTransaction& write, Subscriber& subscriber) {
+  constexpr char kField[] = "subscriber.store_pool";
+  if (subscriber.store_pool.empty()) {
+    PROV_ASSIGN_OR_RETURN(subscriber.store_pool, SubscriberRepository::ChooseStorePool(write));
+    if (!subscriber.store_pool.empty()) return absl::OkStatus();
+    return FieldError(
+        absl::StatusCode::kFailedPrecondition, kField, "NO_STORE_POOL",
+        "there is no pool of role store with a weight; provctl add-pool NAME --role store makes one");
+  }
+  const absl::StatusOr<model::Pool> pool = store::FleetRepository::FindPool(write, subscriber.store_pool);
+  if (pool.ok() && pool->role == model::Role::kStore) return absl::OkStatus();
+  return FieldError(absl::StatusCode::kNotFound, kField, "POOL_UNKNOWN",
+                    fmt::format("{} is not a pool of role store; provctl list-pools shows those there are",
+                                model::Echo(subscriber.store_pool)));
+}
+
+absl::Status DomainExists(WriteTransaction& write, std::string_view field, const std::string& domain) {
+  if (store::DomainRepository::Find(write, domain).ok()) return absl::OkStatus();
+  return FieldError(
+      absl::StatusCode::kNotFound, field, "DOMAIN_UNKNOWN",
+      fmt::format("the domain {} is not hosted here; provctl add-domain {} hosts it", domain, domain));
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> SubscribersService::HashOf(std::string_view login, const std::string& password,
+                                                       const std::string& hash) const {
+  if (!password.empty() && !hash.empty())
+    return InvalidField("password_hash", "is given beside password; give one");
+  if (!hash.empty()) {
+    PROV_RETURN_IF_ERROR(model::CheckPasswordHash("password_hash", hash));
+    return hash;
+  }
+  if (password.empty()) return std::string();
+  PROV_RETURN_IF_ERROR(model::CheckPassword("password", password, login, options_.least_password_characters));
+  return model::HashPassword(password);
+}
+
+grpc::Status SubscribersService::CreateSubscriber(grpc::ServerContext* context,
+                                                  const v1::CreateSubscriberRequest* request,
+                                                  v1::Subscriber* response) {
+  Subscriber wanted;
+  const auto prepare = [&]() -> absl::Status {
+    PROV_ASSIGN_OR_RETURN(wanted, NewSubscriber(request->subscriber()));
+    PROV_ASSIGN_OR_RETURN(wanted.password_hash,
+                          HashOf(wanted.login, request->password(), request->password_hash()));
+    return absl::OkStatus();
+  };
+  const auto body = [&](WriteTransaction& write) -> absl::StatusOr<store::WriteResult> {
+    const std::string domain = wanted.login.substr(wanted.login.rfind('@') + 1);
+    PROV_RETURN_IF_ERROR(DomainExists(write, "subscriber.login", domain));
+    PROV_RETURN_IF_ERROR(PlaceMailbox(write, wanted));
+    PROV_ASSIGN_OR_RETURN(const Subscriber created, SubscriberRepository::Insert(write, wanted));
+    const v1::Subscriber proto = ToProto(created);
+    return Result(proto.name(), nullptr, proto, proto);
+  };
+  return ToGrpcStatus(writes_.Run(*context, OptionsOf("/prov.v1.Subscribers/CreateSubscriber", *request),
+                                  prepare, body, response));
+}
+
+grpc::Status SubscribersService::GetSubscriber(grpc::ServerContext* context,
+                                               const v1::GetSubscriberRequest* request,
+                                               v1::Subscriber* response) {
+  const auto get = [&]() -> absl::Status {
+    PROV_RETURN_IF_ERROR(
+        writes_.authoriser().Authorise(*context, "/prov.v1.Subscribers/GetSubscriber").status());
+    PROV_ASSIGN_OR_RETURN(const std::string key, SubscriberKeyOf("name", request->name()));
+    PROV_ASSIGN_OR_RETURN(const Subscriber subscriber, subscribers_.Get(key));
+    *response = ToProto(subscriber);
+    return absl::OkStatus();
+  };
+  return ToGrpcStatus(get());
+}
+
+grpc::Status SubscribersService::ListSubscribers(grpc::ServerContext* context,
+                                                 const v1::ListSubscribersRequest* request,
+                                                 v1::ListSubscribersResponse* response) {
+  const auto list = [&]() -> absl::Status {
+    PROV_RETURN_IF_ERROR(
+        writes_.authoriser().Authorise(*context, "/prov.v1.Subscribers/ListSubscribers").status());
+    PROV_ASSIGN_OR_RETURN(store::SubscriberQuery query, ParseSubscriberFilter(request->filter()));
+    PROV_ASSIGN_OR_RETURN(const size_t page, PageSize(request->page_size()));
+    query.show_deleted = request->show_deleted();
+    const std::string token_of = fmt::format("subscribers {} {}", query.show_deleted, request->filter());
+    PROV_ASSIGN_OR_RETURN(const std::string after, ReadPageToken(token_of, request->page_token()));
+    if (!after.empty()) query.after_id = std::strtoll(after.c_str(), nullptr, 10);
+    query.limit = page + 1;  // one more tells whether there is a next page
+    PROV_ASSIGN_OR_RETURN(std::vector<Subscriber> subscribers, subscribers_.List(query));
+    const bool more = subscribers.size() > page;
+    if (more) subscribers.resize(page);
+    for (const Subscriber& subscriber : subscribers) *response->add_subscribers() = ToProto(subscriber);
+    if (more) response->set_next_page_token(MakePageToken(token_of, std::to_string(subscribers.back().id)));
+    return absl::OkStatus();
+  };
+  return ToGrpcStatus(list());
+}
+
+grpc::Status SubscribersService::RunEdit(grpc::ServerContext* context, const EditCall& call, const Edit& edit,
+                                         v1::Subscriber* response) {
+  std::string key;
+  const auto prepare = [&]() -> absl::Status {
+    PROV_ASSIGN_OR_RETURN(key, SubscriberKeyOf(call.name_field, call.name));
+    return call.prepare ? call.prepare() : absl::OkStatus();
+  };
+  const auto body = [&](WriteTransaction& write) -> absl::StatusOr<store::WriteResult> {
+    PROV_ASSIGN_OR_RETURN(Subscriber subscriber, SubscriberRepository::Find(write, key));
+    PROV_RETURN_IF_ERROR(CheckEtag(call.etag, subscriber.revision));
+    const v1::Subscriber before = ToProto(subscriber);
+    PROV_ASSIGN_OR_RETURN(const bool changed, edit(write, subscriber));
+    if (!changed) return Result(before.name(), &before, before, before);
+    PROV_ASSIGN_OR_RETURN(const Subscriber saved, SubscriberRepository::Save(write, subscriber));
+    const v1::Subscriber after = ToProto(saved);
+    return Result(after.name(), &before, after, after);
+  };
+  return ToGrpcStatus(writes_.Run(*context, call.options, prepare, body, response));
+}
+
+grpc::Status SubscribersService::UpdateSubscriber(grpc::ServerContext* context,
+                                                  const v1::UpdateSubscriberRequest* request,
+                                                  v1::Subscriber* response) {
+  const EditCall call = {.options = OptionsOf("/prov.v1.Subscribers/UpdateSubscriber", *request),
+                         .name_field = "subscriber.name",
+                         .name = request->subscriber().name(),
+                         .etag = request->subscriber().etag(),
+                         .prepare = [&] { return CheckUpdate(*request); }};
+  return RunEdit(
+      context, call,
+      [&](WriteTransaction& write, Subscriber& subscriber) -> absl::StatusOr<bool> {
+        PROV_RETURN_IF_ERROR(NotClosed(subscriber));
+        const model::Entitlements before = subscriber.entitlements;
+        ApplyUpdate(*request, subscriber);
+        if (subscriber.entitlements != before) subscriber.credential_version = write.revision();
+        return true;
+      },
+      response);
+}
+
+grpc::Status SubscribersService::SuspendSubscriber(grpc::ServerContext* context,
+                                                   const v1::SuspendSubscriberRequest* request,
+                                                   v1::Subscriber* response) {
+  const EditCall call = {.options = OptionsOf("/prov.v1.Subscribers/SuspendSubscriber", *request),
+                         .name = request->name(),
+                         .etag = request->etag(),
+                         .prepare = [&]() -> absl::Status {
+                           PROV_RETURN_IF_ERROR(CheckNotScheduled(request->has_effective_time()));
+                           return model::CheckText("reason", request->reason(), model::kMaxReasonCharacters);
+                         }};
+  return RunEdit(
+      context, call,
+      [&](WriteTransaction& write, Subscriber& subscriber) -> absl::StatusOr<bool> {
+        PROV_RETURN_IF_ERROR(NotClosed(subscriber));
+        if (subscriber.state == State::kSuspended && subscriber.suspend_reason == request->reason())
+          return false;
+        subscriber.state = State::kSuspended;
+        subscriber.suspend_reason = request->reason();
+        subscriber.credential_version = write.revision();
+        return true;
+      },
+      response);
+}
+
+grpc::Status SubscribersService::ResumeSubscriber(grpc::ServerContext* context,
+                                                  const v1::ResumeSubscriberRequest* request,
+                                                  v1::Subscriber* response) {
+  const EditCall call = {.options = OptionsOf("/prov.v1.Subscribers/ResumeSubscriber", *request),
+                         .name = request->name(),
+                         .etag = request->etag(),
+                         .prepare = [&] { return CheckNotScheduled(request->has_effective_time()); }};
+  return RunEdit(
+      context, call,
+      [&](WriteTransaction& write, Subscriber& subscriber) -> absl::StatusOr<bool> {
+        PROV_RETURN_IF_ERROR(NotClosed(subscriber));
+        if (subscriber.state == State::kActive) return false;
+        subscriber.state = State::kActive;
+        subscriber.suspend_reason.clear();
+        subscriber.credential_version = write.revision();
+        return true;
+      },
+      response);
+}
+
+grpc::Status SubscribersService::DeleteSubscriber(grpc::ServerContext* context,
+                                                  const v1::DeleteSubscriberRequest* request,
+                                                  v1::Subscriber* response) {
+  const EditCall call = {.options = OptionsOf("/prov.v1.Subscribers/DeleteSubscriber", *request),
+                         .name = request->name(),
+                         .etag = request->etag(),
+                         .prepare = [&] { return CheckNotScheduled(request->has_effective_time()); }};
+  return RunEdit(
+      context, call,
+      [&](WriteTransaction& write, Subscriber& subscriber) -> absl::StatusOr<bool> {
+        if (subscriber.state == State::kClosed) return false;
+        PROV_RETURN_IF_ERROR(NotClosed(subscriber));
+        subscriber.state_before_close = subscriber.state;
+        subscriber.state = State::kClosed;
+        subscriber.delete_time = std::chrono::system_clock::now();
+        subscriber.expire_time = *subscriber.delete_time + options_.undelete;
+        subscriber.credential_version = write.revision();
+        return true;
+      },
+      response);
+}
+
+grpc::Status SubscribersService::UndeleteSubscriber(grpc::ServerContext* context,
+                                                    const v1::UndeleteSubscriberRequest* request,
+                                                    v1::Subscriber* response) {
+  const EditCall call = {.options = OptionsOf("/prov.v1.Subscribers/UndeleteSubscriber", *request),
+                         .name = request->name(),
+                         .etag = request->etag()};
+  return RunEdit(
+      context, call,
+      [&](WriteTransaction& write, Subscriber& subscriber) -> absl::StatusOr<bool> {
+        if (subscriber.state != State::kClosed) {
+          return WrongState("SUBSCRIBER_NOT_CLOSED",
+                            fmt::format("{} is {}, so there is nothing to undelete", subscriber.login,
+                                        model::StateName(subscriber.state)));
+        }
+        subscriber.state = subscriber.state_before_close;
+        subscriber.delete_time.reset();
+        subscriber.expire_time.reset();
+        subscriber.credential_version = write.revision();
+        return true;
+      },
+      response);
+}
+
+grpc::Status SubscribersService::PurgeSubscriber(grpc::ServerContext* context,
+                                                 const v1::PurgeSubscriberRequest* request,
+                                                 v1::Subscriber* response) {
+  const EditCall call = {.options = OptionsOf("/prov.v1.Subscribers/PurgeSubscriber", *request),
+                         .name = request->name(),
+                         .etag = request->etag()};
+  return RunEdit(
+      context, call,
+      [&](WriteTransaction& write, Subscriber& subscriber) -> absl::StatusOr<bool> {
+        if (subscriber.state == State::kPurged) return false;
+        if (subscriber.state != State::kClosed) {
+          return WrongState(
+              "SUBSCRIBER_NOT_CLOSED",
+              fmt::format("{} is {}; delete it first", subscriber.login, model::StateName(subscriber.state)));
+        }
+        PROV_RETURN_IF_ERROR(
+            SubscriberRepository::ReserveAddresses(write, subscriber, options_.reserve_days));
+        subscriber.state = State::kPurged;
+        subscriber.password_hash.clear();
+        subscriber.credential_version = write.revision();
+        return true;
+      },
+      response);
+}
+
+grpc::Status SubscribersService::SetPassword(grpc::ServerContext* context,
+                                             const v1::SetPasswordRequest* request,
+                                             v1::Subscriber* response) {
+  std::string hash;
+  const EditCall call = {
+      .options = OptionsOf("/prov.v1.Subscribers/SetPassword", *request),
+      .name = request->name(),
+      .prepare = [&]() -> absl::Status {
+        // Known by login, the password is held against it; by id alone it cannot be.
+        PROV_ASSIGN_OR_RETURN(const std::string key, SubscriberKeyOf("name", request->name()));
+        PROV_ASSIGN_OR_RETURN(hash, HashOf(key, request->password(), request->password_hash()));
+        if (!hash.empty()) return absl::OkStatus();
+        return InvalidField("password", "is empty");
+      }};
+  return RunEdit(
+      context, call,
+      [&](WriteTransaction& write, Subscriber& subscriber) -> absl::StatusOr<bool> {
+        PROV_RETURN_IF_ERROR(NotClosed(subscriber));
+        subscriber.password_hash = hash;
+        subscriber.credential_version = write.revision();
+        return true;
+      },
+      response);
+}
+
+grpc::Status SubscribersService::AddAddress(grpc::ServerContext* context,
+                                            const v1::AddAddressRequest* request, v1::Subscriber* response) {
+  MailAddress address;
+  const EditCall call = {.options = OptionsOf("/prov.v1.Subscribers/AddAddress", *request),
+                         .name = request->name(),
+                         .etag = request->etag(),
+                         .prepare = [&]() -> absl::Status {
+                           PROV_ASSIGN_OR_RETURN(address, model::CheckAddress("address", request->address()));
+                           return absl::OkStatus();
+                         }};
+  return RunEdit(
+      context, call,
+      [&](WriteTransaction& write, Subscriber& subscriber) -> absl::StatusOr<bool> {
+        PROV_RETURN_IF_ERROR(NotClosed(subscriber));
+        const std::string text = address.ToString();
+        for (const std::string& own : subscriber.addresses) {
+          if (own == text) return false;
+        }
+        if (subscriber.addresses.size() >= model::kMaxAddresses) {
+          return InvalidField("address",
+                              fmt::format("would be more than {} addresses", model::kMaxAddresses));
+        }
+        PROV_RETURN_IF_ERROR(DomainExists(write, "address", address.domain));
+        PROV_RETURN_IF_ERROR(SubscriberRepository::AddAddress(write, subscriber, text, address.domain));
+        return true;
+      },
+      response);
+}
+
+grpc::Status SubscribersService::RemoveAddress(grpc::ServerContext* context,
+                                               const v1::RemoveAddressRequest* request,
+                                               v1::Subscriber* response) {
+  MailAddress address;
+  const EditCall call = {.options = OptionsOf("/prov.v1.Subscribers/RemoveAddress", *request),
+                         .name = request->name(),
+                         .etag = request->etag(),
+                         .prepare = [&]() -> absl::Status {
+                           PROV_ASSIGN_OR_RETURN(address, model::CheckAddress("address", request->address()));
+                           return absl::OkStatus();
+                         }};
+  return RunEdit(
+      context, call,
+      [&](WriteTransaction& write, Subscriber& subscriber) -> absl::StatusOr<bool> {
+        PROV_RETURN_IF_ERROR(NotClosed(subscriber));
+        if (address.ToString() == subscriber.login) {
+          return FieldError(absl::StatusCode::kFailedPrecondition, "address", "ADDRESS_IS_LOGIN",
+                            "is the login, which cannot be taken away");
+        }
+        PROV_RETURN_IF_ERROR(SubscriberRepository::RemoveAddress(write, subscriber, address.ToString()));
+        return true;
+      },
+      response);
+}
+
+grpc::Status SubscribersService::SetForward(grpc::ServerContext* context,
+                                            const v1::SetForwardRequest* request, v1::Subscriber* response) {
+  model::Forward forward;
+  const EditCall call = {.options = OptionsOf("/prov.v1.Subscribers/SetForward", *request),
+                         .name = request->name(),
+                         .etag = request->etag(),
+                         .prepare = [&]() -> absl::Status {
+                           PROV_ASSIGN_OR_RETURN(forward, ForwardOf("forward", request->forward()));
+                           return absl::OkStatus();
+                         }};
+  return RunEdit(
+      context, call,
+      [&](WriteTransaction&, Subscriber& subscriber) -> absl::StatusOr<bool> {
+        PROV_RETURN_IF_ERROR(NotClosed(subscriber));
+        for (const std::string& target : forward.targets) {
+          for (const std::string& own : subscriber.addresses) {
+            if (target == own) {
+              return InvalidField("forward.targets",
+                                  fmt::format("{} is an address of the subscriber itself; --keep-copy "
+                                              "keeps a copy",
+                                              target));
+            }
+          }
+        }
+        if (subscriber.forward == forward) return false;
+        subscriber.forward = forward;
+        return true;
+      },
+      response);
+}
+
+}  // namespace prov::api

@@ -1,0 +1,66 @@
+#include "server/api/write_call.h"
+
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/util/json_util.h>
+
+#include "common/status.h"
+#include "server/model/validate.h"
+
+namespace prov::api {
+namespace {
+
+// Map entries come in a fixed order, so that equal requests have equal octets.
+std::string SerialiseInOrder(const google::protobuf::Message& message) {
+  std::string octets;
+  google::protobuf::io::StringOutputStream stream(&octets);
+  google::protobuf::io::CodedOutputStream coded(&stream);
+  coded.SetSerializationDeterministic(true);
+  message.SerializeToCodedStream(&coded);
+  coded.Trim();
+  return octets;
+}
+
+std::string ToJson(const google::protobuf::Message& message) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  std::string json;
+  // Fails only for messages with malformed Any fields; ours have none.
+  (void)google::protobuf::util::MessageToJsonString(message, &json, options);
+  return json;
+}
+
+}  // namespace
+
+absl::Status WriteCalls::Run(const grpc::ServerContext& context, const Options& options,
+                             const Prepare& prepare, const Body& body,
+                             google::protobuf::Message* response) const {
+  PROV_ASSIGN_OR_RETURN(const Caller caller, authoriser_.Authorise(context, options.method));
+  PROV_RETURN_IF_ERROR(model::CheckRequestId(options.request_id));
+  if (prepare) PROV_RETURN_IF_ERROR(prepare());
+  store::WriteContext write;
+  write.caller = caller.ToString();
+  write.peer = caller.peer;
+  write.method = std::string(options.method);
+  write.validate_only = options.validate_only;
+  write.deadline = context.deadline();
+  // A rehearsal is not remembered: the real call with the same id must go through.
+  if (!options.validate_only) write.request_id = std::string(options.request_id);
+  write.fingerprint = fingerprint_.Of(options.method, SerialiseInOrder(*options.request));
+  PROV_ASSIGN_OR_RETURN(const store::WriteResult result, queue_.Run(std::move(write), body));
+  if (!response->ParseFromString(result.response))
+    return absl::InternalError("the remembered answer is malformed");
+  return absl::OkStatus();
+}
+
+store::WriteResult Result(const std::string& resource, const google::protobuf::Message* before,
+                          const google::protobuf::Message& after, const google::protobuf::Message& response) {
+  store::WriteResult result;
+  result.resource = resource;
+  if (before != nullptr) result.before_json = ToJson(*before);
+  result.after_json = ToJson(after);
+  result.response = response.SerializeAsString();
+  return result;
+}
+
+}  // namespace prov::api
