@@ -1,0 +1,42 @@
+// provd.toml.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "server/directory/services.h"
+
+namespace prov {
+
+struct ProvdConfig {
+  std::string listen;   // host:port of the API
+  std::string metrics;  // host:port; empty: none
+  std::string log_level;
+
+  struct Tls {
+    std::string ca, certificate, key;  // PEM files
+  } tls;
+
+  struct Postgres {
+    std::string connection;  // libpq conninfo
+    size_t connections = 0;  // for reading; writing and listening have their own
+  } postgres;
+
+  struct Directory {
+    std::string uri, base, bind_dn;
+    std::string password_file;
+    std::string ca;
+    bool starttls = false;
+    std::string home_prefix;
+    directory::Services services;
+  } directory;
+
+  std::chrono::milliseconds undelete{0};
+  size_t least_password_characters = 0;
+};
+
+// INVALID_ARGUMENT names file, line and key of every error.
+absl::StatusOr<ProvdConfig> LoadProvdConfig(const std::string& path);
+
+}  // namespace prov
