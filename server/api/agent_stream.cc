@@ -95,8 +95,8 @@ absl::Status AgentStream::TryGreet(const v1::Hello& hello) {
   reported_.applied_revision = std::min(hello.applied_revision(), sent_revision_);
   reported_.agent_version = hello.agent_version();
   reported_.last_seen = parts_.clock->Now();
-  connection_ = parts_.convergence->Connected(host_, role_, reported_.received_revision,
-                                              reported_.applied_revision);
+  connection_ =
+      parts_.convergence->Connected(host_, role_, reported_.received_revision, reported_.applied_revision);
   Log(Level::kInfo, "agent_connected",
       {{"host", host_},
        {"role", model::RoleName(role_)},
@@ -165,7 +165,8 @@ void AgentStream::Produce() {
 absl::Status AgentStream::TakeProgress(const v1::Progress& progress) {
   PROV_RETURN_IF_ERROR(CheckProgress(progress));
   if (progress.nonce() > sent_nonce_) {
-    return InvalidField("progress.nonce", fmt::format("{} was not sent, only {}", progress.nonce(), sent_nonce_));
+    return InvalidField("progress.nonce",
+                        fmt::format("{} was not sent, only {}", progress.nonce(), sent_nonce_));
   }
   acknowledged_nonce_ = std::max(acknowledged_nonce_, progress.nonce());
   // Until it has taken in the whole snapshot, an agent may go on telling of the state that the snapshot is to

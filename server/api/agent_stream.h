@@ -87,7 +87,7 @@ class AgentStream final
   uint64_t sent_revision_ = 0;
   uint64_t sent_nonce_ = 0;
   uint64_t acknowledged_nonce_ = 0;
-  uint64_t snapshot_nonce_ = 0;  // of the last snapshot's end
+  uint64_t snapshot_nonce_ = 0;   // of the last snapshot's end
   uint64_t before_snapshot_ = 0;  // sent_revision_ when it began
   bool in_snapshot_ = false;
 

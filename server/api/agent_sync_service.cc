@@ -91,7 +91,8 @@ absl::StatusOr<std::shared_ptr<AgentStream>> AgentSyncService::Impl::Admit(
   const auto of_host = std::count_if(streams_.begin(), streams_.end(),
                                      [&](const auto& stream) { return stream->host() == peer.name; });
   if (static_cast<size_t>(of_host) >= kMaxStreamsPerHost) {
-    return absl::ResourceExhaustedError(fmt::format("host \"{}\" has {} streams already", peer.name, of_host));
+    return absl::ResourceExhaustedError(
+        fmt::format("host \"{}\" has {} streams already", peer.name, of_host));
   }
   const AgentStream::Parts parts{.feed = parts_.feed,
                                  .convergence = parts_.convergence,

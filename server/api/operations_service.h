@@ -21,8 +21,8 @@ namespace prov::api {
 
 class Workers;
 
-// Thread-safe. At the end, in this order: ShutDown, the gRPC server's Shutdown, Workers::Stop; only then may the
-// service, and what its parts point to, be destroyed.
+// Thread-safe. At the end, in this order: ShutDown, the gRPC server's Shutdown, Workers::Stop; only then may
+// the service, and what its parts point to, be destroyed.
 class OperationsService {
  public:
   struct Parts {

@@ -24,8 +24,7 @@ constexpr std::chrono::milliseconds kEndPatience{500};
 
 // `Reactor` is grpc::ServerWriteReactor<Response> or grpc::ServerBidiReactor<Request, Response>.
 template <typename Reactor, typename Response>
-class StreamReactor : public Reactor,
-                      public std::enable_shared_from_this<StreamReactor<Reactor, Response>> {
+class StreamReactor : public Reactor, public std::enable_shared_from_this<StreamReactor<Reactor, Response>> {
  public:
   StreamReactor(grpc::CallbackServerContext* context, Workers& workers)
       : workers_(workers), context_(context) {}

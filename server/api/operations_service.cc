@@ -1,0 +1,215 @@
+#include "server/api/operations_service.h"
+
+#include <fmt/format.h>
+#include <google/protobuf/util/time_util.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "common/log.h"
+#include "common/status.h"
+#include "prov/v1/operations.grpc.pb.h"
+#include "server/api/authorise.h"
+#include "server/api/change_stream.h"
+#include "server/api/follower_translation.h"
+#include "server/api/progress_stream.h"
+#include "server/api/workers.h"
+
+namespace prov::api {
+namespace {
+
+constexpr size_t kMaxStreams = 1000;
+constexpr std::chrono::seconds kShutDownPatience{10};
+
+// A stream that ends before it began.
+template <typename Response>
+class RefusedStream final : public grpc::ServerWriteReactor<Response> {
+ public:
+  explicit RefusedStream(const absl::Status& status) { this->Finish(ToGrpcStatus(status)); }
+  void OnDone() override { delete this; }
+};
+
+grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context, const absl::Status& status) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  reactor->Finish(ToGrpcStatus(status));
+  return reactor;
+}
+
+}  // namespace
+
+class OperationsService::Impl final : public v1::Operations::CallbackService {
+ public:
+  explicit Impl(const Parts& parts) : parts_(parts) {
+    convergence_subscription_ = parts_.convergence->Subscribe([this] { NoteMoved(); });
+    watch_subscription_ = parts_.watch->Subscribe([this](uint64_t) { NoteMoved(); });
+  }
+  ~Impl() override { ShutDown(); }
+
+  grpc::ServerWriteReactor<v1::RevisionProgress>* WaitForRevision(
+      grpc::CallbackServerContext* context, const v1::WaitForRevisionRequest* request) override {
+    const auto make = [&] {
+      return std::make_shared<ProgressStream>(context, StreamParts(), request->revision());
+    };
+    return Open<ProgressStream, v1::RevisionProgress>(context, "/prov.v1.Operations/WaitForRevision", waits_,
+                                                      make);
+  }
+
+  grpc::ServerWriteReactor<v1::Change>* WatchChanges(grpc::CallbackServerContext* context,
+                                                     const v1::WatchChangesRequest* request) override {
+    const auto make = [&] {
+      return std::make_shared<ChangeStream>(context, *parts_.workers, *parts_.snapshots,
+                                            request->after_revision());
+    };
+    return Open<ChangeStream, v1::Change>(context, "/prov.v1.Operations/WatchChanges", watches_, make);
+  }
+
+  grpc::ServerUnaryReactor* GetStatus(grpc::CallbackServerContext* context, const v1::GetStatusRequest*,
+                                      v1::Status* response) override {
+    const auto caller = AuthoriseCall(*context, "/prov.v1.Operations/GetStatus");
+    if (!caller.ok()) return Answer(context, caller.status());
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    parts_.workers->Post([this, reactor, response] { reactor->Finish(ToGrpcStatus(FillStatus(*response))); });
+    return reactor;
+  }
+
+  grpc::ServerUnaryReactor* WhoAmI(grpc::CallbackServerContext* context, const v1::WhoAmIRequest*,
+                                   v1::WhoAmIResponse* response) override {
+    const auto caller = AuthoriseCall(*context, "/prov.v1.Operations/WhoAmI");
+    if (!caller.ok()) return Answer(context, caller.status());
+    response->set_role(caller->role);
+    response->set_caller(caller->ToString());
+    for (const std::string& method : MethodsOf(caller->role)) response->add_methods(method);
+    return Answer(context, absl::OkStatus());
+  }
+
+  grpc::ServerUnaryReactor* Explain(grpc::CallbackServerContext* context, const v1::ExplainRequest*,
+                                    v1::Explanation*) override {
+    const auto caller = AuthoriseCall(*context, "/prov.v1.Operations/Explain");
+    if (!caller.ok()) return Answer(context, caller.status());
+    return Answer(context,
+                  absl::UnimplementedError("Explain is not there yet; see provctl show-user and status"));
+  }
+
+  void ShutDown();
+  size_t open_streams() const {
+    const std::lock_guard lock(mutex_);
+    return waits_.size() + watches_.size();
+  }
+
+ private:
+  ProgressStream::Parts StreamParts() const {
+    return {.feed = parts_.feed,
+            .convergence = parts_.convergence,
+            .workers = parts_.workers,
+            .clock = parts_.clock};
+  }
+
+  // Authorises, registers and starts a stream; `streams` holds it until gRPC is done with it.
+  template <typename Stream, typename Response, typename Make>
+  grpc::ServerWriteReactor<Response>* Open(grpc::CallbackServerContext* context, std::string_view method,
+                                           std::set<std::shared_ptr<Stream>>& streams, const Make& make) {
+    if (const auto caller = AuthoriseCall(*context, method); !caller.ok()) {
+      return new RefusedStream<Response>(caller.status());
+    }
+    std::shared_ptr<Stream> stream;
+    {
+      const std::lock_guard lock(mutex_);
+      if (shutting_down_) return new RefusedStream<Response>(absl::UnavailableError("provd is stopping"));
+      if (waits_.size() + watches_.size() >= kMaxStreams) {
+        return new RefusedStream<Response>(absl::ResourceExhaustedError("too many streams; try again later"));
+      }
+      stream = make();
+      stream->Start([this, &streams, weak = std::weak_ptr<Stream>(stream)] {
+        const std::lock_guard lock(mutex_);
+        streams.erase(weak.lock());
+        quiet_.notify_all();
+      });
+      streams.insert(stream);
+    }
+    stream->Begin();
+    return stream.get();  // owns itself
+  }
+
+  // Something moved: all open streams look again, on a worker. Many moves at once make one look.
+  void NoteMoved() {
+    const std::lock_guard lock(mutex_);
+    if (looking_ || shutting_down_ || (waits_.empty() && watches_.empty())) return;
+    looking_ = true;
+    parts_.workers->Post([this] { Look(); });
+  }
+
+  void Look() {
+    std::vector<std::shared_ptr<ProgressStream>> waits;
+    std::vector<std::shared_ptr<ChangeStream>> watches;
+    {
+      const std::lock_guard lock(mutex_);
+      looking_ = false;
+      waits.assign(waits_.begin(), waits_.end());
+      watches.assign(watches_.begin(), watches_.end());
+    }
+    for (const auto& stream : waits) stream->NoteMoved();
+    for (const auto& stream : watches) stream->NoteMoved();
+  }
+
+  absl::Status FillStatus(v1::Status& status) {
+    PROV_ASSIGN_OR_RETURN(const feed::Feed::FleetAtHead now, parts_.feed->FleetNow());
+    parts_.convergence->SetHead(now.head_revision);
+    parts_.convergence->SetFleet(now.fleet, now.head_revision);
+    status.set_head_revision(now.head_revision);
+    status.set_version(parts_.version);
+    *status.mutable_now() = google::protobuf::util::TimeUtil::TimeTToTimestamp(
+        std::chrono::system_clock::to_time_t(parts_.clock->Now()));
+    const std::vector<feed::Follower> followers = parts_.convergence->Followers(now.head_revision, true);
+    bool failing = false;
+    for (const feed::Follower& follower : followers) {
+      *status.add_followers() = ToProto(follower);
+      failing = failing || follower.failing_items > 0;
+    }
+    status.set_healthy(feed::AllCurrent(followers) && !failing);
+    return absl::OkStatus();
+  }
+
+  const Parts parts_;
+  uint64_t convergence_subscription_ = 0;
+  uint64_t watch_subscription_ = 0;
+
+  mutable std::mutex mutex_;
+  std::condition_variable quiet_;
+  bool shutting_down_ = false;
+  bool looking_ = false;
+  std::set<std::shared_ptr<ProgressStream>> waits_;
+  std::set<std::shared_ptr<ChangeStream>> watches_;
+};
+
+void OperationsService::Impl::ShutDown() {
+  std::vector<std::shared_ptr<ProgressStream>> waits;
+  std::vector<std::shared_ptr<ChangeStream>> watches;
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(shutting_down_, true)) return;
+    waits.assign(waits_.begin(), waits_.end());
+    watches.assign(watches_.begin(), watches_.end());
+  }
+  parts_.convergence->Unsubscribe(convergence_subscription_);
+  parts_.watch->Unsubscribe(watch_subscription_);
+  const absl::Status stopping = absl::UnavailableError("provd is stopping");
+  for (const auto& stream : waits) stream->End(stopping);
+  for (const auto& stream : watches) stream->End(stopping);
+  std::unique_lock lock(mutex_);
+  if (!quiet_.wait_for(lock, kShutDownPatience, [this] { return waits_.empty() && watches_.empty(); })) {
+    Log(Level::kError, "operation_streams_left", {{"streams", waits_.size() + watches_.size()}});
+  }
+}
+
+OperationsService::OperationsService(const Parts& parts) : impl_(std::make_unique<Impl>(parts)) {}
+OperationsService::~OperationsService() = default;
+grpc::Service* OperationsService::service() { return impl_.get(); }
+void OperationsService::ShutDown() { impl_->ShutDown(); }
+size_t OperationsService::open_streams() const { return impl_->open_streams(); }
+
+}  // namespace prov::api

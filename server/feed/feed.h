@@ -1,0 +1,128 @@
+// From the change log to one agent's stream: a snapshot where needed, deltas after it.
+//
+// A round (round.h) is made in one database snapshot and then kept in memory: no database connection waits
+// for a slow agent. A stream holds one round at a time. A snapshot for an agent is read page by page, each
+// in a database snapshot of its own; a page may thus be newer than the revision that the agent's snapshot
+// stands for, never older, and the delta that follows makes up the difference.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "prov/v1/agent_sync.pb.h"
+#include "server/feed/batch_filler.h"
+#include "server/feed/round.h"
+#include "server/feed/view.h"
+#include "server/store/read_snapshot.h"
+
+namespace prov::feed {
+
+class FeedStream;
+
+// Thread-safe.
+class Feed {
+ public:
+  // `snapshots` must outlive the feed, and the feed its streams.
+  explicit Feed(store::SnapshotSource& snapshots, FeedLimits limits = {});
+  ~Feed();
+
+  // A stream for an agent whose copy stands at `cursor_revision`. Reads the database.
+  // PERMISSION_DENIED when there is no such host, it was evicted or banned, or does not play the role.
+  absl::StatusOr<std::unique_ptr<FeedStream>> Open(const std::string& host, model::Role role,
+                                                   uint64_t cursor_revision);
+
+  struct FleetAtHead {
+    Fleet fleet;
+    uint64_t head_revision = 0;
+  };
+  absl::StatusOr<FleetAtHead> FleetNow();
+
+ private:
+  friend class FeedStream;
+  struct ViewerCache;
+
+  // What changed after `from`. Without a round: either nothing, or a snapshot is needed.
+  struct Delta {
+    std::shared_ptr<const Round> round;
+    std::string_view snapshot_because;  // empty: none is needed
+    uint64_t head_revision = 0;
+  };
+  // A round is made once for all streams that ask for the same one; the others wait for it. It shows the
+  // truth at `not_before` or later: a stream never goes back to an older state of a record it has sent.
+  absl::StatusOr<Delta> DeltaAfter(const Viewer& viewer, uint64_t from, uint64_t not_before);
+  std::shared_ptr<ViewerCache> CacheOf(const Viewer& viewer);
+
+  store::SnapshotSource& snapshots_;
+  const FeedLimits limits_;
+  std::mutex mutex_;  // guards caches_, not what is in them
+  std::map<Viewer, std::shared_ptr<ViewerCache>> caches_;
+};
+
+// One agent's. Not thread-safe. Next reads the database and may block.
+class FeedStream {
+ public:
+  struct Step {
+    std::optional<v1::SyncResponse> message;
+    bool more = false;  // call again, even though there may be no message this time
+  };
+  // What the agent is to be sent next. Neither message nor `more`: it has been sent all there is.
+  // UNAVAILABLE when the database is away; PERMISSION_DENIED when the host may no longer follow.
+  // After an error the stream is of no further use.
+  absl::StatusOr<Step> Next();
+
+  // Where the agent's copy stands once it has taken in all that was sent.
+  uint64_t sent_revision() const { return position_; }
+  // Of the last batch or snapshot end; 0: none yet.
+  uint64_t last_nonce() const { return nonce_; }
+  // A snapshot is to be sent, or is being sent.
+  bool in_snapshot() const { return phase_ != Phase::kDelta; }
+  // The newest write that is known to this stream.
+  uint64_t head_revision() const { return head_revision_; }
+
+ private:
+  friend class Feed;
+  enum class Phase { kBegin, kDomains, kSubscribers, kEnd, kDelta };
+
+  FeedStream(Feed& feed, model::Host host, model::Role role, Viewer viewer, uint64_t cursor,
+             uint64_t head);
+
+  absl::StatusOr<Step> NextOfDelta();
+  absl::StatusOr<Step> NextOfSnapshot();
+  absl::StatusOr<Step> BeginSnapshot();
+  absl::Status ReadDomainPage();
+  absl::Status ReadSubscriberPage();
+  Step EndSnapshot();
+  Step Send(v1::Batch batch);
+  void StartOver(std::string_view because);
+  absl::Status CheckStillFollows(const Fleet& fleet) const;
+
+  Feed& feed_;
+  const model::Host host_;
+  const model::Role role_;
+  Viewer viewer_;
+
+  Phase phase_ = Phase::kDelta;
+  uint64_t position_ = 0;
+  uint64_t nonce_ = 0;
+  uint64_t head_revision_ = 0;  // the newest state that was read for this stream
+
+  // A snapshot under way: at most one page and one batch wait here.
+  uint64_t snapshot_revision_ = 0;
+  std::string last_domain_;
+  int64_t last_subscriber_ = 0;
+  BatchFiller filler_;
+
+  // A delta under way.
+  std::shared_ptr<const Round> round_;
+  size_t next_batch_ = 0;
+};
+
+}  // namespace prov::feed

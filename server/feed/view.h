@@ -1,0 +1,68 @@
+// What one role's hosts get to see: the model's aggregates as records of the agent sync contract.
+//
+// Pure. Each role is given the kinds and the fields that it needs, and no others (I8):
+//
+//   relay      HostedDomain, MailRoute, PoolMembers of store pools
+//   store      HostedDomain, Mailbox of its own pool
+//   list       HostedDomain, PoolMembers of relay pools
+//   pop-proxy  LoginRoute, PoolMembers of store pools
+//   ftp, web   Account
+//   outbound   nothing yet
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "prov/v1/agent_sync.pb.h"
+#include "server/model/domain.h"
+#include "server/model/fleet.h"
+#include "server/model/subscriber.h"
+
+namespace prov::feed {
+
+// All pools and hosts; the fleet is small.
+struct Fleet {
+  std::vector<model::Pool> pools;
+  std::vector<model::Host> hosts;
+
+  const model::Pool* FindPool(const std::string& id) const;
+  const model::Host* FindHost(const std::string& id) const;
+};
+
+// For whom a view is made. Hosts whose viewers are equal are sent the same.
+struct Viewer {
+  model::Role role = model::Role::kRelay;
+  std::string pool;  // that the host plays the role in; only set where the view depends on it (store)
+
+  auto operator<=>(const Viewer&) const = default;
+};
+
+// A host may follow while it is serving or drained and one of its pools has the role.
+bool MayFollow(const model::Host& host, model::Role role, const Fleet& fleet);
+
+// The first of the host's pools with the role. MayFollow must hold.
+Viewer ViewerOf(const model::Host& host, model::Role role, const Fleet& fleet);
+
+// Whether the role's view has records of the kind at all.
+bool SeesDomains(model::Role role);
+bool SeesSubscribers(model::Role role);
+// The role of the pools whose members the view tells.
+std::optional<model::Role> SeesPoolsOf(model::Role role);
+
+std::string SubscriberKey(int64_t id);               // "subscribers/1042"
+std::string DomainKey(const std::string& name);      // "domains/example.net"
+std::string PoolKey(const std::string& id);          // "pools/main"
+
+// Nothing: not in this view.
+std::optional<v1::Record> ProjectSubscriber(const Viewer& viewer, const model::Subscriber& subscriber);
+std::optional<v1::Record> ProjectDomain(const Viewer& viewer, const model::Domain& domain);
+std::optional<v1::Record> ProjectPool(const Viewer& viewer, const model::Pool& pool,
+                                      const std::vector<model::Host>& hosts);
+
+v1::Role ToProto(model::Role role);
+// Nothing for ROLE_UNSPECIFIED and what a newer agent may know.
+std::optional<model::Role> FromProto(v1::Role role);
+
+}  // namespace prov::feed
