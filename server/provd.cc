@@ -1,0 +1,267 @@
+// provd: the API, the truth behind it, the directory's publisher and the agents' feed. Wires the rooms
+// together; nothing else does.
+#include <fmt/format.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+#include <signal.h>
+#include <systemd/sd-daemon.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <string>
+
+#include "common/clock.h"
+#include "common/file.h"
+#include "common/grpc_tls.h"
+#include "common/log.h"
+#include "common/metrics.h"
+#include "common/random.h"
+#include "common/status.h"
+#include "prov/v1/directory.grpc.pb.h"
+#include "prov/v1/enrolment.grpc.pb.h"
+#include "prov/v1/lists.grpc.pb.h"
+#include "server/api/agent_sync_service.h"
+#include "server/api/audit_service.h"
+#include "server/api/domains_service.h"
+#include "server/api/fleet_service.h"
+#include "server/api/operations_service.h"
+#include "server/api/subscribers_service.h"
+#include "server/api/workers.h"
+#include "server/config.h"
+#include "server/directory/publisher.h"
+#include "server/enrol/ca_command.h"
+#include "server/feed/convergence.h"
+#include "server/feed/feed.h"
+#include "server/model/password.h"
+#include "server/store/migrations.h"
+#include "server/store/read_snapshot_postgres.h"
+#include "server/store/revision_watch_postgres.h"
+
+namespace prov {
+namespace {
+
+constexpr char kVersion[] = "0.1.0";
+constexpr size_t kWorkerThreads = 8;
+constexpr int kMaxRequestOctets = 4 << 20;
+constexpr int kKeepaliveMilliseconds = 20'000;
+constexpr int kKeepaliveTimeoutMilliseconds = 10'000;
+constexpr size_t kMaxSecretOctets = 4096;
+constexpr std::chrono::seconds kDrainPatience(10);
+
+// First line of a file, for passwords.
+absl::StatusOr<std::string> ReadSecret(const std::string& path) {
+  PROV_ASSIGN_OR_RETURN(std::string secret, ReadFile(path, kMaxSecretOctets));
+  secret.erase(std::min(secret.find('\n'), secret.size()));
+  if (secret.empty()) return absl::InvalidArgumentError(fmt::format("{} is empty", path));
+  return secret;
+}
+
+absl::StatusOr<directory::Publisher::Options> PublisherOptions(const ProvdConfig::Directory& config) {
+  directory::Publisher::Options options;
+  options.uri = config.uri;
+  options.base = config.base;
+  options.bind_dn = config.bind_dn;
+  PROV_ASSIGN_OR_RETURN(options.password, ReadSecret(config.password_file));
+  options.ca = config.ca;
+  options.starttls = config.starttls;
+  options.services = config.services;
+  options.home_prefix = config.home_prefix;
+  return options;
+}
+
+// A missing cracklib dictionary would refuse every password; better said once, at start.
+absl::Status CheckPasswordChecker() {
+  const std::string strong = "Zk9-" + RandomHex(16);
+  return Annotate(
+      model::CheckPassword("password", strong, "", model::kLeastPasswordCharacters),
+      "the password checker refuses a random password; is the package cracklib-runtime installed?");
+}
+
+// Everything that lives as long as the server, in order of dependence.
+class Provd {
+ public:
+  Provd(const ProvdConfig& config, store::RequestFingerprint fingerprint,
+        directory::Publisher::Options publishing)
+      : pool_(config.postgres.connection, config.postgres.connections),
+        fingerprint_(std::move(fingerprint)),
+        writes_(pool_),
+        snapshots_(pool_),
+        watch_(config.postgres.connection),
+        subscribers_(pool_),
+        domains_(pool_),
+        fleet_(pool_),
+        audit_(pool_),
+        progress_(pool_, writes_),
+        authoriser_([this](const api::Caller& caller, std::string_view method, const absl::Status& status) {
+          RecordRefused(caller, method, status);
+        }),
+        calls_(writes_, fingerprint_, authoriser_),
+        subscribers_service_(calls_, subscribers_, SubscriberOptions(config)),
+        domains_service_(calls_, domains_),
+        fleet_service_(calls_, fleet_, progress_),
+        audit_service_(authoriser_, audit_),
+        feed_(snapshots_),
+        convergence_(SystemClock()),
+        publisher_(snapshots_, watch_, std::move(publishing)),
+        workers_(kWorkerThreads),
+        operations_({.feed = &feed_,
+                     .convergence = &convergence_,
+                     .snapshots = &snapshots_,
+                     .watch = &watch_,
+                     .workers = &workers_,
+                     .clock = &SystemClock(),
+                     .version = kVersion}),
+        agent_sync_({.feed = &feed_,
+                     .convergence = &convergence_,
+                     .watch = &watch_,
+                     .progress = &progress_,
+                     .workers = &workers_,
+                     .clock = &SystemClock()}) {}
+
+  absl::Status Start(const ProvdConfig& config) {
+    publisher_.Subscribe([this](const directory::Publisher::Status& status) {
+      convergence_.ReportDirectory(status.connected, status.applied_revision, status.failing_items,
+                                   status.failing.empty() ? status.cause : status.failing.front().error);
+    });
+    PROV_RETURN_IF_ERROR(publisher_.Start());
+    PROV_ASSIGN_OR_RETURN(const auto credentials,
+                          ServerTls({config.tls.ca, config.tls.certificate, config.tls.key}));
+    grpc::EnableDefaultHealthCheckService(true);
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort(config.listen, credentials);
+    builder.SetMaxReceiveMessageSize(kMaxRequestOctets);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMilliseconds);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMilliseconds);
+    // Another provd on the same port would take half of the connections.
+    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    for (grpc::Service* service : std::initializer_list<grpc::Service*>{
+             &subscribers_service_, &domains_service_, &fleet_service_, &audit_service_, &lists_service_,
+             &directory_service_, &enrolment_service_, operations_.service(), agent_sync_.service()}) {
+      builder.RegisterService(service);
+    }
+    server_ = builder.BuildAndStart();
+    if (!server_) return absl::UnavailableError(fmt::format("cannot listen on {}", config.listen));
+    return absl::OkStatus();
+  }
+
+  // Not on a gRPC thread: streams end first, calls in progress finish, then the parts behind them stop.
+  void Stop() {
+    server_->GetHealthCheckService()->SetServingStatus(false);
+    operations_.ShutDown();
+    agent_sync_.ShutDown();
+    server_->Shutdown(std::chrono::system_clock::now() + kDrainPatience);
+    workers_.Stop();
+    publisher_.Stop();
+    watch_.Stop();
+  }
+
+ private:
+  static api::SubscribersService::Options SubscriberOptions(const ProvdConfig& config) {
+    api::SubscribersService::Options options;
+    options.undelete = std::chrono::duration_cast<std::chrono::seconds>(config.undelete);
+    options.least_password_characters = config.least_password_characters;
+    return options;
+  }
+
+  void RecordRefused(const api::Caller& caller, std::string_view method, const absl::Status& status) {
+    Log(Level::kWarning, "call_refused",
+        {{"caller", caller.ToString()}, {"peer", caller.peer}, {"method", method}, {"error", status}});
+    store::AuditRecord record;
+    record.caller = caller.ToString();
+    record.peer = caller.peer;
+    record.method = std::string(method);
+    record.code = static_cast<int>(status.code());
+    if (const absl::Status written = audit_.RecordRefused(record); !written.ok()) {
+      Log(Level::kError, "audit_failed", {{"error", written}});
+    }
+  }
+
+  store::ConnectionPool pool_;
+  const store::RequestFingerprint fingerprint_;
+  store::WriteQueue writes_;
+  store::PostgresSnapshotSource snapshots_;
+  store::PostgresRevisionWatch watch_;
+  store::SubscriberRepository subscribers_;
+  store::DomainRepository domains_;
+  store::FleetRepository fleet_;
+  store::AuditRepository audit_;
+  store::HostProgressRepository progress_;
+
+  const api::Authoriser authoriser_;
+  const api::WriteCalls calls_;
+  api::SubscribersService subscribers_service_;
+  api::DomainsService domains_service_;
+  api::FleetService fleet_service_;
+  api::AuditService audit_service_;
+  // These answer UNIMPLEMENTED.
+  v1::MailingLists::Service lists_service_;
+  v1::Directory::Service directory_service_;
+  v1::Enrolment::Service enrolment_service_;
+
+  feed::Feed feed_;
+  feed::Convergence convergence_;
+  directory::Publisher publisher_;
+  api::Workers workers_;
+  api::OperationsService operations_;
+  api::AgentSyncService agent_sync_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+absl::Status Serve(const std::string& config_path) {
+  PROV_ASSIGN_OR_RETURN(const ProvdConfig config, LoadProvdConfig(config_path));
+  PROV_RETURN_IF_ERROR(InitLog("provd", config.log_level));
+  PROV_RETURN_IF_ERROR(CheckPasswordChecker());
+
+  // Before any thread, so that all inherit it.
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+
+  PROV_RETURN_IF_ERROR(store::Migrate(config.postgres.connection));
+  store::ConnectionPool bootstrap(config.postgres.connection, 1);
+  PROV_ASSIGN_OR_RETURN(store::RequestFingerprint fingerprint, store::RequestFingerprint::Load(bootstrap));
+  PROV_ASSIGN_OR_RETURN(directory::Publisher::Options publishing, PublisherOptions(config.directory));
+  std::unique_ptr<MetricsServer> metrics;
+  if (!config.metrics.empty()) {
+    PROV_ASSIGN_OR_RETURN(metrics, MetricsServer::Start(config.metrics));
+  }
+
+  Provd provd(config, std::move(fingerprint), std::move(publishing));
+  PROV_RETURN_IF_ERROR(provd.Start(config));
+  Log(Level::kInfo, "ready", {{"listen", config.listen}, {"version", kVersion}});
+  sd_notify(0, "READY=1");
+
+  int received = 0;
+  sigwait(&signals, &received);
+  Log(Level::kInfo, "stopping", {{"signal", received}});
+  sd_notify(0, "STOPPING=1");
+  provd.Stop();
+  Log(Level::kInfo, "stopped");
+  return absl::OkStatus();
+}
+
+int Main(int argc, char** argv) {
+  if (argc > 1 && std::strcmp(argv[1], "ca") == 0) return enrol::RunCaCommand(argc, argv);
+  CLI::App app("provd: provisioning and directory control plane.\n\nprovd ca --help tells of certificates.");
+  std::string config = "/etc/prov/provd.toml";
+  app.add_option("--config", config, "configuration, TOML; see provd.toml(5)")->capture_default_str();
+  app.set_version_flag("--version", kVersion);
+  CLI11_PARSE(app, argc, argv);
+  const absl::Status status = Serve(config);
+  if (status.ok()) return 0;
+  fmt::print(stderr, "provd: {}\n", MessageOf(status));
+  return 1;
+}
+
+}  // namespace
+}  // namespace prov
+
+int main(int argc, char** argv) { return prov::Main(argc, argv); }
