@@ -32,7 +32,7 @@ class Publisher {
     std::string ca;        // PEM file; empty: the system's
     bool starttls = false;
     Services services;
-    std::string home_prefix = "/srv/home";  // homeDirectory is HOME_PREFIX/xx/UID
+    std::string home_prefix = "/srv/prov/homes";  // homeDirectory is HOME_PREFIX/xx/yy/UID, as on hosts
     std::chrono::milliseconds connect_timeout = std::chrono::seconds(5);
     std::chrono::milliseconds operation_timeout = std::chrono::seconds(30);
     std::chrono::milliseconds shortest_backoff = std::chrono::milliseconds(50);
@@ -40,7 +40,9 @@ class Publisher {
     // How long a refused record rests before it is tried again; grows to `longest_retry`.
     std::chrono::milliseconds shortest_retry = std::chrono::seconds(2);
     std::chrono::milliseconds longest_retry = std::chrono::minutes(5);
-    size_t batch_entries = 500;    // entries of one LDAP transaction
+    size_t batch_entries = 500;  // entries of one LDAP transaction
+    // A full pass that would remove more entries, and more than a tenth of all, stops and says so.
+    size_t most_removals = 100;
     bool use_transactions = true;  // false: as with a server that has none (RFC 5805)
   };
 

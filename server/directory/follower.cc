@@ -1,0 +1,125 @@
+#include "server/directory/follower.h"
+
+#include <fmt/format.h>
+
+#include "common/log.h"
+#include "common/status.h"
+
+namespace prov::directory {
+namespace {
+
+using store::AggregateKind;
+
+std::vector<std::vector<Item>> Split(std::vector<Item> items, size_t size) {
+  std::vector<std::vector<Item>> parts;
+  for (Item& item : items) {
+    if (parts.empty() || parts.back().size() == size) parts.emplace_back();
+    parts.back().push_back(std::move(item));
+  }
+  return parts;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<Item>> FindExtra(Session& session, const KnownKeys& known, size_t* entries) {
+  std::vector<Item> extra;
+  for (const AggregateKind kind : {AggregateKind::kSubscriber, AggregateKind::kDomain}) {
+    PROV_RETURN_IF_ERROR(session.EachEntry(kind, [&](const std::string& key, const ldap::Entry&) {
+      ++*entries;
+      if (!known.Contains(kind, key)) extra.push_back({kind, key, 0, std::nullopt});
+      return absl::OkStatus();
+    }));
+  }
+  return extra;
+}
+
+Follower::Follower(store::SnapshotSource& source, const Clock& clock, FollowerOptions options,
+                   std::function<bool(const Session&)> progress)
+    : source_(source),
+      options_(std::move(options)),
+      progress_(std::move(progress)),
+      failing_(clock, options_.retry) {}
+
+absl::Status Follower::Publish(Session& session, const std::vector<Item>& items, uint64_t next_revision) {
+  auto refusals = PublishBatch(session, items, {.next_revision = next_revision, .singly = singly_});
+  if (!refusals.ok()) {
+    singly_ = !singly_ && absl::IsUnavailable(refusals.status());
+    return refusals.status();
+  }
+  singly_ = false;
+  for (const Refusal& refusal : *refusals) {
+    Log(Level::kWarning, "directory_record_refused", {{"record", refusal.name}, {"error", refusal.error}});
+  }
+  failing_.Follow(session.cursor());
+  failing_.Refused(*refusals);
+  return progress_(session) ? absl::OkStatus() : absl::CancelledError("stopping");
+}
+
+absl::Status Follower::CatchUp(Session& session) {
+  failing_.Follow(session.cursor());
+  for (;;) {
+    // A snapshot a page: a batch is written with nothing of the database held.
+    PROV_ASSIGN_OR_RETURN(std::unique_ptr<store::ReadSnapshot> snapshot, source_.OpenSnapshot());
+    const uint64_t at = session.cursor().revision;
+    const uint64_t head = snapshot->head_revision();
+    if (at > head) {
+      return absl::FailedPreconditionError(fmt::format(
+          "the directory stands at revision {}, the database at {}: was it restored? Delete cn=cursor in "
+          "the directory to make it follow this database",
+          at, head));
+    }
+    if ((at == 0 && (head > 0 || !compared_)) || at < snapshot->compacted_revision()) {
+      PROV_RETURN_IF_ERROR(FullPass(session, *snapshot));
+      compared_ = true;
+      continue;
+    }
+    if (at == head) return absl::OkStatus();
+    PROV_ASSIGN_OR_RETURN(const ChangedItems changes, ReadChanges(*snapshot, at, options_.batch_entries));
+    PROV_ASSIGN_OR_RETURN(std::vector<Item> items, ReadItems(*snapshot, changes.touched, options_.mapping));
+    snapshot.reset();
+    const std::vector<std::vector<Item>> parts = Split(std::move(items), options_.batch_entries);
+    if (parts.empty()) PROV_RETURN_IF_ERROR(Publish(session, {}, changes.to_revision));
+    for (size_t i = 0; i < parts.size(); ++i) {
+      PROV_RETURN_IF_ERROR(Publish(session, parts[i], i + 1 == parts.size() ? changes.to_revision : at));
+    }
+  }
+}
+
+absl::Status Follower::RetryFailing(Session& session) {
+  const Touched due = failing_.Due(options_.batch_entries);
+  if (due.empty()) return absl::OkStatus();
+  PROV_ASSIGN_OR_RETURN(std::unique_ptr<store::ReadSnapshot> snapshot, source_.OpenSnapshot());
+  PROV_ASSIGN_OR_RETURN(const std::vector<Item> items, ReadItems(*snapshot, due, options_.mapping));
+  snapshot.reset();
+  return Publish(session, items, session.cursor().revision);
+}
+
+absl::Status Follower::FullPass(Session& session, store::ReadSnapshot& snapshot) {
+  const uint64_t before = session.cursor().revision;
+  Log(Level::kInfo, "directory_full_pass", {{"cursor", before}, {"head", snapshot.head_revision()}});
+  KnownKeys known;
+  PROV_RETURN_IF_ERROR(
+      ReadEverything(snapshot, options_.batch_entries, options_.mapping, [&](const std::vector<Item>& items) {
+        known.Add(items);
+        return Publish(session, items, before);
+      }));
+  return RemoveExtra(session, known, snapshot.head_revision());
+}
+
+// Absence is deletion only now that everything has been read.
+absl::Status Follower::RemoveExtra(Session& session, const KnownKeys& known, uint64_t next_revision) {
+  size_t entries = 0;
+  PROV_ASSIGN_OR_RETURN(std::vector<Item> extra, FindExtra(session, known, &entries));
+  if (extra.size() > options_.most_removals && extra.size() * 10 > entries) {
+    return absl::FailedPreconditionError(
+        fmt::format("{} of {} entries are not in the database: is it the right one? Raise most_removals of "
+                    "[directory] in provd's configuration to have them removed",
+                    extra.size(), entries));
+  }
+  const uint64_t before = session.cursor().revision;
+  const std::vector<std::vector<Item>> parts = Split(std::move(extra), options_.batch_entries);
+  for (const std::vector<Item>& part : parts) PROV_RETURN_IF_ERROR(Publish(session, part, before));
+  return Publish(session, {}, next_revision);
+}
+
+}  // namespace prov::directory

@@ -1,0 +1,59 @@
+// The publisher's work, without its thread: changes after the cursor, or everything, and what failed before.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "common/clock.h"
+#include "server/directory/failing.h"
+#include "server/directory/session.h"
+#include "server/directory/truth.h"
+#include "server/store/read_snapshot.h"
+
+namespace prov::directory {
+
+struct FollowerOptions {
+  MappingOptions mapping;
+  size_t batch_entries = 500;
+  // A full pass that would remove more entries than this, and more than a tenth of all, stops instead: that
+  // is rather a wrong database than so many closed subscribers.
+  size_t most_removals = 100;
+  RetryOptions retry;
+};
+
+// Not thread-safe. Every function may be broken off at any point and called again, here or after a restart
+// (I3).
+class Follower {
+ public:
+  // `progress` is called after each batch; false stops the work (CANCELLED).
+  Follower(store::SnapshotSource& source, const Clock& clock, FollowerOptions options,
+           std::function<bool(const Session&)> progress);
+
+  // Brings the directory to the newest revision. The session has its layout and a fresh cursor.
+  absl::Status CatchUp(Session& session);
+  // Tries again what is due.
+  absl::Status RetryFailing(Session& session);
+
+  const FailingRecords& failing() const { return failing_; }
+
+ private:
+  absl::Status Publish(Session& session, const std::vector<Item>& items, uint64_t next_revision);
+  absl::Status FullPass(Session& session, store::ReadSnapshot& snapshot);
+  absl::Status RemoveExtra(Session& session, const KnownKeys& known, uint64_t next_revision);
+
+  store::SnapshotSource& source_;
+  const FollowerOptions options_;
+  const std::function<bool(const Session&)> progress_;
+  FailingRecords failing_;
+  // A connection that was lost in a transaction: the next batch goes singly, so that a batch that kills the
+  // server does not do so for ever.
+  bool singly_ = false;
+  bool compared_ = false;  // a full pass has been made, though the cursor may still be 0
+};
+
+// What the directory has and the truth has not. Adds to `entries` how many of ours there are.
+absl::StatusOr<std::vector<Item>> FindExtra(Session& session, const KnownKeys& known, size_t* entries);
+
+}  // namespace prov::directory
