@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "common/status.h"
+#include "common/utf8.h"
 
 namespace prov::model {
 namespace {
@@ -12,33 +13,6 @@ namespace {
 constexpr size_t kEchoOctets = 60;
 constexpr std::string_view kLower = "abcdefghijklmnopqrstuvwxyz";
 constexpr std::string_view kNameOctets = "abcdefghijklmnopqrstuvwxyz0123456789-";
-
-// Length of the UTF-8 sequence at the start of `text`; 0 if it is malformed (RFC 3629 section 4).
-size_t Utf8Sequence(std::string_view text, char32_t* character) {
-  const auto octet = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char first = octet(0);
-  if (first < 0x80) {
-    *character = first;
-    return 1;
-  }
-  const size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc2 ? 2 : 0;
-  if (length == 0 || first > 0xf4 || text.size() < length) return 0;
-  *character = first & (0xff >> (length + 1));
-  for (size_t i = 1; i < length; ++i) {
-    if ((octet(i) & 0xc0) != 0x80) return 0;
-    *character = (*character << 6) | (octet(i) & 0x3f);
-  }
-  const bool overlong = (length == 3 && *character < 0x800) || (length == 4 && *character < 0x10000);
-  const bool surrogate = *character >= 0xd800 && *character <= 0xdfff;
-  return overlong || surrogate || *character > 0x10ffff ? 0 : length;
-}
-
-bool IsControl(char32_t character) {
-  // C0, DEL and C1; line and paragraph separators; and what turns the direction of text around.
-  return character < 0x20 || (character >= 0x7f && character < 0xa0) || character == 0x2028 ||
-         character == 0x2029 || (character >= 0x202a && character <= 0x202e) ||
-         (character >= 0x2066 && character <= 0x2069);
-}
 
 absl::Status CheckName(std::string_view field, std::string_view id, size_t limit, std::string_view mend) {
   const bool good = !id.empty() && id.size() <= limit && kLower.find(id.front()) != std::string_view::npos &&
@@ -82,9 +56,9 @@ absl::Status CheckText(std::string_view field, std::string_view text, size_t lim
       return InvalidField(field, fmt::format("{} is longer than {} characters", Echo(text), limit));
     }
     char32_t character = 0;
-    const size_t length = Utf8Sequence(rest, &character);
+    const size_t length = DecodeUtf8(rest, character);
     if (length == 0) return InvalidField(field, fmt::format("{} is not valid UTF-8", Echo(text)));
-    if (IsControl(character))
+    if (IsControlCharacter(character))
       return InvalidField(field, fmt::format("{} has a control character", Echo(text)));
     rest.remove_prefix(length);
   }

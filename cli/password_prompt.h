@@ -1,0 +1,16 @@
+// Passwords come from a terminal or from standard input; never from the command line (I7).
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+
+namespace prov::cli {
+
+// From standard input, up to the first line end; at most 1 MiB is read, and provd has the last word on length.
+absl::StatusOr<std::string> ReadPasswordFromStdin();
+
+// Asks twice on the controlling terminal, without echo. FAILED_PRECONDITION without a terminal.
+absl::StatusOr<std::string> PromptForPassword(const std::string& whose);
+
+}  // namespace prov::cli

@@ -1,0 +1,90 @@
+#include "cli/subscriber_output.h"
+
+#include <fmt/format.h>
+#include <google/protobuf/util/time_util.h>
+
+#include <cstdio>
+#include <map>
+
+#include "absl/strings/ascii.h"
+
+namespace prov::cli {
+namespace {
+
+std::string EntitlementsText(const v1::Entitlements& entitlements) {
+  std::string text;
+  const auto add = [&](bool has, std::string_view name) {
+    if (has) text += fmt::format("{}{}", text.empty() ? "" : " ", name);
+  };
+  add(entitlements.mail(), "mail");
+  add(entitlements.ftp(), "ftp");
+  add(entitlements.web(), "web");
+  return text.empty() ? "none" : text;
+}
+
+std::string TimeText(const google::protobuf::Timestamp& time) {
+  // RFC 3339 in seconds: the fraction is of use to programs only.
+  google::protobuf::Timestamp whole = time;
+  whole.set_nanos(0);
+  return google::protobuf::util::TimeUtil::ToString(whole);
+}
+
+}  // namespace
+
+std::string StateText(const v1::Subscriber& subscriber) {
+  std::string text = v1::Subscriber::State_Name(subscriber.state());
+  absl::AsciiStrToLower(&text);
+  return text;
+}
+
+void PrintSubscriber(const Session& session, const v1::Subscriber& s) {
+  if (session.format() == Format::kJson) {
+    fmt::print("{}", ToJson(s));
+    return;
+  }
+  std::vector<std::pair<std::string, std::string>> fields = {{"login", s.login()}, {"state", StateText(s)}};
+  if (!s.suspend_reason().empty()) fields.emplace_back("reason", s.suspend_reason());
+  fields.emplace_back("name", s.display_name());
+  fields.emplace_back("may use", EntitlementsText(s.entitlements()));
+  fields.emplace_back("password", s.has_password() ? "set" : "none: cannot log in");
+  for (int i = 1; i < s.addresses_size(); ++i) fields.emplace_back("alias", s.addresses(i));
+  for (const std::string& target : s.forward().targets()) {
+    fields.emplace_back("forward", target + (s.forward().keep_copy() ? " (keeps a copy)" : ""));
+  }
+  fields.emplace_back("quota", SizeText(s.quota_bytes()));
+  if (!s.plan().empty()) fields.emplace_back("plan", s.plan());
+  for (const auto& [key, value] : std::map<std::string, std::string>(s.labels().begin(), s.labels().end())) {
+    fields.emplace_back("label", key + "=" + value);
+  }
+  fields.emplace_back("pool", s.store_pool());
+  fields.emplace_back("id", fmt::format("{}  {}  uid {}", s.name(), s.uid(), s.uid_number()));
+  fields.emplace_back("created", TimeText(s.create_time()));
+  fields.emplace_back("changed", fmt::format("{}  revision {}", TimeText(s.update_time()), s.revision()));
+  if (s.has_expire_time()) fields.emplace_back("purged on", TimeText(s.expire_time()));
+  fmt::print("{}", ToList(fields));
+}
+
+void PrintSubscribers(const Session& session, const v1::ListSubscribersResponse& list) {
+  if (session.format() == Format::kJson) {
+    fmt::print("{}", ToJson(list));
+    return;
+  }
+  std::vector<std::vector<std::string>> rows;
+  for (const v1::Subscriber& s : list.subscribers()) {
+    rows.push_back({s.login(), StateText(s), EntitlementsText(s.entitlements()), s.display_name()});
+  }
+  fmt::print("{}", ToTable({"LOGIN", "STATE", "MAY USE", "NAME"}, rows));
+}
+
+absl::Status ReportWrite(Session& session, std::string_view verb, const v1::Subscriber& subscriber) {
+  if (session.format() == Format::kJson) {
+    fmt::print("{}", ToJson(subscriber));
+  } else if (!session.options.quiet) {
+    fmt::print("{}{} {} (revision {})\n", session.options.dry_run ? "would have: " : "", verb, Safe(subscriber.login()),
+               subscriber.revision());
+  }
+  std::fflush(stdout);
+  return session.WaitIfAsked(subscriber.revision());
+}
+
+}  // namespace prov::cli
