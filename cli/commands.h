@@ -1,4 +1,5 @@
-// The commands of provctl, by what they are about. Each registers itself with CLI11 and leaves what to do in `chosen`.
+// The commands of provctl, by what they are about. Each registers itself with CLI11 and leaves what to do in
+// `chosen`.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -17,12 +18,14 @@ void AddDomainCommands(CLI::App& app, Action& chosen);
 void AddFleetCommands(CLI::App& app, Action& chosen);
 void AddOperationCommands(CLI::App& app, Action& chosen);
 
-// A subcommand whose action runs after the connection is made. The options it captures live as long as the program.
+// A subcommand whose action runs after the connection is made. The options it captures live as long as the
+// program.
 template <typename Options>
 CLI::App* AddCommand(CLI::App& app, Action& chosen, const char* name, const char* description,
                      std::shared_ptr<Options> options, absl::Status (*run)(Session&, const Options&)) {
   CLI::App* command = app.add_subcommand(name, description);
-  command->callback([&chosen, options, run] { chosen = [options, run](Session& s) { return run(s, *options); }; });
+  command->callback(
+      [&chosen, options, run] { chosen = [options, run](Session& s) { return run(s, *options); }; });
   return command;
 }
 

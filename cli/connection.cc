@@ -49,9 +49,10 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(ConnectionOptions options
                                     {"certificate", options.certificate},
                                     {"key", options.key}}) {
     if (value.empty()) {
-      return InvalidField(name, fmt::format("is not known; give --{} or put it into ~/.config/provctl.toml or "
-                                            "/etc/prov/provctl.toml",
-                                            name));
+      return InvalidField(name,
+                          fmt::format("is not known; give --{} or put it into ~/.config/provctl.toml or "
+                                      "/etc/prov/provctl.toml",
+                                      name));
     }
   }
   PROV_ASSIGN_OR_RETURN(const auto credentials, ClientTls({options.ca, options.certificate, options.key}));

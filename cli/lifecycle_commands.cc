@@ -25,7 +25,8 @@ struct Target {
 // All five take a name and answer with the subscriber.
 template <typename Request>
 absl::Status RunStep(Session& session, const Target& target, std::string_view verb, Request request,
-                     grpc::Status (Subscribers::Stub::*method)(grpc::ClientContext*, const Request&, Subscriber*)) {
+                     grpc::Status (Subscribers::Stub::*method)(grpc::ClientContext*, const Request&,
+                                                               Subscriber*)) {
   if (!IsValidUtf8(target.login)) return InvalidField("name", "is not valid UTF-8");
   request.set_name("subscribers/" + target.login);
   auto stub = Subscribers::NewStub(session.channel());
@@ -42,46 +43,54 @@ absl::Status RunSuspend(Session& session, const Target& target) {
 }
 
 absl::Status RunResume(Session& session, const Target& target) {
-  return RunStep(session, target, "resumed", v1::ResumeSubscriberRequest(), &Subscribers::Stub::ResumeSubscriber);
+  return RunStep(session, target, "resumed", v1::ResumeSubscriberRequest(),
+                 &Subscribers::Stub::ResumeSubscriber);
 }
 
 absl::Status RunDelete(Session& session, const Target& target) {
-  return RunStep(session, target, "closed", v1::DeleteSubscriberRequest(), &Subscribers::Stub::DeleteSubscriber);
+  return RunStep(session, target, "closed", v1::DeleteSubscriberRequest(),
+                 &Subscribers::Stub::DeleteSubscriber);
 }
 
 absl::Status RunUndelete(Session& session, const Target& target) {
-  return RunStep(session, target, "undeleted", v1::UndeleteSubscriberRequest(), &Subscribers::Stub::UndeleteSubscriber);
+  return RunStep(session, target, "undeleted", v1::UndeleteSubscriberRequest(),
+                 &Subscribers::Stub::UndeleteSubscriber);
 }
 
 absl::Status RunPurge(Session& session, const Target& target) {
   if (!target.sure && !session.options.dry_run) {
     return InvalidField("--yes", "is required: a purge removes all mail and files for good");
   }
-  return RunStep(session, target, "purged", v1::PurgeSubscriberRequest(), &Subscribers::Stub::PurgeSubscriber);
+  return RunStep(session, target, "purged", v1::PurgeSubscriberRequest(),
+                 &Subscribers::Stub::PurgeSubscriber);
 }
 
 }  // namespace
 
 void AddLifecycleCommands(CLI::App& app, Action& chosen) {
-  const auto add = [&](const char* name, const char* description, absl::Status (*run)(Session&, const Target&)) {
+  const auto add = [&](const char* name, const char* description,
+                       absl::Status (*run)(Session&, const Target&)) {
     auto target = std::make_shared<Target>();
     CLI::App* command = AddCommand(app, chosen, name, description, target, run);
     command->add_option("login", target->login, "login or id")->required();
     return std::pair(command, target);
   };
-  const auto [suspend, suspended] = add("suspend-user",
-                                        "Refuse a subscriber's login everywhere; mail keeps coming in.\n"
-                                        "Example: provctl suspend-user alice@example.net --reason unpaid --wait",
-                                        RunSuspend);
+  const auto [suspend, suspended] =
+      add("suspend-user",
+          "Refuse a subscriber's login everywhere; mail keeps coming in.\n"
+          "Example: provctl suspend-user alice@example.net --reason unpaid --wait",
+          RunSuspend);
   suspend->add_option("--reason", suspended->reason, "for the helpdesk, at most 200 characters");
   add("resume-user", "End a suspension.\nExample: provctl resume-user alice@example.net", RunResume);
   add("delete-user",
       "Close a subscriber: mail is refused, data is kept until the time shown by show-user.\n"
       "Example: provctl delete-user alice@example.net",
       RunDelete);
-  add("undelete-user", "Bring a closed subscriber back.\nExample: provctl undelete-user alice@example.net", RunUndelete);
+  add("undelete-user", "Bring a closed subscriber back.\nExample: provctl undelete-user alice@example.net",
+      RunUndelete);
   const auto [purge, purged] =
-      add("purge-user", "Remove a closed subscriber's mail and files, for good.\nExample: provctl purge-user 1042 --yes",
+      add("purge-user",
+          "Remove a closed subscriber's mail and files, for good.\nExample: provctl purge-user 1042 --yes",
           RunPurge);
   purge->add_flag("--yes", purged->sure, "I know that there is no way back");
 }

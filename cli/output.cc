@@ -74,7 +74,8 @@ std::string ToJson(const google::protobuf::Message& message) {
   return json;
 }
 
-std::string ToTable(const std::vector<std::string>& header, const std::vector<std::vector<std::string>>& rows) {
+std::string ToTable(const std::vector<std::string>& header,
+                    const std::vector<std::vector<std::string>>& rows) {
   std::vector<std::vector<std::string>> cells = {header};
   for (const auto& row : rows) {
     std::vector<std::string> safe;
@@ -143,7 +144,8 @@ absl::Status ParseSize(const std::string& text, int64_t& octets) {
   if (unit.size() == 1 && kUnits.find(unit[0] == 'K' ? 'k' : unit[0]) != std::string_view::npos) {
     shift = 10 * (1 + static_cast<int>(kUnits.find(unit[0] == 'K' ? 'k' : unit[0])));
   } else if (!unit.empty()) {
-    return InvalidField("--quota", fmt::format("\"{}\" is not a size; write 500M, 1G or 0", Safe(text.substr(0, 40))));
+    return InvalidField("--quota",
+                        fmt::format("\"{}\" is not a size; write 500M, 1G or 0", Safe(text.substr(0, 40))));
   }
   if (error != std::errc() || number > (uint64_t{1} << 50 >> shift)) {
     return InvalidField("--quota", fmt::format("\"{}\" is not a size up to 1024T", Safe(text.substr(0, 40))));

@@ -32,12 +32,14 @@ Exit ExitOf(const absl::Status& status);
 std::string ToJson(const google::protobuf::Message& message);
 
 // Columns as wide as their widest cell; cells are made safe.
-std::string ToTable(const std::vector<std::string>& header, const std::vector<std::vector<std::string>>& rows);
+std::string ToTable(const std::vector<std::string>& header,
+                    const std::vector<std::vector<std::string>>& rows);
 
 // "key   value" lines, keys aligned.
 std::string ToList(const std::vector<std::pair<std::string, std::string>>& fields);
 
-// Control characters, and what turns text around, written as \xNN: a display name must not drive the terminal.
+// Control characters, and what turns text around, written as \xNN: a display name must not drive the
+// terminal.
 std::string Safe(std::string_view text);
 
 // "provctl: field: description" for each violation, or the message.

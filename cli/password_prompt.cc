@@ -60,11 +60,13 @@ absl::StatusOr<std::string> ReadPasswordFromStdin() { return ReadLine(STDIN_FILE
 absl::StatusOr<std::string> PromptForPassword(const std::string& whose) {
   const FileDescriptor terminal(open("/dev/tty", O_RDWR | O_CLOEXEC));
   if (!terminal.valid()) {
-    return FieldError(absl::StatusCode::kFailedPrecondition, "password", "NO_TERMINAL",
-                      "there is no terminal to ask on; use --password-stdin, or --no-password for a subscriber who "
-                      "cannot log in yet");
+    return FieldError(
+        absl::StatusCode::kFailedPrecondition, "password", "NO_TERMINAL",
+        "there is no terminal to ask on; use --password-stdin, or --no-password for a subscriber who "
+        "cannot log in yet");
   }
-  PROV_ASSIGN_OR_RETURN(const std::string first, Ask(terminal.get(), fmt::format("Password for {}: ", whose)));
+  PROV_ASSIGN_OR_RETURN(const std::string first,
+                        Ask(terminal.get(), fmt::format("Password for {}: ", whose)));
   PROV_ASSIGN_OR_RETURN(const std::string second, Ask(terminal.get(), "Again: "));
   if (first != second) return InvalidField("password", "differs between the two times; nothing was changed");
   return first;

@@ -7,7 +7,8 @@
 
 namespace prov::cli {
 
-// From standard input, up to the first line end; at most 1 MiB is read, and provd has the last word on length.
+// From standard input, up to the first line end; at most 1 MiB is read, and provd has the last word on
+// length.
 absl::StatusOr<std::string> ReadPasswordFromStdin();
 
 // Asks twice on the controlling terminal, without echo. FAILED_PRECONDITION without a terminal.

@@ -22,7 +22,11 @@ absl::Status ParseTimeout(const std::string& text, std::chrono::milliseconds& ti
   int64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   const std::string_view unit(end, static_cast<size_t>(text.data() + text.size() - end));
-  const int64_t scale = unit == "ms" ? 1 : unit == "s" ? 1000 : unit == "m" ? 60'000 : unit == "h" ? 3'600'000 : 0;
+  const int64_t scale = unit == "ms"  ? 1
+                        : unit == "s" ? 1000
+                        : unit == "m" ? 60'000
+                        : unit == "h" ? 3'600'000
+                                      : 0;
   constexpr int64_t kMost = 24 * 3'600'000;
   if (error != std::errc() || number <= 0 || scale == 0 || number > kMost / scale) {
     return InvalidField("--timeout", fmt::format("\"{}\" is not a time up to a day; write 500ms, 30s or 5m",
@@ -67,9 +71,10 @@ absl::Status Session::WaitFor(uint64_t revision) {
   });
   display.Finish();
   if (!absl::IsDeadlineExceeded(status)) return status;
-  return FieldError(absl::StatusCode::kAborted, "--wait", "NOT_CONVERGED",
-                    fmt::format("the write stands, but not everybody has it after {}: {}; provctl wait goes on waiting",
-                                options.timeout, WaitingFor(progress)));
+  return FieldError(
+      absl::StatusCode::kAborted, "--wait", "NOT_CONVERGED",
+      fmt::format("the write stands, but not everybody has it after {}: {}; provctl wait goes on waiting",
+                  options.timeout, WaitingFor(progress)));
 }
 
 }  // namespace prov::cli

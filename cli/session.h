@@ -36,8 +36,8 @@ class Session {
   // The user's, or one made for this run: a retry after a lost answer must not happen twice.
   const std::string& request_id() const { return options.request_id; }
 
-  // `call` gets a fresh context and returns the call's grpc::Status. UNAVAILABLE is tried again with back-off until the
-  // deadline, at most five times: writes carry a request id.
+  // `call` gets a fresh context and returns the call's grpc::Status. UNAVAILABLE is tried again with back-off
+  // until the deadline, at most five times: writes carry a request id.
   template <typename Call>
   absl::Status Invoke(const Call& call) {
     for (int attempt = 1;; ++attempt) {
@@ -50,7 +50,8 @@ class Session {
 
   // Fills in request_id and validate_only, calls, and prints nothing.
   template <typename Stub, typename Request, typename Response>
-  absl::Status Write(Stub& stub, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+  absl::Status Write(Stub& stub,
+                     grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
                      Request request, Response* response) {
     request.set_request_id(request_id());
     request.set_validate_only(options.dry_run);

@@ -45,7 +45,8 @@ struct PasswordSource {
 
 absl::StatusOr<std::string> GetPassword(const PasswordSource& source, const std::string& login) {
   if (source.none) return std::string();
-  absl::StatusOr<std::string> password = source.from_stdin ? ReadPasswordFromStdin() : PromptForPassword(login);
+  absl::StatusOr<std::string> password =
+      source.from_stdin ? ReadPasswordFromStdin() : PromptForPassword(login);
   if (!password.ok()) return password;
   if (password->empty()) return InvalidField("password", "is empty");
   if (!IsValidUtf8(*password)) return InvalidField("password", "is not valid UTF-8");
@@ -116,8 +117,10 @@ absl::Status RunListUsers(Session& session, const ListUsers& o) {
   request.set_show_deleted(o.show_deleted);
   request.set_filter(o.filter);
   if (!o.domain.empty()) {
-    if (o.domain.find_first_of("\"\\") != std::string::npos) return InvalidField("--domain", "is not a domain name");
-    request.set_filter(fmt::format("{}{}domain = \"{}\"", o.filter, o.filter.empty() ? "" : " AND ", o.domain));
+    if (o.domain.find_first_of("\"\\") != std::string::npos)
+      return InvalidField("--domain", "is not a domain name");
+    request.set_filter(
+        fmt::format("{}{}domain = \"{}\"", o.filter, o.filter.empty() ? "" : " AND ", o.domain));
   }
   auto stub = Subscribers::NewStub(session.channel());
   v1::ListSubscribersResponse all;
@@ -176,7 +179,8 @@ absl::Status RunUpdateUser(Session& session, const UpdateUser& o) {
     mask.add_paths("entitlements");
   }
   if (mask.paths().empty()) {
-    return InvalidField("update-user", "has nothing to change; give --name, --quota, --plan, --label or --may-use");
+    return InvalidField("update-user",
+                        "has nothing to change; give --name, --quota, --plan, --label or --may-use");
   }
   auto stub = Subscribers::NewStub(session.channel());
   Subscriber updated;
@@ -253,17 +257,19 @@ absl::Status RunSetForward(Session& session, const ForwardOptions& o) {
 }
 
 void AddPasswordOptions(CLI::App* command, PasswordSource& source) {
-  command->add_flag("--password-stdin", source.from_stdin, "read the password from standard input; else it is asked for");
+  command->add_flag("--password-stdin", source.from_stdin,
+                    "read the password from standard input; else it is asked for");
 }
 
 }  // namespace
 
 void AddSubscriberCommands(CLI::App& app, Action& chosen) {
   auto add = std::make_shared<AddUser>();
-  CLI::App* command = AddCommand(app, chosen, "add-user",
-                                 "Add a subscriber: login, mailbox, directory entry, accounts on hosts.\n"
-                                 "Example: provctl add-user alice@example.net --name \"Alice Example\" --ftp --wait",
-                                 add, RunAddUser);
+  CLI::App* command =
+      AddCommand(app, chosen, "add-user",
+                 "Add a subscriber: login, mailbox, directory entry, accounts on hosts.\n"
+                 "Example: provctl add-user alice@example.net --name \"Alice Example\" --ftp --wait",
+                 add, RunAddUser);
   command->add_option("login", add->login, "local-part@domain; the domain must be hosted")->required();
   command->add_option("--name", add->name, "for people, at most 200 characters");
   command->add_option("--quota", add->quota, "of mail: 500M, 1G; 0 is the default");
@@ -278,17 +284,19 @@ void AddSubscriberCommands(CLI::App& app, Action& chosen) {
       ->excludes("--password-stdin");
 
   auto show = std::make_shared<Login>();
-  AddCommand(app, chosen, "show-user", "Show a subscriber.\nExample: provctl show-user alice@example.net", show,
-             RunShowUser)
+  AddCommand(app, chosen, "show-user", "Show a subscriber.\nExample: provctl show-user alice@example.net",
+             show, RunShowUser)
       ->add_option("login", show->login, "login or id")
       ->required();
 
   auto list = std::make_shared<ListUsers>();
-  command = AddCommand(app, chosen, "list-users",
-                       "List subscribers.\n"
-                       "Example: provctl list-users --filter 'state = \"SUSPENDED\" AND labels.billing = \"4711\"'",
-                       list, RunListUsers);
-  command->add_option("--filter", list->filter, "terms on state, domain, login (x* for a prefix), labels.KEY, joined by AND");
+  command =
+      AddCommand(app, chosen, "list-users",
+                 "List subscribers.\n"
+                 "Example: provctl list-users --filter 'state = \"SUSPENDED\" AND labels.billing = \"4711\"'",
+                 list, RunListUsers);
+  command->add_option("--filter", list->filter,
+                      "terms on state, domain, login (x* for a prefix), labels.KEY, joined by AND");
   command->add_option("--domain", list->domain, "only of this domain");
   command->add_option("--limit", list->limit, "at most so many; 0: all")->check(CLI::NonNegativeNumber);
   command->add_flag("--show-deleted", list->show_deleted, "closed ones as well");
@@ -324,8 +332,8 @@ void AddSubscriberCommands(CLI::App& app, Action& chosen) {
 
   auto add_alias = std::make_shared<AliasOptions>();
   command = AddCommand(app, chosen, "add-alias",
-                       "Add an address.\nExample: provctl add-alias alice@example.net sales@example.net", add_alias,
-                       RunAddAlias);
+                       "Add an address.\nExample: provctl add-alias alice@example.net sales@example.net",
+                       add_alias, RunAddAlias);
   command->add_option("login", add_alias->login, "login or id")->required();
   command->add_option("address", add_alias->address, "in a hosted domain")->required();
 

@@ -80,8 +80,8 @@ absl::Status ReportWrite(Session& session, std::string_view verb, const v1::Subs
   if (session.format() == Format::kJson) {
     fmt::print("{}", ToJson(subscriber));
   } else if (!session.options.quiet) {
-    fmt::print("{}{} {} (revision {})\n", session.options.dry_run ? "would have: " : "", verb, Safe(subscriber.login()),
-               subscriber.revision());
+    fmt::print("{}{} {} (revision {})\n", session.options.dry_run ? "would have: " : "", verb,
+               Safe(subscriber.login()), subscriber.revision());
   }
   std::fflush(stdout);
   return session.WaitIfAsked(subscriber.revision());
