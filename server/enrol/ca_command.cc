@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <charconv>
+#include <chrono>
 #include <cstdio>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/file.h"
@@ -16,10 +19,23 @@ namespace {
 
 struct IssueOptions {
   Authority::Subject subject;
-  int lifetime_days = 90;
+  std::string lifetime = "90d";
   std::string certificate;
   std::string key;
 };
+
+// "12h", "90d".
+absl::StatusOr<std::chrono::hours> ParseLifetime(const std::string& text) {
+  int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const std::string_view unit(end, static_cast<size_t>(text.data() + text.size() - end));
+  constexpr int64_t kMostDays = 3650;
+  if (error != std::errc() || number <= 0 || number > kMostDays * 24 || (unit != "h" && unit != "d")) {
+    return InvalidField("lifetime",
+                        fmt::format("\"{}\" is not a lifetime; write 12h or 90d", text.substr(0, 40)));
+  }
+  return std::chrono::hours(unit == "d" ? number * 24 : number);
+}
 
 absl::Status Init(const std::string& directory, bool if_missing) {
   if (if_missing && Authority::Exists(directory)) {
@@ -32,13 +48,13 @@ absl::Status Init(const std::string& directory, bool if_missing) {
 }
 
 absl::Status Issue(const std::string& directory, IssueOptions options) {
-  options.subject.lifetime = std::chrono::hours(24 * options.lifetime_days);
+  PROV_ASSIGN_OR_RETURN(options.subject.lifetime, ParseLifetime(options.lifetime));
   PROV_ASSIGN_OR_RETURN(const Authority authority, Authority::Load(directory));
   PROV_ASSIGN_OR_RETURN(const Authority::Issued issued, authority.Issue(options.subject));
   PROV_RETURN_IF_ERROR(ReplaceFile(options.key, issued.key_pem, 0600));
   PROV_RETURN_IF_ERROR(ReplaceFile(options.certificate, issued.certificate_pem, 0644));
-  fmt::print("issued {} for {}, {} days\n", options.certificate, options.subject.identity,
-             options.lifetime_days);
+  fmt::print("issued {} for {}, good for {}\n", options.certificate, options.subject.identity,
+             options.lifetime);
   return absl::OkStatus();
 }
 
@@ -64,9 +80,7 @@ int RunCaCommand(int argc, char** argv) {
       ->required();
   issue->add_option("--dns", issue_options.subject.dns_names, "host name it serves as; repeatable");
   issue->add_option("--ip", issue_options.subject.ip_addresses, "address it serves at; repeatable");
-  issue->add_option("--days", issue_options.lifetime_days, "lifetime in days")
-      ->check(CLI::Range(1, 3650))
-      ->capture_default_str();
+  issue->add_option("--lifetime", issue_options.lifetime, "from 1h to 3650d")->capture_default_str();
   issue->add_option("--certificate", issue_options.certificate, "file to write")->required();
   issue->add_option("--key", issue_options.key, "file to write, readable by its owner only")->required();
   for (CLI::App* command : {init, issue})
