@@ -121,7 +121,7 @@ class Stack:
         name = file_name or identity.replace("/", "-")
         certificate, key = self.path("tls", name + ".pem"), self.path("tls", name + ".key")
         if not os.path.exists(certificate) or not os.path.exists(key):
-            extra = ["--dns", "localhost", "--ip", "127.0.0.1"] if identity.startswith("provd/") else []
+            extra = ["--dns", "localhost", "--ip", "127.0.0.1"] if identity.startswith(("provd/", "directory/")) else []
             self._provd_ca("issue", "--directory", self.path("ca"), "--identity", "prov://" + identity,
                            "--certificate", certificate, "--key", key, *extra)
         if give:
@@ -134,6 +134,7 @@ class Stack:
         self._provd_ca("init", "--directory", self.path("ca"), "--if-missing")
         shutil.copyfile(self.path("ca", "ca.pem"), self.path("tls", "ca.pem"))
         self.certificate("provd/a", "provd")
+        self.certificate("directory/a", "directory")
         self.certificate("operator/admin", "operator", give=False)
         for host, _, _ in self.hosts:
             self.certificate(f"agent/{host}", host)
@@ -256,7 +257,7 @@ hostname = "{host}.example.net"
         self.progress("PostgreSQL")
         self.postgres.start()
         self.progress("slapd")
-        self.slapd.start()
+        self.slapd.start([self.path("tls", name) for name in ("ca.pem", "directory.pem", "directory.key")])
 
     def start_provd(self):
         self.progress("provd")

@@ -1,0 +1,123 @@
+"""A private slapd, set up from schema/ldap as its README tells."""
+
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import urllib.parse
+
+from processes import StackError
+
+SLAPD = "/usr/sbin/slapd"
+ACCOUNTS = ("publisher", "pam", "mail")
+
+
+class Slapd:
+    base = "o=prov"
+
+    def __init__(self, processes, directory, port, repository):
+        self.processes = processes
+        self.directory = directory
+        self.port = port
+        self.templates = os.path.join(repository, "schema", "ldap")
+        self.ldapi = "ldapi://" + urllib.parse.quote(os.path.join(directory, "run", "ldapi"), safe="")
+        self.uri = f"ldap://127.0.0.1:{port}"
+
+    def dn(self, account):
+        return f"cn={account},ou=services,{self.base}"
+
+    def password_file(self, account):
+        """Holds the password without a line end, as ldapsearch -y wants it."""
+        return os.path.join(self.directory, "secret", account)
+
+    @property
+    def publisher_dn(self):
+        return self.dn("publisher")
+
+    @property
+    def publisher_password_file(self):
+        return self.password_file("publisher")
+
+    def pam_configuration(self):
+        """pam_prov.toml: through the socket, as on a directory host."""
+        return f'''uri = ["{self.ldapi}"]
+base = "{self.base}"
+bind_dn = "{self.dn("pam")}"
+bind_password_file = "{self.password_file("pam")}"
+'''
+
+    def start(self, tls=None):
+        """tls: paths of CA, certificate and key, for those who come over TCP."""
+        configuration = os.path.join(self.directory, "slapd.d")
+        if not os.path.isdir(configuration):
+            self._create(configuration, tls)
+        self.processes.start("slapd", [SLAPD, "-d", "0", "-F", configuration, "-h", f"{self.ldapi} {self.uri}/"],
+                             ready=self._answers)
+
+    def _answers(self):
+        return subprocess.run(["ldapsearch", "-x", "-H", self.ldapi, "-s", "base", "-b", "", "1.1"],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+    def _create(self, configuration, tls):
+        for part in ("", "db", "run", "secret", "schema"):
+            path = os.path.join(self.directory, part)
+            os.makedirs(path, exist_ok=True)
+            self.processes.give(path)
+        os.chmod(os.path.join(self.directory, "secret"), 0o700)
+        for name in ("prov.ldif", "ldapns.ldif"):
+            shutil.copyfile(os.path.join(self.templates, name), os.path.join(self.directory, "schema", name))
+        words = {"BASE": self.base, "DB_DIR": os.path.join(self.directory, "db"),
+                 "RUN_DIR": os.path.join(self.directory, "run"), "SCHEMA_DIR": os.path.join(self.directory, "schema")}
+        words.update({f"{account.upper()}_PASSWORD_HASH": self._make_password(account) for account in ACCOUNTS})
+        if tls:
+            words.update(zip(("TLS_CA", "TLS_CERTIFICATE", "TLS_KEY"), tls))
+        # Complete or not there: a start that was cut off begins anew.
+        unfinished = configuration + ".new"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        os.mkdir(unfinished)
+        self.processes.give(unfinished)
+        self.processes.run(["slapadd", "-n", "0", "-F", unfinished, "-l", self._render("slapd.ldif", words)])
+        self.processes.run(["slapadd", "-n", "1", "-F", unfinished, "-l", self._render("base.ldif", words)])
+        if tls:
+            self.processes.run(["slapmodify", "-n", "0", "-F", unfinished, "-l", self._render("tls.ldif", words)])
+        os.rename(unfinished, configuration)
+
+    def _make_password(self, account):
+        path = self.password_file(account)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
+            file.write(secrets.token_urlsafe(24))
+        self.processes.give(path)
+        return self.processes.run(["slappasswd", "-n", "-T", path]).decode()
+
+    def _render(self, name, words):
+        with open(os.path.join(self.templates, name + ".in"), encoding="utf-8") as template:
+            text = re.sub(r"\{\{(\w+)\}\}", lambda match: words[match.group(1)], template.read())
+        path = os.path.join(self.directory, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        self.processes.give(path)
+        return path
+
+    # For tests ---------------------------------------------------------------------------------------------------
+
+    def can_bind(self, login, password):
+        """Whether the directory itself lets the subscriber in."""
+        done = subprocess.run(["ldapwhoami", "-x", "-H", self.ldapi, "-D", f"uid={login},ou=people,{self.base}", "-y",
+                               "/dev/stdin"], input=password.encode(), stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL, check=False)
+        return done.returncode == 0
+
+    def search(self, account, expression, *attributes):
+        """LDIF of what a service account finds."""
+        done = subprocess.run(["ldapsearch", "-LLL", "-o", "ldif-wrap=no", "-x", "-H", self.ldapi, "-D",
+                               self.dn(account), "-y", self.password_file(account), "-b", self.base, expression,
+                               *attributes], stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+        if done.returncode != 0:
+            raise StackError(f"ldapsearch {expression}: {done.stderr.decode()}")
+        return done.stdout.decode()
+
+    def logins(self, prefix):
+        """Logins of all people whose login begins so."""
+        found = self.search("publisher", f"(&(objectClass=provSubscriber)(uid={prefix}*))", "uid")
+        return re.findall(r"^uid: (\S+)$", found, re.M)
