@@ -117,12 +117,6 @@ TEST_F(TrustTest, CallerWithoutCertificateIsRefused) {
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE) << status.error_message();
 }
 
-TEST_F(TrustTest, CallerInPlainTextIsRefused) {
-  Serve();
-  const grpc::Status status = Ask(grpc::InsecureChannelCredentials(), &answer_);
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE) << status.error_message();
-}
-
 TEST_F(TrustTest, ServerOfAnotherAuthorityIsRefused) {
   Serve(Certificate("stranger", {.identity = "prov://provd/a", .ip_addresses = {"127.0.0.1"}}));
   const grpc::Status status = Ask(Certificate("ours", {.identity = "prov://operator/admin"}), &answer_);
