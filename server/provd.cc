@@ -99,6 +99,12 @@ class Provd {
         authoriser_([this](const api::Caller& caller, std::string_view method, const absl::Status& status) {
           RecordRefused(caller, method, status);
         }),
+        stream_authoriser_(
+            [this](const api::Caller& caller, std::string_view method, const absl::Status& status) {
+              workers_.Post([this, caller, method = std::string(method), status] {
+                RecordRefused(caller, method, status);
+              });
+            }),
         calls_(writes_, fingerprint_, authoriser_),
         subscribers_service_(calls_, subscribers_, SubscriberOptions(config)),
         domains_service_(calls_, domains_),
@@ -113,6 +119,7 @@ class Provd {
                      .snapshots = &snapshots_,
                      .watch = &watch_,
                      .workers = &workers_,
+                     .authoriser = &stream_authoriser_,
                      .clock = &SystemClock(),
                      .version = kVersion}),
         agent_sync_({.feed = &feed_,
@@ -120,6 +127,7 @@ class Provd {
                      .watch = &watch_,
                      .progress = &progress_,
                      .workers = &workers_,
+                     .authoriser = &stream_authoriser_,
                      .clock = &SystemClock()}) {}
 
   absl::Status Start(const ProvdConfig& config) {
@@ -193,6 +201,7 @@ class Provd {
   store::HostProgressRepository progress_;
 
   const api::Authoriser authoriser_;
+  const api::Authoriser stream_authoriser_;  // for gRPC's callback threads: records on a worker
   const api::WriteCalls calls_;
   api::SubscribersService subscribers_service_;
   api::DomainsService domains_service_;

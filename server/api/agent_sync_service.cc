@@ -11,12 +11,12 @@
 #include <utility>
 #include <vector>
 
-#include "common/grpc_tls.h"
 #include "common/log.h"
 #include "common/status.h"
 #include "prov/v1/agent_sync.grpc.pb.h"
 #include "server/api/agent_stream.h"
 #include "server/api/agent_stream_limits.h"
+#include "server/api/authorise.h"
 #include "server/api/workers.h"
 
 namespace prov::api {
@@ -55,6 +55,7 @@ class AgentSyncService::Impl final : public v1::AgentSync::CallbackService, publ
   void Pulse();
 
   const Parts parts_;
+  TaskGate gate_;
   uint64_t subscription_ = 0;
 
   mutable std::mutex mutex_;
@@ -71,28 +72,23 @@ AgentSyncService::Impl::Impl(const Parts& parts) : parts_(parts) {
     const std::lock_guard lock(mutex_);
     if (spreading_ || shutting_down_) return;
     spreading_ = true;
-    parts_.workers->Post([this] { SpreadHead(); });
+    parts_.workers->Post(gate_.Wrap([this] { SpreadHead(); }));
   });
-  parts_.workers->Post([this] { Pulse(); });
+  parts_.workers->Post(gate_.Wrap([this] { Pulse(); }));
 }
 
 absl::StatusOr<std::shared_ptr<AgentStream>> AgentSyncService::Impl::Admit(
     grpc::CallbackServerContext* context) {
-  const auto auth_context = context->auth_context();
-  if (auth_context == nullptr) return absl::UnauthenticatedError("a client certificate is required");
-  PROV_ASSIGN_OR_RETURN(const PeerIdentity peer, IdentityOf(*auth_context));
-  if (peer.role != "agent") {
-    return absl::PermissionDeniedError(
-        fmt::format("{}/{} is not an agent: Sync is for hosts", peer.role, peer.name));
-  }
+  PROV_ASSIGN_OR_RETURN(const Caller caller,
+                        parts_.authoriser->Authorise(*context, "/prov.v1.AgentSync/Sync"));
   const std::lock_guard lock(mutex_);
   if (shutting_down_) return absl::UnavailableError("provd is stopping");
   if (streams_.size() >= kMaxStreams) return absl::ResourceExhaustedError("too many streams");
   const auto of_host = std::count_if(streams_.begin(), streams_.end(),
-                                     [&](const auto& stream) { return stream->host() == peer.name; });
+                                     [&](const auto& stream) { return stream->host() == caller.name; });
   if (static_cast<size_t>(of_host) >= kMaxStreamsPerHost) {
     return absl::ResourceExhaustedError(
-        fmt::format("host \"{}\" has {} streams already", peer.name, of_host));
+        fmt::format("host \"{}\" has {} streams already", caller.name, of_host));
   }
   const AgentStream::Parts parts{.feed = parts_.feed,
                                  .convergence = parts_.convergence,
@@ -100,7 +96,7 @@ absl::StatusOr<std::shared_ptr<AgentStream>> AgentSyncService::Impl::Admit(
                                  .workers = parts_.workers,
                                  .clock = parts_.clock,
                                  .owner = this};
-  auto stream = std::make_shared<AgentStream>(context, parts, peer.name);
+  auto stream = std::make_shared<AgentStream>(context, parts, caller.name);
   stream->Start([this, weak = std::weak_ptr<AgentStream>(stream)] { Remove(weak.lock()); });
   streams_.insert(stream);
   return stream;
@@ -167,7 +163,7 @@ void AgentSyncService::Impl::Pulse() {
     Log(Level::kWarning, "heartbeat_skipped", {{"error", now.status()}});
   }
   const std::lock_guard lock(mutex_);
-  if (!shutting_down_) parts_.workers->PostAfter(kHeartbeatInterval, [this] { Pulse(); });
+  if (!shutting_down_) parts_.workers->PostAfter(kHeartbeatInterval, gate_.Wrap([this] { Pulse(); }));
 }
 
 void AgentSyncService::Impl::ShutDown() {
@@ -176,6 +172,7 @@ void AgentSyncService::Impl::ShutDown() {
     if (std::exchange(shutting_down_, true)) return;
   }
   parts_.watch->Unsubscribe(subscription_);
+  gate_.Close();
   for (const auto& stream : AllStreams()) stream->End(absl::UnavailableError("provd is stopping"));
   std::unique_lock lock(mutex_);
   if (!quiet_.wait_for(lock, kShutDownPatience, [this] { return streams_.empty(); })) {

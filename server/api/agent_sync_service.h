@@ -15,6 +15,7 @@ class Service;
 
 namespace prov::api {
 
+class Authoriser;
 class Workers;
 
 // Thread-safe. At the end, in this order: ShutDown, the gRPC server's Shutdown, Workers::Stop; only then may
@@ -27,6 +28,7 @@ class AgentSyncService {
     store::RevisionWatch* watch = nullptr;
     store::HostProgressRepository* progress = nullptr;
     Workers* workers = nullptr;
+    const Authoriser* authoriser = nullptr;  // must not block: it is asked on gRPC's threads
     const Clock* clock = nullptr;
   };
   explicit AgentSyncService(const Parts& parts);

@@ -38,8 +38,15 @@ v1::Change ToProto(const store::Change& change) {
 
 }  // namespace
 
-void ChangeStream::NoteMoved() {
+void ChangeStream::Begin() {
   const std::lock_guard lock(mutex_);
+  wanted_ = true;
+  Pump();
+}
+
+void ChangeStream::NoteHead(uint64_t head_revision) {
+  const std::lock_guard lock(mutex_);
+  if (!reading_ && head_revision <= position_) return;
   wanted_ = true;
   Pump();
 }
@@ -57,7 +64,7 @@ void ChangeStream::Pump() {
   workers_.Post([self = std::static_pointer_cast<ChangeStream>(shared_from_this())] { self->ReadPage(); });
 }
 
-absl::StatusOr<std::vector<store::Change>> ChangeStream::ReadChanges(uint64_t after) {
+absl::StatusOr<feed::ChangePage> ChangeStream::TryReadPage(uint64_t after) {
   PROV_ASSIGN_OR_RETURN(const std::unique_ptr<store::ReadSnapshot> snapshot, snapshots_.OpenSnapshot());
   if (after < snapshot->compacted_revision()) {
     return absl::OutOfRangeError(
@@ -65,20 +72,21 @@ absl::StatusOr<std::vector<store::Change>> ChangeStream::ReadChanges(uint64_t af
                     "watch from revision {}",
                     snapshot->compacted_revision(), snapshot->head_revision()));
   }
-  return snapshot->ChangesAfter(after, kPageChanges);
+  if (after > snapshot->head_revision()) {
+    return absl::OutOfRangeError(
+        fmt::format("revision {} is not written yet; the newest is {}", after, snapshot->head_revision()));
+  }
+  return feed::ReadChangePage(*snapshot, after, kPageChanges);
 }
 
 void ChangeStream::ReadPage() {
-  // Only who set reading_ moves position_.
-  absl::StatusOr<std::vector<store::Change>> changes = ReadChanges(position_);
+  absl::StatusOr<feed::ChangePage> page = TryReadPage(position_);
   const std::lock_guard lock(mutex_);
   reading_ = false;
-  if (!changes.ok()) return EndLocked(changes.status());
-  if (!changes->empty()) {
-    position_ = changes->back().revision;
-    wanted_ = true;  // there may be another page
-    page_.assign(changes->begin(), changes->end());
-  }
+  if (!page.ok()) return EndLocked(page.status());
+  position_ = page->to_revision;
+  wanted_ = wanted_ || !page->changes.empty();  // there may be another page
+  page_.assign(page->changes.begin(), page->changes.end());
   Pump();
 }
 

@@ -25,6 +25,10 @@ namespace {
 
 constexpr size_t kMaxStreams = 1000;
 constexpr std::chrono::seconds kShutDownPatience{10};
+// While somebody waits: who does not move becomes stuck by the clock alone.
+constexpr std::chrono::milliseconds kTick{1000};
+// While somebody waits and writes come in: one of them may have evicted the host that is waited for.
+constexpr std::chrono::milliseconds kFleetInterval{250};
 
 // A stream that ends before it began.
 template <typename Response>
@@ -45,8 +49,9 @@ grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context, const abs
 class OperationsService::Impl final : public v1::Operations::CallbackService {
  public:
   explicit Impl(const Parts& parts) : parts_(parts) {
-    convergence_subscription_ = parts_.convergence->Subscribe([this] { NoteMoved(); });
-    watch_subscription_ = parts_.watch->Subscribe([this](uint64_t) { NoteMoved(); });
+    convergence_subscription_ = parts_.convergence->Subscribe([this] { NoteProgress(); });
+    watch_subscription_ = parts_.watch->Subscribe([this](uint64_t head) { NoteHead(head); });
+    parts_.workers->Post(gate_.Wrap([this] { Tick(); }));
   }
   ~Impl() override { ShutDown(); }
 
@@ -70,7 +75,7 @@ class OperationsService::Impl final : public v1::Operations::CallbackService {
 
   grpc::ServerUnaryReactor* GetStatus(grpc::CallbackServerContext* context, const v1::GetStatusRequest*,
                                       v1::Status* response) override {
-    const auto caller = AuthoriseCall(*context, "/prov.v1.Operations/GetStatus");
+    const auto caller = parts_.authoriser->Authorise(*context, "/prov.v1.Operations/GetStatus");
     if (!caller.ok()) return Answer(context, caller.status());
     grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
     parts_.workers->Post([this, reactor, response] { reactor->Finish(ToGrpcStatus(FillStatus(*response))); });
@@ -79,7 +84,7 @@ class OperationsService::Impl final : public v1::Operations::CallbackService {
 
   grpc::ServerUnaryReactor* WhoAmI(grpc::CallbackServerContext* context, const v1::WhoAmIRequest*,
                                    v1::WhoAmIResponse* response) override {
-    const auto caller = AuthoriseCall(*context, "/prov.v1.Operations/WhoAmI");
+    const auto caller = parts_.authoriser->Authorise(*context, "/prov.v1.Operations/WhoAmI");
     if (!caller.ok()) return Answer(context, caller.status());
     response->set_role(caller->role);
     response->set_caller(caller->ToString());
@@ -89,7 +94,7 @@ class OperationsService::Impl final : public v1::Operations::CallbackService {
 
   grpc::ServerUnaryReactor* Explain(grpc::CallbackServerContext* context, const v1::ExplainRequest*,
                                     v1::Explanation*) override {
-    const auto caller = AuthoriseCall(*context, "/prov.v1.Operations/Explain");
+    const auto caller = parts_.authoriser->Authorise(*context, "/prov.v1.Operations/Explain");
     if (!caller.ok()) return Answer(context, caller.status());
     return Answer(context,
                   absl::UnimplementedError("Explain is not there yet; see provctl show-user and status"));
@@ -113,7 +118,7 @@ class OperationsService::Impl final : public v1::Operations::CallbackService {
   template <typename Stream, typename Response, typename Make>
   grpc::ServerWriteReactor<Response>* Open(grpc::CallbackServerContext* context, std::string_view method,
                                            std::set<std::shared_ptr<Stream>>& streams, const Make& make) {
-    if (const auto caller = AuthoriseCall(*context, method); !caller.ok()) {
+    if (const auto caller = parts_.authoriser->Authorise(*context, method); !caller.ok()) {
       return new RefusedStream<Response>(caller.status());
     }
     std::shared_ptr<Stream> stream;
@@ -135,25 +140,66 @@ class OperationsService::Impl final : public v1::Operations::CallbackService {
     return stream.get();  // owns itself
   }
 
-  // Something moved: all open streams look again, on a worker. Many moves at once make one look.
-  void NoteMoved() {
+  template <typename Stream>
+  std::vector<std::shared_ptr<Stream>> All(const std::set<std::shared_ptr<Stream>>& streams) const {
     const std::lock_guard lock(mutex_);
-    if (looking_ || shutting_down_ || (waits_.empty() && watches_.empty())) return;
+    return {streams.begin(), streams.end()};
+  }
+
+  // Followers moved: all who wait look again, on a worker. Many moves at once make one look.
+  void NoteProgress() {
+    const std::lock_guard lock(mutex_);
+    if (looking_ || shutting_down_ || waits_.empty()) return;
     looking_ = true;
-    parts_.workers->Post([this] { Look(); });
+    parts_.workers->Post(gate_.Wrap([this] { Look(); }));
   }
 
   void Look() {
-    std::vector<std::shared_ptr<ProgressStream>> waits;
-    std::vector<std::shared_ptr<ChangeStream>> watches;
     {
       const std::lock_guard lock(mutex_);
       looking_ = false;
-      waits.assign(waits_.begin(), waits_.end());
-      watches.assign(watches_.begin(), watches_.end());
     }
-    for (const auto& stream : waits) stream->NoteMoved();
-    for (const auto& stream : watches) stream->NoteMoved();
+    for (const auto& stream : All(waits_)) stream->Look();
+  }
+
+  void NoteHead(uint64_t head) {
+    parts_.convergence->SetHead(head);
+    const std::lock_guard lock(mutex_);
+    if (shutting_down_) return;
+    head_ = std::max(head_, head);
+    if (!spreading_ && !watches_.empty()) {
+      spreading_ = true;
+      parts_.workers->Post(gate_.Wrap([this] { SpreadHead(); }));
+    }
+    if (!refreshing_ && !waits_.empty()) {
+      refreshing_ = true;
+      parts_.workers->PostAfter(kFleetInterval, gate_.Wrap([this] { RefreshFleet(); }));
+    }
+  }
+
+  void SpreadHead() {
+    uint64_t head = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      spreading_ = false;
+      head = head_;
+    }
+    for (const auto& stream : All(watches_)) stream->NoteHead(head);
+  }
+
+  void RefreshFleet() {
+    {
+      const std::lock_guard lock(mutex_);
+      refreshing_ = false;
+    }
+    const auto now = parts_.feed->FleetNow();
+    if (now.ok()) return parts_.convergence->SetFleet(now->fleet, now->head_revision);
+    Log(Level::kWarning, "fleet_not_read", {{"error", now.status()}});
+  }
+
+  void Tick() {
+    Look();
+    parts_.workers->PostAfter(kTick, gate_.Wrap([this] { Tick(); }));
   }
 
   absl::Status FillStatus(v1::Status& status) {
@@ -175,6 +221,7 @@ class OperationsService::Impl final : public v1::Operations::CallbackService {
   }
 
   const Parts parts_;
+  TaskGate gate_;
   uint64_t convergence_subscription_ = 0;
   uint64_t watch_subscription_ = 0;
 
@@ -182,24 +229,24 @@ class OperationsService::Impl final : public v1::Operations::CallbackService {
   std::condition_variable quiet_;
   bool shutting_down_ = false;
   bool looking_ = false;
+  bool spreading_ = false;
+  bool refreshing_ = false;
+  uint64_t head_ = 0;
   std::set<std::shared_ptr<ProgressStream>> waits_;
   std::set<std::shared_ptr<ChangeStream>> watches_;
 };
 
 void OperationsService::Impl::ShutDown() {
-  std::vector<std::shared_ptr<ProgressStream>> waits;
-  std::vector<std::shared_ptr<ChangeStream>> watches;
   {
     const std::lock_guard lock(mutex_);
     if (std::exchange(shutting_down_, true)) return;
-    waits.assign(waits_.begin(), waits_.end());
-    watches.assign(watches_.begin(), watches_.end());
   }
   parts_.convergence->Unsubscribe(convergence_subscription_);
   parts_.watch->Unsubscribe(watch_subscription_);
+  gate_.Close();
   const absl::Status stopping = absl::UnavailableError("provd is stopping");
-  for (const auto& stream : waits) stream->End(stopping);
-  for (const auto& stream : watches) stream->End(stopping);
+  for (const auto& stream : All(waits_)) stream->End(stopping);
+  for (const auto& stream : All(watches_)) stream->End(stopping);
   std::unique_lock lock(mutex_);
   if (!quiet_.wait_for(lock, kShutDownPatience, [this] { return waits_.empty() && watches_.empty(); })) {
     Log(Level::kError, "operation_streams_left", {{"streams", waits_.size() + watches_.size()}});

@@ -19,6 +19,7 @@ class Service;
 
 namespace prov::api {
 
+class Authoriser;
 class Workers;
 
 // Thread-safe. At the end, in this order: ShutDown, the gRPC server's Shutdown, Workers::Stop; only then may
@@ -31,6 +32,7 @@ class OperationsService {
     store::SnapshotSource* snapshots = nullptr;
     store::RevisionWatch* watch = nullptr;
     Workers* workers = nullptr;
+    const Authoriser* authoriser = nullptr;  // must not block: it is asked on gRPC's threads
     const Clock* clock = nullptr;
     std::string version;  // of provd
   };

@@ -21,7 +21,7 @@ void ProgressStream::Begin() {
     const std::lock_guard lock(self->mutex_);
     if (!status.ok()) return self->EndLocked(status);
     self->prepared_ = true;
-    self->Look();
+    self->LookLocked();
   });
 }
 
@@ -36,24 +36,24 @@ absl::Status ProgressStream::Prepare() {
                       fmt::format("{} is not written yet; the newest is {}", revision_, now.head_revision));
 }
 
-void ProgressStream::NoteMoved() {
+void ProgressStream::Look() {
   const std::lock_guard lock(mutex_);
-  Look();
+  LookLocked();
 }
 
-void ProgressStream::Look() {
+void ProgressStream::LookLocked() {
   if (!prepared_ || !CanWrite()) return;
   if (converged_) return EndLocked(absl::OkStatus());
   std::vector<feed::Follower> followers = parts_.convergence->Followers(revision_, false);
   converged_ = feed::AllCurrent(followers);
   if (sent_any_ && followers == sent_ && !converged_) return;
-  v1::RevisionProgress progress = Snapshot(followers);
+  v1::RevisionProgress progress = Describe(followers);
   sent_ = std::move(followers);
   sent_any_ = true;
   Write(std::move(progress));
 }
 
-v1::RevisionProgress ProgressStream::Snapshot(const std::vector<feed::Follower>& followers) {
+v1::RevisionProgress ProgressStream::Describe(const std::vector<feed::Follower>& followers) {
   v1::RevisionProgress progress;
   progress.set_revision(revision_);
   progress.set_converged(converged_);

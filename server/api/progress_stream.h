@@ -31,15 +31,14 @@ class ProgressStream final
 
   // After Start: learns on a worker whom to wait for, and sends the first message.
   void Begin();
-  // A follower may have moved. Not on a gRPC thread.
-  void NoteMoved();
+  // A follower may have moved: sends what differs from the last message; ends when all are current.
+  void Look();
 
  private:
-  void OnWritable() override { Look(); }
+  void OnWritable() override { LookLocked(); }
   absl::Status Prepare();
-  // With the mutex held: sends what differs from the last message; ends when all are current.
-  void Look();
-  v1::RevisionProgress Snapshot(const std::vector<feed::Follower>& followers);
+  void LookLocked();
+  v1::RevisionProgress Describe(const std::vector<feed::Follower>& followers);
 
   const Parts parts_;
   uint64_t revision_;

@@ -71,4 +71,16 @@ void Workers::Run() {
   }
 }
 
+std::function<void()> TaskGate::Wrap(std::function<void()> task) const {
+  return [state = state_, task = std::move(task)] {
+    const std::shared_lock lock(state->mutex);
+    if (state->open) task();
+  };
+}
+
+void TaskGate::Close() {
+  const std::lock_guard lock(state_->mutex);
+  state_->open = false;
+}
+
 }  // namespace prov::api

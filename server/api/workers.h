@@ -7,7 +7,9 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <shared_mutex>
 #include <thread>
 #include <vector>
 
@@ -37,6 +39,22 @@ class Workers {
   std::deque<std::function<void()>> ready_;
   std::multimap<Clock::time_point, std::function<void()>> later_;
   std::vector<std::thread> threads_;
+};
+
+// For the tasks of an object that may end before the workers do.
+class TaskGate {
+ public:
+  // A task that does nothing once the gate is closed.
+  std::function<void()> Wrap(std::function<void()> task) const;
+  // Returns when no wrapped task runs, nor ever will. Not from within one.
+  void Close();
+
+ private:
+  struct State {
+    std::shared_mutex mutex;
+    bool open = true;
+  };
+  const std::shared_ptr<State> state_ = std::make_shared<State>();
 };
 
 }  // namespace prov::api

@@ -15,7 +15,8 @@ std::string WhyStuck(const FollowerFacts& facts, uint64_t revision, steady_clock
                      steady_clock::time_point now) {
   const auto quiet = duration_cast<seconds>(now - since).count();
   if (!facts.first_error.empty()) {
-    return fmt::format("no progress for {} s; {} items fail: {}", quiet, facts.failing_items, facts.first_error);
+    return fmt::format("no progress for {} s; {} items fail: {}", quiet, facts.failing_items,
+                       facts.first_error);
   }
   if (facts.received_revision < revision) {
     return fmt::format("no progress for {} s: received up to {} only", quiet, facts.received_revision);
@@ -26,8 +27,7 @@ std::string WhyStuck(const FollowerFacts& facts, uint64_t revision, steady_clock
 
 std::string WhyAbsent(const FollowerFacts& facts, steady_clock::time_point now) {
   if (!facts.seen) return "has not connected since provd started";
-  return fmt::format("lost its connection {} s ago",
-                     duration_cast<seconds>(now - facts.connection).count());
+  return fmt::format("lost its connection {} s ago", duration_cast<seconds>(now - facts.connection).count());
 }
 
 }  // namespace
@@ -79,9 +79,8 @@ void Convergence::SetFleet(const Fleet& fleet, uint64_t head_revision) {
         if (added) entry->second.facts.behind = clock_.Monotonic();
       }
     }
-    std::erase_if(hosts_, [](const auto& item) {
-      return !item.second.expected && !item.second.facts.connected;
-    });
+    std::erase_if(hosts_,
+                  [](const auto& item) { return !item.second.expected && !item.second.facts.connected; });
   }
   Notify();
 }

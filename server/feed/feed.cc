@@ -43,9 +43,8 @@ absl::StatusOr<std::unique_ptr<FeedStream>> Feed::Open(const std::string& host, 
   PROV_ASSIGN_OR_RETURN(const FleetAtHead now, FleetNow());
   const model::Host* found = now.fleet.FindHost(host);
   if (found == nullptr || !MayFollow(*found, role, now.fleet)) return MayNotFollow(host, role);
-  return std::unique_ptr<FeedStream>(
-      new FeedStream(*this, *found, role, ViewerOf(*found, role, now.fleet), cursor_revision,
-                     now.head_revision));
+  return std::unique_ptr<FeedStream>(new FeedStream(*this, *found, role, ViewerOf(*found, role, now.fleet),
+                                                    cursor_revision, now.head_revision));
 }
 
 std::shared_ptr<Feed::ViewerCache> Feed::CacheOf(const Viewer& viewer) {
@@ -78,7 +77,8 @@ absl::StatusOr<Feed::Delta> Feed::DeltaAfter(const Viewer& viewer, uint64_t from
   return Delta{std::move(round), {}, head};
 }
 
-FeedStream::FeedStream(Feed& feed, model::Host host, model::Role role, Viewer viewer, uint64_t cursor, uint64_t head)
+FeedStream::FeedStream(Feed& feed, model::Host host, model::Role role, Viewer viewer, uint64_t cursor,
+                       uint64_t head)
     : feed_(feed),
       host_(std::move(host)),
       role_(role),

@@ -91,8 +91,7 @@ class FeedStream {
   friend class Feed;
   enum class Phase { kBegin, kDomains, kSubscribers, kEnd, kDelta };
 
-  FeedStream(Feed& feed, model::Host host, model::Role role, Viewer viewer, uint64_t cursor,
-             uint64_t head);
+  FeedStream(Feed& feed, model::Host host, model::Role role, Viewer viewer, uint64_t cursor, uint64_t head);
 
   absl::StatusOr<Step> NextOfDelta();
   absl::StatusOr<Step> NextOfSnapshot();

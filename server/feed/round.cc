@@ -83,7 +83,8 @@ absl::Status AddSubscribers(store::ReadSnapshot& snapshot, const Viewer& viewer,
   }
   for (const auto& [id, revision] : changed.subscribers) {
     Item item{revision, SubscriberKey(id), std::nullopt};
-    if (const auto record = records.find(id); record != records.end()) item.record = std::move(record->second);
+    if (const auto record = records.find(id); record != records.end())
+      item.record = std::move(record->second);
     items->push_back(std::move(item));
   }
   return absl::OkStatus();

@@ -15,9 +15,12 @@ namespace {
 using model::Role;
 
 constexpr std::array kRoles = {
-    std::pair{Role::kRelay, v1::RELAY}, std::pair{Role::kStore, v1::STORE},
-    std::pair{Role::kOutbound, v1::OUTBOUND}, std::pair{Role::kList, v1::LIST},
-    std::pair{Role::kPopProxy, v1::POP_PROXY}, std::pair{Role::kFtp, v1::FTP},
+    std::pair{Role::kRelay, v1::RELAY},
+    std::pair{Role::kStore, v1::STORE},
+    std::pair{Role::kOutbound, v1::OUTBOUND},
+    std::pair{Role::kList, v1::LIST},
+    std::pair{Role::kPopProxy, v1::POP_PROXY},
+    std::pair{Role::kFtp, v1::FTP},
     std::pair{Role::kWeb, v1::WEB},
 };
 
@@ -128,12 +131,14 @@ bool IsInView(const Viewer& viewer, const model::Subscriber& subscriber) {
 }  // namespace
 
 const model::Pool* Fleet::FindPool(const std::string& id) const {
-  const auto found = std::find_if(pools.begin(), pools.end(), [&](const auto& pool) { return pool.id == id; });
+  const auto found =
+      std::find_if(pools.begin(), pools.end(), [&](const auto& pool) { return pool.id == id; });
   return found == pools.end() ? nullptr : &*found;
 }
 
 const model::Host* Fleet::FindHost(const std::string& id) const {
-  const auto found = std::find_if(hosts.begin(), hosts.end(), [&](const auto& host) { return host.id == id; });
+  const auto found =
+      std::find_if(hosts.begin(), hosts.end(), [&](const auto& host) { return host.id == id; });
   return found == hosts.end() ? nullptr : &*found;
 }
 

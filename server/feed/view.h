@@ -51,9 +51,9 @@ bool SeesSubscribers(model::Role role);
 // The role of the pools whose members the view tells.
 std::optional<model::Role> SeesPoolsOf(model::Role role);
 
-std::string SubscriberKey(int64_t id);               // "subscribers/1042"
-std::string DomainKey(const std::string& name);      // "domains/example.net"
-std::string PoolKey(const std::string& id);          // "pools/main"
+std::string SubscriberKey(int64_t id);           // "subscribers/1042"
+std::string DomainKey(const std::string& name);  // "domains/example.net"
+std::string PoolKey(const std::string& id);      // "pools/main"
 
 // Nothing: not in this view.
 std::optional<v1::Record> ProjectSubscriber(const Viewer& viewer, const model::Subscriber& subscriber);
