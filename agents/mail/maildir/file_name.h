@@ -1,0 +1,29 @@
+// What a Maildir file name tells. Pure.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+
+namespace prov::maildir {
+
+// Longest unique id a POP3 server may send (RFC 1939 section 7).
+constexpr size_t kMaxUidlOctets = 70;
+
+// The part before `:`, which stays when the file moves from new/ to cur/ or gets flags.
+std::string_view BaseOf(std::string_view file_name);
+
+// Octets with CRLF line ends, from `,W=`; nothing when the name does not tell.
+std::optional<uint64_t> WireOctetsOf(std::string_view file_name);
+
+// The base where POP3 can say it (1 to 70 octets of 0x21 to 0x7E), else its SHA-256 in hexadecimal: the same
+// after a restart, on every host, whatever the flags.
+std::string UidlOf(std::string_view file_name);
+
+// Files in order of this are in order of arrival: seconds, microseconds (`M`), then the name. Names of other
+// programs that start with no number come first.
+std::tuple<uint64_t, uint64_t, std::string_view> ArrivalOf(std::string_view file_name);
+
+}  // namespace prov::maildir

@@ -1,0 +1,269 @@
+#include "agents/mail/maildir/mailbox.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <ctime>
+#include <functional>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+
+#include "agents/mail/maildir/directory.h"
+#include "agents/mail/maildir/file_name.h"
+#include "agents/mail/maildir/layout.h"
+#include "agents/mail/maildir/wire_text.h"
+#include "common/file.h"
+#include "common/log.h"
+#include "common/status.h"
+
+namespace prov::maildir {
+namespace {
+
+constexpr char kLockFile[] = "prov-session.lock";
+constexpr mode_t kLockMode = 0600;
+constexpr size_t kReadOctets = 64 * 1024;
+constexpr time_t kAbandonedSeconds = 36 * 3600;  // of a file in tmp/, as the Maildir convention has it
+
+struct Entry {
+  std::string name;
+  bool in_new = false;
+};
+
+struct DirCloser {
+  void operator()(DIR* dir) const { closedir(dir); }
+};
+
+// Calls `visit` with each name but those that start with a dot.
+absl::Status ForEachName(int directory, const std::function<void(const dirent&)>& visit) {
+  const int own = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (own < 0) return ErrnoStatus(errno, "open mail directory");
+  const std::unique_ptr<DIR, DirCloser> stream(fdopendir(own));
+  if (stream == nullptr) {
+    close(own);
+    return absl::ResourceExhaustedError("no memory to read a mail directory");
+  }
+  for (;;) {
+    errno = 0;
+    const dirent* entry = readdir(stream.get());
+    if (entry == nullptr) return errno == 0 ? absl::OkStatus() : ErrnoStatus(errno, "read mail directory");
+    if (entry->d_name[0] != '.') visit(*entry);
+  }
+}
+
+bool IsRegularFile(int directory, const dirent& entry) {
+  if (entry.d_type != DT_UNKNOWN) return entry.d_type == DT_REG;
+  struct stat info;
+  return fstatat(directory, entry.d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode);
+}
+
+absl::StatusOr<FileDescriptor> OpenFile(int directory, const std::string& name) {
+  // O_NONBLOCK: somebody's FIFO must not hold us up.
+  FileDescriptor file(openat(directory, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (!file.valid()) return ErrnoStatus(errno, fmt::format("open message {}", name));
+  struct stat info;
+  if (fstat(file.get(), &info) != 0) return ErrnoStatus(errno, fmt::format("stat message {}", name));
+  if (!S_ISREG(info.st_mode)) return absl::NotFoundError(fmt::format("{} is no file", name));
+  return file;
+}
+
+class FileReader : public MessageReader {
+ public:
+  explicit FileReader(FileDescriptor file) : file_(std::move(file)), buffer_(kReadOctets, '\0') {}
+
+  absl::StatusOr<std::string> Read() override {
+    std::string wire;
+    while (wire.empty() && !ended_) {
+      const ssize_t got = read(file_.get(), buffer_.data(), buffer_.size());
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) return ErrnoStatus(errno, "read message");
+      ended_ = got == 0;
+      text_.Convert(std::string_view(buffer_).substr(0, static_cast<size_t>(got)), wire);
+      if (ended_) text_.Finish(wire);
+    }
+    return wire;
+  }
+
+ private:
+  FileDescriptor file_;
+  std::string buffer_;
+  WireText text_;
+  bool ended_ = false;
+};
+
+absl::StatusOr<uint64_t> CountWireOctets(int directory, const std::string& name) {
+  PROV_ASSIGN_OR_RETURN(FileDescriptor file, OpenFile(directory, name));
+  FileReader reader(std::move(file));
+  for (uint64_t octets = 0;;) {
+    PROV_ASSIGN_OR_RETURN(const std::string piece, reader.Read());
+    if (piece.empty()) return octets;
+    octets += piece.size();
+  }
+}
+
+// An open file description lock: unlike a POSIX lock it is ours alone, not the process's, and unlike flock it
+// reaches the other hosts of a pool over NFS.
+absl::StatusOr<FileDescriptor> LockMailbox(int mailbox) {
+  FileDescriptor file(openat(mailbox, kLockFile, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, kLockMode));
+  if (!file.valid()) return ErrnoStatus(errno, "open mailbox lock");
+  struct flock whole {};
+  whole.l_type = F_WRLCK;
+  whole.l_whence = SEEK_SET;
+  if (fcntl(file.get(), F_OFD_SETLK, &whole) == 0) return file;
+  if (errno == EAGAIN || errno == EACCES) return absl::AbortedError("another session has the mailbox");
+  return ErrnoStatus(errno, "lock mailbox");
+}
+
+// Deliveries that were killed leave their file in tmp/.
+void RemoveAbandoned(int mailbox) {
+  const auto tmp = OpenBelow(mailbox, "tmp");
+  if (!tmp.ok()) return;
+  std::vector<std::string> old;
+  const time_t limit = time(nullptr) - kAbandonedSeconds;
+  const absl::Status read = ForEachName(tmp->get(), [&](const dirent& entry) {
+    struct stat info;
+    if (fstatat(tmp->get(), entry.d_name, &info, AT_SYMLINK_NOFOLLOW) != 0) return;
+    if (S_ISREG(info.st_mode) && info.st_mtime < limit) old.emplace_back(entry.d_name);
+  });
+  if (!read.ok()) Log(Level::kWarning, "maildir_tmp_unreadable", {{"error", read}});
+  for (const std::string& name : old) unlinkat(tmp->get(), name.c_str(), 0);
+}
+
+class LockedMailbox : public Mailbox {
+ public:
+  LockedMailbox(FileDescriptor fresh, FileDescriptor cur, FileDescriptor lock)
+      : new_(std::move(fresh)), cur_(std::move(cur)), lock_(std::move(lock)) {}
+
+  ~LockedMailbox() override {
+    // A process forked just now may share the lock's descriptor until it executes: unlock, not only close.
+    struct flock whole {};
+    whole.l_type = F_UNLCK;
+    whole.l_whence = SEEK_SET;
+    fcntl(lock_.get(), F_OFD_SETLK, &whole);
+  }
+
+  const std::vector<Message>& messages() const override { return messages_; }
+
+  // cur/ is read after new/: a file that moves meanwhile is seen twice rather than never.
+  absl::Status Scan() {
+    std::unordered_map<std::string, Entry> by_base;
+    for (const bool in_new : {true, false}) {
+      const int directory = DirectoryOf(in_new);
+      PROV_RETURN_IF_ERROR(ForEachName(directory, [&](const dirent& entry) {
+        if (!IsRegularFile(directory, entry)) return;
+        by_base.insert_or_assign(std::string(BaseOf(entry.d_name)), Entry{entry.d_name, in_new});
+      }));
+    }
+    std::vector<Entry> found;
+    found.reserve(by_base.size());
+    for (auto& [base, entry] : by_base) found.push_back(std::move(entry));
+    std::sort(found.begin(), found.end(),
+              [](const Entry& a, const Entry& b) { return ArrivalOf(a.name) < ArrivalOf(b.name); });
+    return Keep(std::move(found));
+  }
+
+  absl::StatusOr<std::unique_ptr<MessageReader>> OpenMessage(size_t index) override {
+    if (index >= entries_.size()) return absl::NotFoundError("no such message");
+    Entry& entry = entries_[index];
+    auto file = OpenFile(DirectoryOf(entry.in_new), entry.name);
+    if (absl::IsNotFound(file.status())) {
+      // Another program moved it to cur/ or changed its flags, or it is gone.
+      PROV_ASSIGN_OR_RETURN(const NamesByBase names, NamesInCur());
+      if (FollowMove(entry, names)) file = OpenFile(DirectoryOf(entry.in_new), entry.name);
+    }
+    PROV_RETURN_IF_ERROR(file.status());
+    return std::make_unique<FileReader>(*std::move(file));
+  }
+
+  absl::Status Remove(const std::vector<size_t>& indices) override {
+    absl::Status first_error;
+    std::optional<NamesByBase> moved;
+    for (const size_t index : indices) {
+      if (index < entries_.size()) first_error.Update(RemoveOne(entries_[index], moved));
+    }
+    first_error.Update(SyncOpenDirectory(new_.get(), "new"));
+    first_error.Update(SyncOpenDirectory(cur_.get(), "cur"));
+    return first_error;
+  }
+
+ private:
+  int DirectoryOf(bool in_new) const { return in_new ? new_.get() : cur_.get(); }
+
+  absl::Status Keep(std::vector<Entry> found) {
+    for (Entry& entry : found) {
+      if (entries_.size() == kMaxMessages) {
+        Log(Level::kWarning, "mailbox_listed_in_part",
+            {{"messages", found.size()}, {"listed", kMaxMessages}});
+        return absl::OkStatus();
+      }
+      std::optional<uint64_t> octets = WireOctetsOf(entry.name);
+      if (!octets) {
+        const auto counted = CountWireOctets(DirectoryOf(entry.in_new), entry.name);
+        if (absl::IsNotFound(counted.status())) continue;  // gone since it was listed
+        PROV_RETURN_IF_ERROR(counted.status());
+        octets = *counted;
+      }
+      messages_.push_back({*octets, UidlOf(entry.name)});
+      entries_.push_back(std::move(entry));
+    }
+    return absl::OkStatus();
+  }
+
+  using NamesByBase = std::unordered_map<std::string, std::string>;
+
+  absl::StatusOr<NamesByBase> NamesInCur() const {
+    NamesByBase names;
+    PROV_RETURN_IF_ERROR(ForEachName(cur_.get(), [&](const dirent& entry) {
+      names.insert_or_assign(std::string(BaseOf(entry.d_name)), entry.d_name);
+    }));
+    return names;
+  }
+
+  // False when it is gone altogether.
+  static bool FollowMove(Entry& entry, const NamesByBase& names) {
+    const auto found = names.find(std::string(BaseOf(entry.name)));
+    if (found == names.end()) return false;
+    entry = Entry{found->second, false};
+    return true;
+  }
+
+  // `moved` is filled at the first file that is not where it was: one look at cur/ for all of them.
+  absl::Status RemoveOne(Entry& entry, std::optional<NamesByBase>& moved) {
+    if (unlinkat(DirectoryOf(entry.in_new), entry.name.c_str(), 0) == 0) return absl::OkStatus();
+    int error = errno;
+    if (error == ENOENT) {
+      if (!moved) {
+        PROV_ASSIGN_OR_RETURN(moved, NamesInCur());
+      }
+      if (!FollowMove(entry, *moved) || unlinkat(cur_.get(), entry.name.c_str(), 0) == 0)
+        return absl::OkStatus();
+      error = errno;
+    }
+    return error == ENOENT ? absl::OkStatus() : ErrnoStatus(error, fmt::format("remove {}", entry.name));
+  }
+
+  FileDescriptor new_, cur_, lock_;
+  std::vector<Entry> entries_;
+  std::vector<Message> messages_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Mailbox>> Mailbox::Open(std::string_view root, std::string_view mailbox_id) {
+  PROV_RETURN_IF_ERROR(EnsureMailbox(root, mailbox_id));
+  PROV_ASSIGN_OR_RETURN(const FileDescriptor mailbox, OpenMailbox(root, mailbox_id));
+  PROV_ASSIGN_OR_RETURN(FileDescriptor lock, LockMailbox(mailbox.get()));
+  RemoveAbandoned(mailbox.get());
+  PROV_ASSIGN_OR_RETURN(FileDescriptor fresh, OpenBelow(mailbox.get(), "new"));
+  PROV_ASSIGN_OR_RETURN(FileDescriptor cur, OpenBelow(mailbox.get(), "cur"));
+  auto opened = std::make_unique<LockedMailbox>(std::move(fresh), std::move(cur), std::move(lock));
+  PROV_RETURN_IF_ERROR(opened->Scan());
+  return opened;
+}
+
+}  // namespace prov::maildir

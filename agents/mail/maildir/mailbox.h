@@ -1,0 +1,53 @@
+// A Maildir opened by one reader: what is in it, in order of arrival, and each message as a stream.
+//
+// Reads new/ and cur/ and renames nothing. Tolerates what other programs do meanwhile: files that move or
+// vanish, foreign names, directories.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace prov::maildir {
+
+// More than these wait for a later session, when the older ones are gone.
+constexpr size_t kMaxMessages = 100'000;
+
+struct Message {
+  uint64_t octets = 0;  // with CRLF line ends
+  std::string uidl;
+};
+
+// One message's text with CRLF line ends. Blocks on the disk.
+class MessageReader {
+ public:
+  virtual ~MessageReader() = default;
+  // The next piece, empty at the end; at most some 128 KiB.
+  virtual absl::StatusOr<std::string> Read() = 0;
+};
+
+// Not thread-safe; blocks on the disk, so run it off the event loop.
+class Mailbox {
+ public:
+  // Makes the mailbox if it is not there (a login may be quicker than the driver), and locks it against other
+  // readers, on this host and, where the file system can, on others: ABORTED when another one has it. The
+  // lock ends with the object or the process.
+  static absl::StatusOr<std::unique_ptr<Mailbox>> Open(std::string_view root, std::string_view mailbox_id);
+  virtual ~Mailbox() = default;
+
+  // As of Open; what arrives later is not seen.
+  virtual const std::vector<Message>& messages() const = 0;
+
+  // NOT_FOUND when it is gone. What is being read stays readable when it is removed.
+  virtual absl::StatusOr<std::unique_ptr<MessageReader>> OpenMessage(size_t index) = 0;
+
+  // Removes all that it can, durably, and answers the first error. One that is gone already is removed.
+  virtual absl::Status Remove(const std::vector<size_t>& indices) = 0;
+};
+
+}  // namespace prov::maildir

@@ -1,0 +1,30 @@
+#include "agents/mail/maildir/wire_text.h"
+
+namespace prov::maildir {
+
+void WireText::Convert(std::string_view stored, std::string& wire) {
+  while (!stored.empty()) {
+    if (after_cr_) {
+      after_cr_ = false;
+      wire += "\r\n";
+      if (stored.front() == '\n') stored.remove_prefix(1);
+      continue;
+    }
+    const size_t end = stored.find_first_of("\r\n");
+    wire += stored.substr(0, end);
+    if (end == std::string_view::npos) return;
+    if (stored[end] == '\n') {
+      wire += "\r\n";
+    } else {
+      after_cr_ = true;
+    }
+    stored.remove_prefix(end + 1);
+  }
+}
+
+void WireText::Finish(std::string& wire) {
+  if (after_cr_) wire += "\r\n";
+  after_cr_ = false;
+}
+
+}  // namespace prov::maildir

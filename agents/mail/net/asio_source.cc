@@ -1,0 +1,2 @@
+// All of Asio that is no template, once.
+#include <asio/impl/src.hpp>

@@ -1,0 +1,193 @@
+#include "agents/mail/net/listener.h"
+
+#include <fmt/format.h>
+
+#include <asio/ip/tcp.hpp>
+#include <asio/redirect_error.hpp>
+#include <asio/steady_timer.hpp>
+#include <asio/use_awaitable.hpp>
+#include <atomic>
+#include <chrono>
+#include <list>
+#include <map>
+#include <system_error>
+#include <utility>
+
+#include "agents/mail/net/host_port.h"
+#include "agents/mail/net/spawn.h"
+#include "agents/mail/net/tcp_connection.h"
+#include "common/log.h"
+#include "common/status.h"
+
+namespace prov::net {
+namespace {
+
+using asio::ip::tcp;
+
+// Out of descriptors or memory: others have to finish first.
+constexpr std::chrono::milliseconds kAcceptBackOff{100};
+constexpr int kBacklog = 1024;
+
+// The unit that per-address limits count: an IPv6 customer has a /64 at least.
+std::string ClientKey(const asio::ip::address& address) {
+  if (!address.is_v6() || address.to_v6().is_v4_mapped()) return AddressText(address);
+  asio::ip::address_v6::bytes_type octets = address.to_v6().to_bytes();
+  std::fill(octets.begin() + 8, octets.end(), 0);
+  return asio::ip::address_v6(octets).to_string();
+}
+
+// Shared by the accept loop and the sessions, so that each may end after the Listener.
+struct Shared {
+  Shared(const asio::any_io_executor& executor, ListenOptions options, Listener::Serve serve)
+      : executor(executor), options(std::move(options)), serve(std::move(serve)), acceptor(executor) {}
+
+  const asio::any_io_executor executor;
+  const ListenOptions options;
+  const Listener::Serve serve;
+  tcp::acceptor acceptor;
+  bool stopped = false;
+  std::atomic<size_t> sessions{0};
+  std::atomic<uint16_t> port{0};
+  std::map<std::string, size_t> by_address;
+  std::list<Connection*> open;
+};
+
+// What a session holds: its connection is known to the listener for as long as it lives.
+class CountedConnection final : public Connection {
+ public:
+  CountedConnection(std::shared_ptr<Shared> shared, std::string key, std::unique_ptr<Connection> inner)
+      : shared_(std::move(shared)), key_(std::move(key)), inner_(std::move(inner)) {
+    ++shared_->by_address[key_];
+    ++shared_->sessions;
+    place_ = shared_->open.insert(shared_->open.end(), this);
+  }
+  ~CountedConnection() override {
+    shared_->open.erase(place_);
+    --shared_->sessions;
+    const auto count = shared_->by_address.find(key_);
+    if (--count->second == 0) shared_->by_address.erase(count);
+  }
+
+  asio::awaitable<absl::StatusOr<std::string_view>> Read(std::chrono::milliseconds timeout) override {
+    return inner_->Read(timeout);
+  }
+  asio::awaitable<absl::StatusOr<std::string_view>> ReadIdle(std::chrono::milliseconds timeout) override {
+    return inner_->ReadIdle(timeout);
+  }
+  asio::awaitable<absl::Status> Write(std::string_view octets, std::chrono::milliseconds timeout) override {
+    return inner_->Write(octets, timeout);
+  }
+  void StopIdling() override { inner_->StopIdling(); }
+  void Close() override { inner_->Close(); }
+  const Peer& peer() const override { return inner_->peer(); }
+
+ private:
+  const std::shared_ptr<Shared> shared_;
+  const std::string key_;
+  const std::unique_ptr<Connection> inner_;
+  std::list<Connection*>::iterator place_;
+};
+
+void Refuse(const Shared& shared, tcp::socket socket, const std::string& address) {
+  Log(Level::kWarning, "connection_refused",
+      {{"protocol", shared.options.protocol}, {"client", address}, {"reason", "too many connections"}});
+  std::error_code ignored;
+  socket.non_blocking(true, ignored);
+  socket.write_some(asio::buffer(shared.options.busy_reply), ignored);
+}
+
+void Admit(const std::shared_ptr<Shared>& shared, tcp::socket socket) {
+  std::error_code error;
+  const tcp::endpoint remote = socket.remote_endpoint(error);
+  if (error) return;  // gone already
+  std::string key = ClientKey(remote.address());
+  const auto count = shared->by_address.find(key);
+  const bool many_of_it =
+      count != shared->by_address.end() && count->second >= shared->options.most_per_address;
+  if (many_of_it || shared->sessions >= shared->options.most_connections) {
+    Refuse(*shared, std::move(socket), key);
+    return;
+  }
+  auto connection =
+      std::make_unique<CountedConnection>(shared, std::move(key), MakeTcpConnection(std::move(socket)));
+  Spawn(shared->executor, shared->options.protocol, shared->serve(std::move(connection)));
+}
+
+asio::awaitable<void> AcceptLoop(std::shared_ptr<Shared> shared) {
+  asio::steady_timer pause(shared->executor);
+  while (!shared->stopped) {
+    std::error_code error;
+    tcp::socket socket =
+        co_await shared->acceptor.async_accept(asio::redirect_error(asio::use_awaitable, error));
+    if (shared->stopped) break;
+    if (!error) {
+      Admit(shared, std::move(socket));
+      continue;
+    }
+    if (error == asio::error::connection_aborted) continue;
+    Log(Level::kError, "accept_failed", {{"protocol", shared->options.protocol}, {"error", error.message()}});
+    pause.expires_after(kAcceptBackOff);
+    co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
+  }
+}
+
+class TcpListener final : public Listener {
+ public:
+  explicit TcpListener(std::shared_ptr<Shared> shared) : shared_(std::move(shared)) {}
+  ~TcpListener() override { StopAccepting(); }
+
+  void Stop() override {
+    StopAccepting();
+    for (Connection* connection : shared_->open) connection->StopIdling();
+  }
+  void CloseAll() override {
+    for (Connection* connection : shared_->open) connection->Close();
+  }
+  size_t sessions() const override { return shared_->sessions; }
+  uint16_t port() const override { return shared_->port; }
+
+ private:
+  void StopAccepting() {
+    shared_->stopped = true;
+    std::error_code ignored;
+    shared_->acceptor.close(ignored);
+  }
+
+  const std::shared_ptr<Shared> shared_;
+};
+
+absl::StatusOr<tcp::endpoint> Resolve(const asio::any_io_executor& executor, const std::string& text) {
+  PROV_ASSIGN_OR_RETURN(const HostPort host_port, ParseHostPort(text));
+  std::error_code error;
+  const asio::ip::address literal = asio::ip::make_address(host_port.host, error);
+  if (!error) return tcp::endpoint(literal, host_port.port);
+  tcp::resolver resolver(executor);
+  const auto found = resolver.resolve(host_port.host, std::to_string(host_port.port), error);
+  if (error || found.empty()) {
+    return absl::UnavailableError(fmt::format("{}: no address: {}", text, error.message()));
+  }
+  return found.begin()->endpoint();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Listener>> Listener::Start(const asio::any_io_executor& executor,
+                                                          ListenOptions options, Serve serve) {
+  PROV_ASSIGN_OR_RETURN(const tcp::endpoint endpoint, Resolve(executor, options.address));
+  auto shared = std::make_shared<Shared>(executor, std::move(options), std::move(serve));
+  std::error_code error;
+  tcp::acceptor& acceptor = shared->acceptor;
+  acceptor.open(endpoint.protocol(), error);
+  if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+  if (!error) acceptor.bind(endpoint, error);
+  if (!error) acceptor.listen(kBacklog, error);
+  if (error) {
+    return absl::UnavailableError(
+        fmt::format("cannot listen on {}: {}", shared->options.address, error.message()));
+  }
+  shared->port = acceptor.local_endpoint().port();
+  Spawn(executor, "accept", AcceptLoop(shared));
+  return std::make_unique<TcpListener>(std::move(shared));
+}
+
+}  // namespace prov::net
