@@ -1,0 +1,28 @@
+// The POP3 proxy: any subscriber connects here; the session goes to a live store of the mailbox's pool.
+#pragma once
+
+#include <asio/any_io_executor.hpp>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "agents/mail/auth/failure_delay.h"
+#include "agents/mail/net/blocking.h"
+#include "agents/mail/net/listener.h"
+#include "agents/state/reader.h"
+
+namespace prov::pop3 {
+
+struct Pop3ProxyOptions {
+  std::string address;   // host:port
+  std::string hostname;  // in the greeting
+};
+
+// Listens from now on. What is passed by reference outlives the listener's sessions.
+absl::StatusOr<std::unique_ptr<net::Listener>> StartPop3Proxy(const asio::any_io_executor& executor,
+                                                              Pop3ProxyOptions options,
+                                                              state::StateReader& state,
+                                                              auth::FailureDelay& delay,
+                                                              net::BlockingPool& pool);
+
+}  // namespace prov::pop3
