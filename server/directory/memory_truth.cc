@@ -48,11 +48,18 @@ class MemorySnapshot final : public store::ReadSnapshot {
     }
     return found;
   }
-  absl::StatusOr<std::vector<model::Pool>> Pools() override { return std::vector<model::Pool>(); }
-  absl::StatusOr<std::vector<model::Host>> Hosts() override { return std::vector<model::Host>(); }
+  absl::StatusOr<std::vector<model::Pool>> Pools() override { return ValuesOf(state_.pools); }
+  absl::StatusOr<std::vector<model::Host>> Hosts() override { return ValuesOf(state_.hosts); }
   absl::StatusOr<uint64_t> EstimatedSubscribers() override { return state_.subscribers.size(); }
 
  private:
+  template <typename Value>
+  static std::vector<Value> ValuesOf(const std::map<std::string, Value>& map) {
+    std::vector<Value> values;
+    for (const auto& [key, value] : map) values.push_back(value);
+    return values;
+  }
+
   const MemoryTruth::State state_;
 };
 
@@ -120,6 +127,29 @@ uint64_t MemoryTruth::RemoveDomain(const std::string& name) {
   return Write([&](State& state, uint64_t revision) {
     state.changes.push_back({revision, store::AggregateKind::kDomain, name, true});
     state.domains.erase(name);
+  });
+}
+
+uint64_t MemoryTruth::Put(model::Pool pool) {
+  return Write([&](State& state, uint64_t revision) {
+    pool.revision = revision;
+    state.changes.push_back({revision, store::AggregateKind::kPool, pool.id, false});
+    state.pools[pool.id] = std::move(pool);
+  });
+}
+
+uint64_t MemoryTruth::Put(model::Host host) {
+  return Write([&](State& state, uint64_t revision) {
+    host.revision = revision;
+    state.changes.push_back({revision, store::AggregateKind::kHost, host.id, false});
+    state.hosts[host.id] = std::move(host);
+  });
+}
+
+uint64_t MemoryTruth::RemoveHost(const std::string& id) {
+  return Write([&](State& state, uint64_t revision) {
+    state.changes.push_back({revision, store::AggregateKind::kHost, id, true});
+    state.hosts.erase(id);
   });
 }
 

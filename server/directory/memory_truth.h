@@ -26,6 +26,9 @@ class MemoryTruth final : public store::SnapshotSource, public store::RevisionWa
   uint64_t Put(model::Subscriber subscriber);
   uint64_t Put(model::Domain domain);
   uint64_t RemoveDomain(const std::string& name);
+  uint64_t Put(model::Pool pool);
+  uint64_t Put(model::Host host);
+  uint64_t RemoveHost(const std::string& id);
   // One revision for all of them.
   uint64_t PutAll(std::vector<model::Subscriber> subscribers);
 
@@ -38,6 +41,8 @@ class MemoryTruth final : public store::SnapshotSource, public store::RevisionWa
     uint64_t compacted = 0;
     std::map<int64_t, model::Subscriber> subscribers;
     std::map<std::string, model::Domain> domains;
+    std::map<std::string, model::Pool> pools;
+    std::map<std::string, model::Host> hosts;
     std::vector<store::Change> changes;
   };
 
