@@ -1,0 +1,42 @@
+#include "agents/mail/route/next_hop.h"
+
+#include <fmt/format.h>
+
+#include "common/status.h"
+
+namespace prov::route {
+namespace {
+
+HopDecision ToRelay(const std::string& relay, std::string_view address) {
+  if (relay.empty()) return NotNow{"450 4.4.4 no relay is set for other domains", false};
+  return NextHop{relay, {relay}, false, false, std::string(address)};
+}
+
+}  // namespace
+
+HopDecision RelayHops::ToPool(const Local& local) const {
+  auto endpoints = router_.StoreEndpoints(local.pool);
+  if (!endpoints.ok()) {
+    return NotNow{fmt::format("451 4.3.5 pool {}: {}", local.pool, MessageOf(endpoints.status())), true};
+  }
+  if (endpoints->empty()) {
+    return NotNow{fmt::format("451 4.4.1 no host of pool {} takes mail now", local.pool), true};
+  }
+  return NextHop{"pools/" + local.pool, *std::move(endpoints), true, true, local.address};
+}
+
+HopDecision RelayHops::Find(std::string_view address) const {
+  const size_t at = address.rfind('@');
+  if (at == address.npos) return NoWay{"553 5.1.3 the address has no domain"};
+  const Decision decision = router_.Resolve(address.substr(0, at), address.substr(at + 1));
+  if (const Local* local = std::get_if<Local>(&decision)) return ToPool(*local);
+  if (std::holds_alternative<Remote>(decision)) return ToRelay(smarthost_, address);
+  if (std::holds_alternative<Unknown>(decision)) return NoWay{"550 5.1.1 no such address here"};
+  if (std::holds_alternative<Refused>(decision)) return NoWay{"550 5.2.1 this mailbox takes no mail"};
+  const Deferred& deferred = std::get<Deferred>(decision);
+  return NotNow{fmt::format("451 {} {}", deferred.disabled ? "4.2.1" : "4.3.0", deferred.reason), false};
+}
+
+HopDecision FixedHop::Find(std::string_view address) const { return ToRelay(relay_, address); }
+
+}  // namespace prov::route

@@ -1,0 +1,58 @@
+// Who is this address, where does it go: decided from the host's copy of the relay view alone.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "agents/mail/route/pool_order.h"
+#include "agents/state/reader.h"
+#include "common/clock.h"
+
+namespace prov::route {
+
+// A subscriber of ours who takes mail now.
+struct Local {
+  std::string pool;     // store pool
+  std::string address;  // the subscriber's own, with domain aliases and catch-all followed
+};
+// Not a domain of ours.
+struct Remote {
+  std::string domain;
+  bool certain = false;  // false: the copy may be behind, and the domain ours by now
+};
+// A domain of ours, and nobody of that name; said only while the copy is current.
+struct Unknown {};
+// The subscriber exists and takes no mail for good.
+struct Refused {};
+// It cannot be said now.
+struct Deferred {
+  bool disabled = false;  // the subscriber's mail is deferred on purpose, and it is not the copy's fault
+  std::string reason;     // for logs
+};
+using Decision = std::variant<Local, Remote, Unknown, Refused, Deferred>;
+
+// Thread-safe. Calls read memory-mapped files and may block for a moment.
+class Router {
+ public:
+  // `state` and `clock` must outlive it.
+  Router(state::StateReader& state, const Clock& clock);
+
+  // `address` as seen on the wire, local part unquoted; any case.
+  Decision Resolve(std::string_view local_part, std::string_view domain) const;
+
+  // Where the live hosts of a store pool take LMTP, in the order to try. Empty when none does now.
+  // NOT_FOUND when the pool is not in the view; UNAVAILABLE when the copy cannot be read.
+  absl::StatusOr<std::vector<std::string>> StoreEndpoints(std::string_view pool) const;
+
+ private:
+  std::variant<Decision, absl::Status> LookUp(std::string_view address) const;
+  Decision InDomain(std::string_view local_part, std::string_view domain, int depth) const;
+
+  state::StateReader& state_;
+  const Clock& clock_;
+};
+
+}  // namespace prov::route
