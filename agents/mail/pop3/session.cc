@@ -1,0 +1,201 @@
+#include "agents/mail/pop3/session.h"
+
+#include <algorithm>
+#include <asio/steady_timer.hpp>
+#include <asio/this_coro.hpp>
+#include <asio/use_awaitable.hpp>
+#include <utility>
+
+#include "agents/mail/maildir/mailbox.h"
+#include "agents/mail/pop3/machine.h"
+#include "agents/mail/pop3/multiline.h"
+#include "common/log.h"
+#include "common/status.h"
+
+namespace prov::pop3 {
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr char kPamService[] = "prov-pop3";
+
+class Session {
+ public:
+  Session(std::unique_ptr<net::Connection> connection, const SessionContext& context)
+      : connection_(std::move(connection)),
+        context_(context),
+        machine_(context.hostname),
+        deadline_(steady_clock::now() + context.times.login) {}
+
+  asio::awaitable<void> Run() {
+    while (co_await TakeStep()) {
+    }
+    // Without QUIT the marks are forgotten here, and nothing is removed (RFC 1939 section 6).
+    co_await ReleaseMailbox();
+    connection_->Close();
+    if (!login_.empty()) {
+      Log(Level::kInfo, "pop3_session_ended",
+          {{"login", login_},
+           {"remote", connection_->peer().address},
+           {"retrieved", retrieved_},
+           {"octets", octets_},
+           {"removed", removed_}});
+    }
+  }
+
+ private:
+  // False when the session is over.
+  asio::awaitable<bool> TakeStep() {
+    Step step = machine_.Next();
+    // Only whole commands push the deadline on: an octet now and then does not.
+    if (mailbox_ != nullptr && step.kind != Step::Kind::kNeedInput) {
+      deadline_ = steady_clock::now() + context_.times.idle;
+    }
+    switch (step.kind) {
+      case Step::Kind::kOutput:
+        if (gathered_.size() + step.output.size() > kGatheredOctets && !co_await Flush()) co_return false;
+        gathered_ += step.output;
+        co_return true;
+      case Step::Kind::kNeedInput:
+        co_return co_await Flush() && co_await ReadMore();
+      case Step::Kind::kLogin:
+        co_return co_await Flush() && co_await LogIn(std::move(step));
+      case Step::Kind::kSend:
+        co_return co_await Flush() && co_await Send(step);
+      case Step::Kind::kRemove:
+        co_await Remove(std::move(step.indices));
+        co_return true;
+      case Step::Kind::kClose:
+        // Before the last word: a client that comes back at once must not find the mailbox in use by itself.
+        co_await ReleaseMailbox();
+        co_await Flush();
+        co_return false;
+    }
+    co_return false;
+  }
+
+  asio::awaitable<bool> ReadMore() {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline_ - steady_clock::now());
+    if (left.count() <= 0) co_return false;
+    const auto octets = co_await connection_->ReadIdle(left);
+    if (octets.ok()) machine_.Input(*octets);
+    co_return octets.ok();
+  }
+
+  asio::awaitable<bool> Flush() {
+    if (gathered_.empty()) co_return true;
+    const absl::Status written = co_await connection_->Write(gathered_, context_.times.write);
+    gathered_.clear();
+    co_return written.ok();
+  }
+
+  asio::awaitable<bool> LogIn(Step step) {
+    const auto started = steady_clock::now();
+    auth::Attempt attempt{kPamService, step.login, std::move(step.password), connection_->peer().address};
+    const auth::Verdict verdict =
+        co_await net::FromCallback<auth::Verdict>([&](std::function<void(auth::Verdict)> done) {
+          context_.authenticator.Authenticate(std::move(attempt), std::move(done));
+        });
+    if (verdict.outcome == auth::Outcome::kOk) {
+      co_await OpenMailbox(verdict.mailbox_id, step.login);
+      co_return true;
+    }
+    co_await WaitUntil(started + verdict.hold);
+    machine_.LoginFailed(verdict.outcome == auth::Outcome::kTemporaryFailure ? LoginFailure::kTemporary
+                                                                             : LoginFailure::kRefused);
+    co_return true;
+  }
+
+  asio::awaitable<void> OpenMailbox(const std::string& mailbox_id, const std::string& login) {
+    auto mailbox = co_await net::RunBlocking(
+        context_.blocking, [&] { return maildir::Mailbox::Open(context_.maildir_root, mailbox_id); });
+    if (mailbox.ok()) {
+      mailbox_ = *std::move(mailbox);
+      login_ = login;
+      machine_.LoggedIn(mailbox_->messages());
+      deadline_ = steady_clock::now() + context_.times.idle;
+      co_return;
+    }
+    const bool in_use = absl::IsAborted(mailbox.status());
+    Log(in_use ? Level::kInfo : Level::kError, in_use ? "mailbox_in_use" : "mailbox_open_failed",
+        {{"login", login}, {"mailbox", mailbox_id}, {"error", mailbox.status()}});
+    machine_.LoginFailed(in_use ? LoginFailure::kInUse : LoginFailure::kTemporary);
+  }
+
+  asio::awaitable<void> WaitUntil(steady_clock::time_point when) {
+    asio::steady_timer timer(co_await asio::this_coro::executor, when);
+    co_await timer.async_wait(asio::use_awaitable);
+  }
+
+  // The first piece is read before anything is said: until then -ERR is possible.
+  asio::awaitable<bool> Send(const Step& step) {
+    auto reader =
+        co_await net::RunBlocking(context_.blocking, [&] { return mailbox_->OpenMessage(step.index); });
+    absl::StatusOr<std::string> piece = reader.status();
+    if (reader.ok()) piece = co_await ReadPiece(**reader);
+    if (!piece.ok()) {
+      LogUnreadable(step, piece.status());
+      machine_.MessageGone(!absl::IsNotFound(piece.status()));
+      co_return true;
+    }
+    gathered_ = machine_.Sending(step);
+    Multiline multiline(step.body_lines);
+    while (!piece->empty() && multiline.Encode(*piece, gathered_)) {
+      octets_ += piece->size();
+      if (gathered_.size() >= kGatheredOctets && !co_await Flush()) co_return false;
+      piece = co_await ReadPiece(**reader);
+      if (!piece.ok()) {
+        // The client must not take the part for the whole: the end mark never comes.
+        LogUnreadable(step, piece.status());
+        co_return false;
+      }
+    }
+    multiline.Finish(gathered_);
+    ++retrieved_;
+    co_return true;
+  }
+
+  asio::awaitable<absl::StatusOr<std::string>> ReadPiece(maildir::MessageReader& reader) {
+    co_return co_await net::RunBlocking(context_.blocking, [&reader] { return reader.Read(); });
+  }
+
+  void LogUnreadable(const Step& step, const absl::Status& status) {
+    Log(absl::IsNotFound(status) ? Level::kInfo : Level::kError, "message_unreadable",
+        {{"login", login_}, {"uidl", mailbox_->messages()[step.index].uidl}, {"error", status}});
+  }
+
+  asio::awaitable<void> Remove(std::vector<size_t> indices) {
+    const absl::Status removed =
+        co_await net::RunBlocking(context_.blocking, [&] { return mailbox_->Remove(indices); });
+    if (removed.ok()) {
+      removed_ = indices.size();
+    } else {
+      Log(Level::kError, "messages_not_removed", {{"login", login_}, {"error", removed}});
+    }
+    machine_.Removed(removed.ok());
+  }
+
+  asio::awaitable<void> ReleaseMailbox() {
+    if (mailbox_ == nullptr) co_return;
+    co_await net::RunBlocking(context_.blocking, [this] { mailbox_.reset(); });
+  }
+
+  const std::unique_ptr<net::Connection> connection_;
+  const SessionContext& context_;
+  Machine machine_;
+  steady_clock::time_point deadline_;
+  std::unique_ptr<maildir::Mailbox> mailbox_;
+  std::string gathered_;
+  std::string login_;
+  uint64_t retrieved_ = 0, octets_ = 0, removed_ = 0;
+};
+
+}  // namespace
+
+asio::awaitable<void> ServeSession(std::unique_ptr<net::Connection> connection,
+                                   const SessionContext& context) {
+  Session session(std::move(connection), context);
+  co_await session.Run();
+}
+
+}  // namespace prov::pop3

@@ -1,0 +1,27 @@
+// One POP3 session on a store host: a connection, the machine, the login and the mailbox brought together.
+#pragma once
+
+#include <asio/awaitable.hpp>
+#include <memory>
+#include <string>
+
+#include "agents/mail/auth/authenticator.h"
+#include "agents/mail/net/blocking.h"
+#include "agents/mail/net/connection.h"
+#include "agents/mail/pop3/session_limits.h"
+
+namespace prov::pop3 {
+
+struct SessionContext {
+  std::string hostname;  // in the greeting
+  std::string maildir_root;
+  net::BlockingPool& blocking;
+  auth::Authenticator& authenticator;
+  SessionTimes times;
+};
+
+// Until the client quits, goes away or is too slow. `context` must outlive it.
+asio::awaitable<void> ServeSession(std::unique_ptr<net::Connection> connection,
+                                   const SessionContext& context);
+
+}  // namespace prov::pop3

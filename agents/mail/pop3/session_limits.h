@@ -1,0 +1,26 @@
+// How long POP3 sessions wait, for both the server and the proxy.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+
+namespace prov::pop3 {
+
+// From the connection to the login, however busy the client is.
+constexpr std::chrono::milliseconds kLoginTime = std::chrono::seconds(180);
+// From one complete command to the next (RFC 1939 section 3: ten minutes at least).
+constexpr std::chrono::milliseconds kIdleTime = std::chrono::minutes(10);
+// For each 64 KiB to be taken by the peer.
+constexpr std::chrono::milliseconds kWriteTime = std::chrono::minutes(2);
+// Answers to pipelined commands are gathered up to here.
+constexpr size_t kGatheredOctets = 16 * 1024;
+
+struct SessionTimes {  // shorter in tests
+  std::chrono::milliseconds login = kLoginTime;
+  std::chrono::milliseconds idle = kIdleTime;
+  std::chrono::milliseconds write = kWriteTime;
+};
+
+constexpr char kBusyReply[] = "-ERR [SYS/TEMP] Too many connections, try again later\r\n";
+
+}  // namespace prov::pop3
