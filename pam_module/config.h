@@ -1,0 +1,28 @@
+// pam_prov.toml.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace prov::pam {
+
+struct Config {
+  std::vector<std::string> uris;  // tried in this order: ldapi://, ldaps://, or ldap:// with starttls
+  std::string base;
+  std::string bind_dn;
+  std::string bind_password;  // read from bind_password_file
+  std::string ca;             // PEM file; empty: the system's
+  bool starttls = false;
+  // For one login, all servers together.
+  std::chrono::milliseconds timeout{0};
+  // A server that failed is passed over for so long, while another one answers.
+  std::chrono::milliseconds dead_for{0};
+};
+
+// INVALID_ARGUMENT names file, line and key.
+absl::StatusOr<Config> LoadConfig(const std::string& path);
+
+}  // namespace prov::pam

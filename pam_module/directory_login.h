@@ -1,0 +1,36 @@
+// A login against the directory: search as the service, then bind as the subscriber.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "pam_module/config.h"
+
+namespace prov::pam {
+
+enum class Standing {
+  kAllowed,
+  kUnknown,      // no such login, or a name that cannot be one
+  kWrong,        // the directory refused the password
+  kSuspended,    // provLoginState says so
+  kNotEntitled,  // authorizedService does not name the PAM service
+  kUnavailable,  // no server answered in time
+};
+
+struct LoginResult {
+  Standing standing = Standing::kUnavailable;
+  std::string credential_version;  // of the entry; empty when it was not found
+  std::string cause;               // for the log; holds no secret
+};
+
+// Takes no longer than config.timeout. Thread-safe; remembers for the process which servers are dead. A
+// refusal takes as long for an unknown login as for a wrong password: the directory verifies one hash in
+// every case.
+LoginResult LogIn(const Config& config, std::string_view service, std::string_view login,
+                  const std::string& password);
+
+// The same without a password: may the subscriber use the service now?
+LoginResult CheckAccount(const Config& config, std::string_view service, std::string_view login);
+
+}  // namespace prov::pam
