@@ -4,6 +4,8 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <memory>
+#include <string>
 
 #include "absl/status/status.h"
 #include "cli/session.h"
@@ -13,17 +15,28 @@ namespace prov::cli {
 using Action = std::function<absl::Status(Session&)>;
 
 void AddSubscriberCommands(CLI::App& app, Action& chosen);
+void AddMailboxCommands(CLI::App& app, Action& chosen);
 void AddLifecycleCommands(CLI::App& app, Action& chosen);
 void AddDomainCommands(CLI::App& app, Action& chosen);
 void AddFleetCommands(CLI::App& app, Action& chosen);
 void AddOperationCommands(CLI::App& app, Action& chosen);
 
-// A subcommand whose action runs after the connection is made. The options it captures live as long as the
-// program.
+inline constexpr char kSeeGlobal[] =
+    "Options that all commands have (--wait, -o json, …) and exit statuses: provctl --help, provctl(1).";
+inline constexpr char kPasswordStdinHelp[] =
+    "read the password from standard input, up to the first line end";
+
+// A subcommand whose action runs after the connection is made. `description` ends with a line "Example: …".
+// The options it captures live as long as the program.
 template <typename Options>
-CLI::App* AddCommand(CLI::App& app, Action& chosen, const char* name, const char* description,
+CLI::App* AddCommand(CLI::App& app, Action& chosen, const char* name, std::string description,
                      std::shared_ptr<Options> options, absl::Status (*run)(Session&, const Options&)) {
-  CLI::App* command = app.add_subcommand(name, description);
+  const size_t example = description.find("\nExample: ");
+  CLI::App* command = app.add_subcommand(name, description.substr(0, example));
+  command->footer(example == std::string::npos
+                      ? kSeeGlobal
+                      : "Example:\n  " + description.substr(example + sizeof("\nExample:")) + "\n\n" +
+                            kSeeGlobal);
   command->callback(
       [&chosen, options, run] { chosen = [options, run](Session& s) { return run(s, *options); }; });
   return command;

@@ -15,6 +15,9 @@ namespace prov::cli {
 namespace {
 
 constexpr int kMaxAnswerOctets = 64 << 20;
+// gRPC would rest for a second between two attempts to connect, longer than our own retries take.
+constexpr int kReconnectMilliseconds = 100;
+constexpr int kConnectMilliseconds = 5000;
 
 absl::Status ReadConfig(ConnectionOptions& options) {
   if (options.config.empty()) options.config = FindConfig();
@@ -42,7 +45,7 @@ std::string FindConfig() {
   return access(path.c_str(), R_OK) == 0 ? path : "";
 }
 
-absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(ConnectionOptions options) {
+absl::StatusOr<Connection> Connect(ConnectionOptions options) {
   PROV_RETURN_IF_ERROR(ReadConfig(options));
   for (const auto& [name, value] : {std::pair<const char*, const std::string&>{"server", options.server},
                                     {"ca", options.ca},
@@ -58,7 +61,9 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(ConnectionOptions options
   PROV_ASSIGN_OR_RETURN(const auto credentials, ClientTls({options.ca, options.certificate, options.key}));
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxAnswerOctets);
-  return grpc::CreateCustomChannel(options.server, credentials, arguments);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kReconnectMilliseconds);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectMilliseconds);
+  return Connection{options.server, grpc::CreateCustomChannel(options.server, credentials, arguments)};
 }
 
 }  // namespace prov::cli

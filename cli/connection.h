@@ -3,11 +3,9 @@
 
 #include <grpcpp/channel.h>
 
-#include <chrono>
 #include <memory>
 #include <string>
 
-#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 namespace prov::cli {
@@ -23,7 +21,12 @@ struct ConnectionOptions {
 // $PROVCTL_CONFIG, ~/.config/provctl.toml, /etc/prov/provctl.toml: the first that is there; "" if none.
 std::string FindConfig();
 
-// INVALID_ARGUMENT when server or certificate are not known from options or file.
-absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(ConnectionOptions options);
+struct Connection {
+  std::string server;  // host:port
+  std::shared_ptr<grpc::Channel> channel;
+};
+
+// Dials nobody yet. INVALID_ARGUMENT when server or certificate are not known from options or file.
+absl::StatusOr<Connection> Connect(ConnectionOptions options);
 
 }  // namespace prov::cli

@@ -36,7 +36,7 @@ absl::Status RunAdd(Session& session, const DomainOptions& o) {
   if (session.format() == Format::kJson) {
     fmt::print("{}", ToJson(created));
   } else if (!session.options.quiet) {
-    fmt::print("added {} (revision {})\n", Safe(created.name()), created.revision());
+    fmt::print("{}\n", WriteText(session, "added", Safe(created.name()), created.revision()));
   }
   return session.WaitIfAsked(created.revision());
 }
@@ -79,7 +79,7 @@ absl::Status RunDelete(Session& session, const DomainOptions& o) {
   if (session.format() == Format::kJson) {
     fmt::print("{}", ToJson(removed));
   } else if (!session.options.quiet) {
-    fmt::print("removed {} (revision {})\n", Safe(o.name), removed.revision());
+    fmt::print("{}\n", WriteText(session, "removed", Safe(o.name), removed.revision()));
   }
   return session.WaitIfAsked(removed.revision());
 }
@@ -103,13 +103,14 @@ void AddDomainCommands(CLI::App& app, Action& chosen) {
   command->add_option("--catch-all", add->catch_all,
                       "address for mail to unknown local parts; off by default");
 
-  AddCommand(app, chosen, "list-domains", "List hosted domains.", std::make_shared<Nothing>(), RunList);
+  AddCommand(app, chosen, "list-domains", "List hosted domains.\nExample: provctl list-domains",
+             std::make_shared<Nothing>(), RunList);
 
   auto remove = std::make_shared<DomainOptions>();
   AddCommand(app, chosen, "delete-domain",
              "Stop hosting a domain that nobody uses.\nExample: provctl delete-domain example.net", remove,
              RunDelete)
-      ->add_option("domain", remove->name)
+      ->add_option("domain", remove->name, "as list-domains shows it")
       ->required();
 }
 

@@ -41,8 +41,7 @@ absl::Status RunAddPool(Session& session, const PoolOptions& o) {
   if (session.format() == Format::kJson) {
     fmt::print("{}", ToJson(created));
   } else if (!session.options.quiet) {
-    fmt::print("added {} of role {} (revision {})\n", Safe(created.name()), RoleText(created.role()),
-               created.revision());
+    fmt::print("{}\n", WriteText(session, "added", Safe(created.name()), created.revision()));
   }
   return session.WaitIfAsked(created.revision());
 }
@@ -95,7 +94,7 @@ absl::Status RunAddHost(Session& session, const HostOptions& o) {
   if (session.format() == Format::kJson) {
     fmt::print("{}", ToJson(created));
   } else if (!session.options.quiet) {
-    fmt::print("added {} (revision {})\n", Safe(created.name()), created.revision());
+    fmt::print("{}\n", WriteText(session, "added", Safe(created.name()), created.revision()));
   }
   return session.WaitIfAsked(created.revision());
 }
@@ -183,13 +182,14 @@ void AddFleetCommands(CLI::App& app, Action& chosen) {
                                  "Example: provctl add-pool main --role store",
                                  pool, RunAddPool);
   command->add_option("name", pool->name, "a-z, 0-9 and dashes")->required();
-  command->add_option("--role", pool->role)
+  command->add_option("--role", pool->role, "what its hosts do; for good")
       ->required()
       ->check(CLI::IsMember({"relay", "store", "outbound", "list", "pop-proxy", "ftp", "web"}));
   command->add_option("--weight", pool->weight, "share of new mailboxes; 0 takes none")
       ->capture_default_str();
 
-  AddCommand(app, chosen, "list-pools", "List pools.", std::make_shared<Nothing>(), RunListPools);
+  AddCommand(app, chosen, "list-pools", "List pools.\nExample: provctl list-pools",
+             std::make_shared<Nothing>(), RunListPools);
 
   auto host = std::make_shared<HostOptions>();
   command =
@@ -200,16 +200,17 @@ void AddFleetCommands(CLI::App& app, Action& chosen) {
   command->add_option("name", host->name, "as in the agent's certificate")->required();
   command->add_option("--pool", host->pools, "one for each role that it plays; repeatable")
       ->required()
-      ->take_all();
+      ->allow_extra_args(false);
   command->add_option("--weight", host->weight, "share among its pool's hosts")->capture_default_str();
 
-  AddCommand(app, chosen, "list-hosts", "List hosts, and how far each has followed.",
+  AddCommand(app, chosen, "list-hosts",
+             "List hosts, and how far each has followed.\nExample: provctl list-hosts",
              std::make_shared<Nothing>(), RunListHosts);
 
   auto show = std::make_shared<HostOptions>();
   AddCommand(app, chosen, "show-host",
              "Show a host, and what fails there.\nExample: provctl show-host store1", show, RunShowHost)
-      ->add_option("name", show->name)
+      ->add_option("name", show->name, "of the host")
       ->required();
 }
 

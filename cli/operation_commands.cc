@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/wait_display.h"
 #include "common/status.h"
+#include "common/utf8.h"
 #include "prov/v1/audit.grpc.pb.h"
 #include "prov/v1/operations.grpc.pb.h"
 
@@ -18,7 +19,16 @@ struct WaitOptions {
   uint64_t revision = 0;
 };
 
-absl::Status RunWait(Session& session, const WaitOptions& o) { return session.WaitFor(o.revision); }
+absl::Status RunWait(Session& session, const WaitOptions& o) {
+  v1::RevisionProgress progress;
+  PROV_RETURN_IF_ERROR(session.WaitFor(o.revision, &progress));
+  if (session.format() == Format::kJson) {
+    fmt::print("{}", ToJson(progress));
+  } else if (!session.options.quiet) {
+    fmt::print("revision {} is everywhere\n", progress.revision());
+  }
+  return absl::OkStatus();
+}
 
 struct Nothing {};
 
@@ -58,6 +68,7 @@ struct AuditOptions {
 };
 
 absl::Status RunAudit(Session& session, const AuditOptions& o) {
+  if (!IsValidUtf8(o.resource)) return InvalidField("resource", "is not valid UTF-8");
   auto stub = v1::Audit::NewStub(session.channel());
   v1::ListAuditRecordsRequest request;
   request.set_page_size(o.limit);
@@ -92,9 +103,11 @@ void AddOperationCommands(CLI::App& app, Action& chosen) {
              wait, RunWait)
       ->add_option("revision", wait->revision, "as told by the write");
 
-  AddCommand(app, chosen, "status", "Show who follows the truth, and how far each has come.",
+  AddCommand(app, chosen, "status",
+             "Show who follows the truth, and how far each has come.\nExample: provctl status",
              std::make_shared<Nothing>(), RunStatus);
-  AddCommand(app, chosen, "whoami", "Show who provd takes you for, and what you may do.",
+  AddCommand(app, chosen, "whoami",
+             "Show who provd takes you for, and what you may do.\nExample: provctl whoami",
              std::make_shared<Nothing>(), RunWhoAmI);
 
   auto audit = std::make_shared<AuditOptions>();

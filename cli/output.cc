@@ -74,29 +74,34 @@ std::string ToJson(const google::protobuf::Message& message) {
   return json;
 }
 
+Table::Table(std::vector<std::string> header) : header_(std::move(header)), widths_(header_.size()) {}
+
+std::string Table::Rows(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::vector<std::string>> lines;
+  if (!begun_) lines.push_back(header_);
+  begun_ = true;
+  for (const auto& row : rows) {
+    std::vector<std::string>& safe = lines.emplace_back();
+    for (const std::string& cell : row) safe.push_back(Safe(cell));
+  }
+  for (const auto& line : lines) {
+    for (size_t i = 0; i < widths_.size(); ++i) widths_[i] = std::max(widths_[i], WidthOf(line[i]));
+  }
+  std::string text;
+  for (const auto& line : lines) {
+    std::string padded;
+    for (size_t i = 0; i < widths_.size(); ++i) {
+      padded += line[i] + std::string(widths_[i] - WidthOf(line[i]) + 2, ' ');
+    }
+    padded.erase(padded.find_last_not_of(' ') + 1);
+    text += padded + "\n";
+  }
+  return text;
+}
+
 std::string ToTable(const std::vector<std::string>& header,
                     const std::vector<std::vector<std::string>>& rows) {
-  std::vector<std::vector<std::string>> cells = {header};
-  for (const auto& row : rows) {
-    std::vector<std::string> safe;
-    for (const std::string& cell : row) safe.push_back(Safe(cell));
-    cells.push_back(std::move(safe));
-  }
-  std::vector<size_t> widths(header.size());
-  for (const auto& row : cells) {
-    for (size_t i = 0; i < header.size(); ++i) widths[i] = std::max(widths[i], WidthOf(row[i]));
-  }
-  std::string table;
-  for (const auto& row : cells) {
-    std::string line;
-    for (size_t i = 0; i < header.size(); ++i) {
-      line += row[i];
-      if (i + 1 < header.size()) line += std::string(widths[i] - WidthOf(row[i]) + 2, ' ');
-    }
-    line.erase(line.find_last_not_of(' ') + 1);
-    table += line + "\n";
-  }
-  return table;
+  return Table(header).Rows(rows);
 }
 
 std::string ToList(const std::vector<std::pair<std::string, std::string>>& fields) {

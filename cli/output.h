@@ -31,7 +31,21 @@ Exit ExitOf(const absl::Status& status);
 // Field names as in the .proto files; fields at their default are there too. Ends with a line end.
 std::string ToJson(const google::protobuf::Message& message);
 
-// Columns as wide as their widest cell; cells are made safe.
+// A table that may come in parts: columns as wide as their widest cell so far; cells are made safe.
+class Table {
+ public:
+  explicit Table(std::vector<std::string> header);
+
+  // Lines for more rows, each as long as the header; the header stands before the first.
+  std::string Rows(const std::vector<std::vector<std::string>>& rows);
+
+ private:
+  const std::vector<std::string> header_;
+  std::vector<size_t> widths_;
+  bool begun_ = false;
+};
+
+// A table in one part.
 std::string ToTable(const std::vector<std::string>& header,
                     const std::vector<std::vector<std::string>>& rows);
 

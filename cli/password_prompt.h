@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "absl/status/statusor.h"
 
@@ -11,7 +12,8 @@ namespace prov::cli {
 // length.
 absl::StatusOr<std::string> ReadPasswordFromStdin();
 
-// Asks twice on the controlling terminal, without echo. FAILED_PRECONDITION without a terminal.
-absl::StatusOr<std::string> PromptForPassword(const std::string& whose);
+// Asks twice on the controlling terminal, without echo. `whose` must be safe to print. INVALID_ARGUMENT with
+// the text `without_terminal` where there is no terminal.
+absl::StatusOr<std::string> PromptForPassword(const std::string& whose, std::string_view without_terminal);
 
 }  // namespace prov::cli

@@ -2,7 +2,11 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -13,7 +17,7 @@
 namespace prov::cli {
 namespace {
 
-constexpr char kVersion[] = "0.1.0";
+constexpr char kVersion[] = "provctl 0.1.0";
 constexpr char kAbout[] =
     "provctl: subscribers, domains and hosts of a service provider.\n\n"
     "Example:\n"
@@ -21,9 +25,11 @@ constexpr char kAbout[] =
     "  provctl add-user alice@example.net --name \"Alice Example\" --wait\n"
     "  provctl status";
 constexpr char kExits[] =
-    "Exit status: 0 done, 1 failed, 2 usage, 3 not found, 4 already exists, 5 invalid input, 6 permission "
-    "denied,\n"
-    "7 provd not reachable, 8 written but not yet everywhere, 9 conflict with the present state.";
+    "Exit status: 0 done, 1 failed, 2 usage or configuration, 3 not found, 4 already exists, 5 invalid "
+    "input,\n"
+    "6 permission denied, 7 provd not reachable, 8 written but not yet everywhere, 9 conflict with the "
+    "present state.\n\n"
+    "provctl COMMAND --help tells more of a command. Passwords are asked for, or read with --password-stdin.";
 
 void AddGlobalOptions(CLI::App& app, GlobalOptions& options) {
   app.add_option("--config", options.connection.config,
@@ -45,50 +51,86 @@ void AddGlobalOptions(CLI::App& app, GlobalOptions& options) {
   app.add_flag("-q,--quiet", options.quiet, "print nothing but errors and JSON");
 }
 
-// CLI11 says "a subcommand is required" for a mistyped one; people want to know which they meant.
-void SuggestCommand(const CLI::App& app, int argc, char** argv) {
+std::vector<std::string> CommandNames(const CLI::App& app) {
   std::vector<std::string> names;
   for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
     names.push_back(command->get_name());
   }
+  return names;
+}
+
+// The word that stands where a command should and is none; "" if there is no such word.
+std::string UnknownCommand(const CLI::App& app, int argc, char** argv) {
+  const std::vector<std::string> names = CommandNames(app);
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
-    if (word.starts_with('-')) continue;
-    if (std::find(names.begin(), names.end(), word) != names.end()) return;
-    const std::string nearest = Nearest(word, names);
-    if (!nearest.empty()) {
-      fmt::print(stderr, "provctl: there is no command \"{}\"; did you mean {}?\n", Safe(word.substr(0, 60)),
-                 nearest);
-      return;
+    if (word.starts_with('-')) {
+      const CLI::Option* option = app.get_option_no_throw(word);
+      if (option != nullptr && option->get_items_expected_max() > 0) ++i;  // its value
+      continue;
     }
+    return std::find(names.begin(), names.end(), word) == names.end() ? word : "";
   }
+  return "";
+}
+
+// CLI11 would say "a subcommand is required" for a mistyped one; people want to know which they meant. And
+// what it repeats of the command line must not drive the terminal.
+int UsageError(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
+  constexpr size_t kMostShown = 300;
+  if (const std::string word = UnknownCommand(app, argc, argv); !word.empty()) {
+    const std::string nearest = Nearest(word, CommandNames(app));
+    fmt::print(stderr, "provctl: there is no command \"{}\"; {}\n",
+               Safe(std::string_view(word).substr(0, 60)),
+               nearest.empty() ? "provctl --help lists them" : fmt::format("did you mean {}?", nearest));
+    return kUsage;
+  }
+  std::string help = "provctl";
+  for (const CLI::App* command : app.get_subcommands()) help += " " + command->get_name();
+  fmt::print(stderr, "provctl: {}; see {} --help\n",
+             Safe(std::string_view(error.what()).substr(0, kMostShown)), help);
+  return kUsage;
+}
+
+int Run(const Action& chosen, Session& session) {
+  if (const absl::Status status = session.Open(); !status.ok()) {
+    fmt::print(stderr, "{}", ErrorText(status));
+    return kUsage;
+  }
+  const absl::Status status = chosen(session);
+  if (!status.ok()) fmt::print(stderr, "{}", ErrorText(status));
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    fmt::print(stderr, "provctl: standard output: {}\n", std::strerror(errno));
+    return status.ok() ? kFailed : ExitOf(status);
+  }
+  return ExitOf(status);
 }
 
 int Main(int argc, char** argv) {
+  // gRPC writes its own story of each failed handshake to standard error; ours is there already.
+  setenv("GRPC_VERBOSITY", "NONE", 0);
   Session session;
   Action chosen;
-  CLI::App app(kAbout);
+  CLI::App app(kAbout, "provctl");
   app.footer(kExits);
   app.require_subcommand(1);
   app.fallthrough();  // global options may stand behind the command
   app.set_version_flag("--version", kVersion);
   AddGlobalOptions(app, session.options);
   AddSubscriberCommands(app, chosen);
+  AddMailboxCommands(app, chosen);
   AddLifecycleCommands(app, chosen);
   AddDomainCommands(app, chosen);
   AddFleetCommands(app, chosen);
   AddOperationCommands(app, chosen);
   try {
     app.parse(argc, argv);
+  } catch (const CLI::Success& asked) {
+    return app.exit(asked);  // --help, --version
   } catch (const CLI::ParseError& error) {
-    const int status = app.exit(error);
-    if (status != 0) SuggestCommand(app, argc, argv);
-    return status == 0 ? kDone : kUsage;
+    return UsageError(app, error, argc, argv);
   }
-  absl::Status status = session.Open();
-  if (status.ok()) status = chosen(session);
-  if (!status.ok()) fmt::print(stderr, "{}", ErrorText(status));
-  return ExitOf(status);
+  return Run(chosen, session);
 }
 
 }  // namespace

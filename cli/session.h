@@ -5,12 +5,17 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "cli/connection.h"
 #include "cli/output.h"
 #include "common/grpc_status.h"
+
+namespace prov::v1 {
+class RevisionProgress;
+}
 
 namespace prov::cli {
 
@@ -28,24 +33,23 @@ class Session {
  public:
   GlobalOptions options;
 
+  // Reads configuration and certificates; an error is one of usage.
   absl::Status Open();
 
   Format format() const { return options.output == "json" ? Format::kJson : Format::kTable; }
-  const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
-  std::chrono::system_clock::time_point deadline() const { return deadline_; }
+  const std::shared_ptr<grpc::Channel>& channel() const { return connection_.channel; }
   // The user's, or one made for this run: a retry after a lost answer must not happen twice.
   const std::string& request_id() const { return options.request_id; }
 
+  // For commands of many calls that each get the whole --timeout.
+  void RestartTimeout() { deadline_.reset(); }
+
   // `call` gets a fresh context and returns the call's grpc::Status. UNAVAILABLE is tried again with back-off
-  // until the deadline, at most five times: writes carry a request id.
+  // until the deadline, at most five times: writes carry a request id. The time runs from the first call on:
+  // typing a password takes none of it.
   template <typename Call>
   absl::Status Invoke(const Call& call) {
-    for (int attempt = 1;; ++attempt) {
-      grpc::ClientContext context;
-      context.set_deadline(deadline_);
-      const absl::Status status = FromGrpcStatus(call(&context));
-      if (!absl::IsUnavailable(status) || !PauseBefore(attempt)) return status;
-    }
+    return InvokeUpTo(kMostAttempts, call);
   }
 
   // Fills in request_id and validate_only, calls, and prints nothing.
@@ -55,21 +59,50 @@ class Session {
                      Request request, Response* response) {
     request.set_request_id(request_id());
     request.set_validate_only(options.dry_run);
-    return Invoke([&](grpc::ClientContext* context) { return (stub.*method)(context, request, response); });
+    return ExplainWrite(
+        Invoke([&](grpc::ClientContext* context) { return (stub.*method)(context, request, response); }));
   }
 
   // With --wait: until every follower has the revision, with a line for each.
   absl::Status WaitIfAsked(uint64_t revision);
-  // DEADLINE_EXCEEDED as ABORTED with reason NOT_CONVERGED.
-  absl::Status WaitFor(uint64_t revision);
+  // Reason NOT_CONVERGED when time is up. `progress` holds what was heard last. A provd that goes away and
+  // comes back is waited for.
+  absl::Status WaitFor(uint64_t revision, v1::RevisionProgress* progress);
 
  private:
-  // False when no attempt is left.
-  bool PauseBefore(int attempt);
+  static constexpr int kMostAttempts = 5;
 
-  std::shared_ptr<grpc::Channel> channel_;
-  std::chrono::system_clock::time_point deadline_;
+  template <typename Call>
+  absl::Status InvokeUpTo(int most_attempts, const Call& call) {
+    for (int attempt = 1;; ++attempt) {
+      grpc::ClientContext context;
+      context.set_deadline(Deadline());
+      const absl::Status status = FromGrpcStatus(call(&context));
+      if (MayHaveArrived(status)) may_have_arrived_ = true;
+      if (!absl::IsUnavailable(status) || attempt >= most_attempts || !PauseBefore(attempt))
+        return Explain(status);
+    }
+  }
+
+  // Whether provd may have got the call although it has not answered it.
+  static bool MayHaveArrived(const absl::Status& status);
+  std::chrono::system_clock::time_point Deadline();
+  // False when the pause would outlast the deadline.
+  bool PauseBefore(int attempt);
+  // Says whom we could not reach.
+  absl::Status Explain(const absl::Status& status) const;
+  // Says how to do it again without doing it twice.
+  absl::Status ExplainWrite(const absl::Status& status) const;
+
+  Connection connection_;
+  bool may_have_arrived_ = false;
+  std::chrono::milliseconds timeout_{0};
+  std::optional<std::chrono::system_clock::time_point> deadline_;
 };
+
+// "added alice@example.net (revision 1042)", or "would have added alice@example.net".
+std::string WriteText(const Session& session, std::string_view done, std::string_view to_whom,
+                      uint64_t revision);
 
 // "500ms", "30s", "5m", "1h".
 absl::Status ParseTimeout(const std::string& text, std::chrono::milliseconds& timeout);

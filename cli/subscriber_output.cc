@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <google/protobuf/util/time_util.h>
 
-#include <cstdio>
 #include <map>
 
 #include "absl/strings/ascii.h"
@@ -64,26 +63,36 @@ void PrintSubscriber(const Session& session, const v1::Subscriber& s) {
   fmt::print("{}", ToList(fields));
 }
 
-void PrintSubscribers(const Session& session, const v1::ListSubscribersResponse& list) {
-  if (session.format() == Format::kJson) {
-    fmt::print("{}", ToJson(list));
+SubscriberListing::SubscriberListing(Format format)
+    : format_(format), table_({"LOGIN", "STATE", "MAY USE", "NAME"}) {}
+
+void SubscriberListing::Print(const v1::ListSubscribersResponse& page) {
+  if (format_ == Format::kTable) {
+    std::vector<std::vector<std::string>> rows;
+    for (const v1::Subscriber& s : page.subscribers()) {
+      rows.push_back({s.login(), StateText(s), EntitlementsText(s.entitlements()), s.display_name()});
+    }
+    fmt::print("{}", table_.Rows(rows));
     return;
   }
-  std::vector<std::vector<std::string>> rows;
-  for (const v1::Subscriber& s : list.subscribers()) {
-    rows.push_back({s.login(), StateText(s), EntitlementsText(s.entitlements()), s.display_name()});
+  for (const v1::Subscriber& subscriber : page.subscribers()) {
+    fmt::print("{}{}", begun_ ? "," : "{\"subscribers\": [\n", ToJson(subscriber));
+    begun_ = true;
   }
-  fmt::print("{}", ToTable({"LOGIN", "STATE", "MAY USE", "NAME"}, rows));
+}
+
+void SubscriberListing::End(const std::string& next_page_token) {
+  if (format_ == Format::kTable) return;
+  // Tokens are provd's, in URL-safe letters: nothing to quote.
+  fmt::print("{}], \"next_page_token\": \"{}\"}}\n", begun_ ? "" : "{\"subscribers\": [", next_page_token);
 }
 
 absl::Status ReportWrite(Session& session, std::string_view verb, const v1::Subscriber& subscriber) {
   if (session.format() == Format::kJson) {
     fmt::print("{}", ToJson(subscriber));
   } else if (!session.options.quiet) {
-    fmt::print("{}{} {} (revision {})\n", session.options.dry_run ? "would have: " : "", verb,
-               Safe(subscriber.login()), subscriber.revision());
+    fmt::print("{}\n", WriteText(session, verb, Safe(subscriber.login()), subscriber.revision()));
   }
-  std::fflush(stdout);
   return session.WaitIfAsked(subscriber.revision());
 }
 

@@ -78,8 +78,10 @@ int RunCaCommand(int argc, char** argv) {
       ->add_option("--identity", issue_options.subject.identity,
                    "prov://ROLE/NAME; roles: provd, agent, operator, billing, helpdesk, auditor")
       ->required();
-  issue->add_option("--dns", issue_options.subject.dns_names, "host name it serves as; repeatable");
-  issue->add_option("--ip", issue_options.subject.ip_addresses, "address it serves at; repeatable");
+  issue->add_option("--dns", issue_options.subject.dns_names, "host name it serves as; repeatable")
+      ->allow_extra_args(false);
+  issue->add_option("--ip", issue_options.subject.ip_addresses, "address it serves at; repeatable")
+      ->allow_extra_args(false);
   issue->add_option("--lifetime", issue_options.lifetime, "from 1h to 3650d")->capture_default_str();
   issue->add_option("--certificate", issue_options.certificate, "file to write")->required();
   issue->add_option("--key", issue_options.key, "file to write, readable by its owner only")->required();
