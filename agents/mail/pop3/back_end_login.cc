@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "agents/mail/pop3/session_limits.h"
+#include "agents/mail/pop3/limits.h"
 #include "common/status.h"
 
 namespace prov::pop3 {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <asio/awaitable.hpp>
-#include <chrono>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -10,9 +9,6 @@
 #include "agents/mail/net/connection.h"
 
 namespace prov::pop3 {
-
-// For each answer: the back end holds refusals back, and asks PAM.
-constexpr std::chrono::milliseconds kBackEndReplyTime = std::chrono::seconds(60);
 
 struct BackEndReply {
   bool accepted = false;

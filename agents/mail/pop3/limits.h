@@ -1,15 +1,31 @@
-// Time limits of POP3 sessions.
+// How long POP3 sessions wait, for both the server and the proxy.
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 
 namespace prov::pop3 {
 
-constexpr std::chrono::seconds kLoginPatience(180);   // until logged in, for each command
-constexpr std::chrono::minutes kIdlePatience(10);     // RFC 1939 section 3: at least ten minutes
-constexpr std::chrono::seconds kWritePatience(120);   // for each step of a reply
-constexpr std::chrono::seconds kBackEndPatience(30);  // of the proxy, for each reply of a store
-constexpr std::chrono::seconds kConnectPatience(5);   // of the proxy, for each store
-constexpr size_t kRelayOctets = 16 * 1024;
+// From the connection to the login, however busy the client is.
+constexpr std::chrono::milliseconds kLoginTime = std::chrono::seconds(180);
+// From one complete command to the next (RFC 1939 section 3: ten minutes at least).
+constexpr std::chrono::milliseconds kIdleTime = std::chrono::minutes(10);
+// For each 64 KiB to be taken by the peer.
+constexpr std::chrono::milliseconds kWriteTime = std::chrono::minutes(2);
+// Answers to pipelined commands are gathered up to here.
+constexpr size_t kGatheredOctets = 16 * 1024;
+
+// Of the proxy, for each reply of a store: it holds refusals back, and asks PAM.
+constexpr std::chrono::milliseconds kBackEndReplyTime = std::chrono::seconds(60);
+// Of the proxy, for each store.
+constexpr std::chrono::milliseconds kConnectTime = std::chrono::seconds(5);
+
+struct SessionTimes {  // shorter in tests
+  std::chrono::milliseconds login = kLoginTime;
+  std::chrono::milliseconds idle = kIdleTime;
+  std::chrono::milliseconds write = kWriteTime;
+};
+
+constexpr char kBusyReply[] = "-ERR [SYS/TEMP] Too many connections, try again later\r\n";
 
 }  // namespace prov::pop3

@@ -1,39 +1,33 @@
-// The POP3 proxy: takes the login, finds the store host that serves it, logs in there with the same
-// credentials, and hands octets on.
+// The POP3 proxy: any subscriber connects here; the session goes to a live store of the mailbox's pool.
+//
+// It takes the login, logs in at the store with the same credentials, and hands octets on both ways.
 #pragma once
 
 #include <asio/any_io_executor.hpp>
-#include <cstdint>
 #include <memory>
-#include <vector>
+#include <string>
 
 #include "absl/status/statusor.h"
-#include "agents/config.h"
-#include "agents/mail/pop3/session_limits.h"
+#include "agents/mail/auth/failure_delay.h"
+#include "agents/mail/net/blocking.h"
+#include "agents/mail/net/listener.h"
+#include "agents/mail/pop3/limits.h"
 #include "agents/state/reader.h"
-#include "common/clock.h"
 
 namespace prov::pop3 {
 
-// Belongs to one event loop, but for sessions() and ports(). Sessions refer to the proxy: destroy it when
-// sessions() is 0, before `state` and the loop.
-class Pop3Proxy {
- public:
-  // Listens on [engine.pop3_proxy]. UNAVAILABLE when an address cannot be had.
-  static absl::StatusOr<std::unique_ptr<Pop3Proxy>> Start(const asio::any_io_executor& executor,
-                                                          const AgentConfig& config,
-                                                          state::StateReader& state,
-                                                          const Clock& clock = SystemClock(),
-                                                          SessionTimes times = {});
-  virtual ~Pop3Proxy() = default;
-
-  // Accepts no more; sessions that have not logged in end. Others go on.
-  virtual void Stop() = 0;
-  // Ends those that are left.
-  virtual void CloseAll() = 0;
-  virtual size_t sessions() const = 0;
-  // In the order of the configuration.
-  virtual std::vector<uint16_t> ports() const = 0;
+struct Pop3ProxyOptions {
+  std::string address;   // host:port
+  std::string hostname;  // in the greeting
+  SessionTimes times;
 };
+
+// Listens from now on. What is passed by reference outlives the listener's sessions; destroy the pool before
+// the event loop.
+absl::StatusOr<std::unique_ptr<net::Listener>> StartPop3Proxy(const asio::any_io_executor& executor,
+                                                              Pop3ProxyOptions options,
+                                                              state::StateReader& state,
+                                                              auth::FailureDelay& delay,
+                                                              net::BlockingPool& pool);
 
 }  // namespace prov::pop3

@@ -2,66 +2,35 @@
 
 #include <utility>
 
-#include "agents/mail/net/listener.h"
 #include "agents/mail/pop3/session.h"
-#include "common/status.h"
 
 namespace prov::pop3 {
 namespace {
 
-class ListeningServer : public Pop3Server {
- public:
-  explicit ListeningServer(SessionContext context) : context_(std::move(context)) {}
-
-  absl::Status Listen(const asio::any_io_executor& executor, const std::vector<std::string>& addresses) {
-    for (const std::string& address : addresses) {
-      net::ListenOptions options;
-      options.address = address;
-      options.protocol = "pop3";
-      options.busy_reply = kBusyReply;
-      PROV_ASSIGN_OR_RETURN(auto listener,
-                            net::Listener::Start(executor, std::move(options),
-                                                 [this](std::unique_ptr<net::Connection> connection) {
-                                                   return ServeSession(std::move(connection), context_);
-                                                 }));
-      listeners_.push_back(std::move(listener));
-    }
-    return absl::OkStatus();
-  }
-
-  void Stop() override {
-    for (const auto& listener : listeners_) listener->Stop();
-  }
-  void CloseAll() override {
-    for (const auto& listener : listeners_) listener->CloseAll();
-  }
-  size_t sessions() const override {
-    size_t all = 0;
-    for (const auto& listener : listeners_) all += listener->sessions();
-    return all;
-  }
-  std::vector<uint16_t> ports() const override {
-    std::vector<uint16_t> ports;
-    for (const auto& listener : listeners_) ports.push_back(listener->port());
-    return ports;
-  }
-
- private:
-  const SessionContext context_;
-  std::vector<std::unique_ptr<net::Listener>> listeners_;
-};
+// A coroutine of its own, for a lambda's captures are gone once it has returned: the frame keeps `context`.
+asio::awaitable<void> Serve(std::shared_ptr<const SessionContext> context,
+                            std::unique_ptr<net::Connection> connection) {
+  co_await ServeSession(std::move(connection), *context);
+}
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Pop3Server>> Pop3Server::Start(const asio::any_io_executor& executor,
-                                                              const AgentConfig& config,
-                                                              net::BlockingPool& blocking,
-                                                              auth::Authenticator& authenticator,
-                                                              SessionTimes times) {
-  auto server = std::make_unique<ListeningServer>(
-      SessionContext{config.engine.hostname, config.store.maildir_root, blocking, authenticator, times});
-  PROV_RETURN_IF_ERROR(server->Listen(executor, config.engine.pop3.listen));
-  return server;
+absl::StatusOr<std::unique_ptr<net::Listener>> StartPop3Server(const asio::any_io_executor& executor,
+                                                               Pop3ServerOptions options,
+                                                               auth::Authenticator& authenticator,
+                                                               net::BlockingPool& pool) {
+  net::ListenOptions listen;
+  listen.address = options.address;
+  listen.protocol = "pop3";
+  // A proxy in front of us brings everybody from one address.
+  listen.most_per_address = listen.most_connections;
+  listen.busy_reply = kBusyReply;
+  const auto context = std::make_shared<const SessionContext>(SessionContext{
+      std::move(options.hostname), std::move(options.maildir_root), pool, authenticator, options.times});
+  return net::Listener::Start(executor, std::move(listen),
+                              [context](std::unique_ptr<net::Connection> connection) {
+                                return Serve(context, std::move(connection));
+                              });
 }
 
 }  // namespace prov::pop3

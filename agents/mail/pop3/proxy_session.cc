@@ -12,14 +12,12 @@
 #include "agents/mail/pop3/splice.h"
 #include "common/log.h"
 #include "common/mail_address.h"
-#include "common/status.h"
 
 namespace prov::pop3 {
 namespace {
 
 using std::chrono::steady_clock;
 
-constexpr std::chrono::milliseconds kConnectTime = std::chrono::seconds(5);
 constexpr size_t kMaxBackEndsTried = 3;
 // Beyond what the back end allows, so that it is the one to end an idle session.
 constexpr std::chrono::milliseconds kIdleMargin = std::chrono::minutes(1);
@@ -69,9 +67,11 @@ class ProxySession {
 
   asio::awaitable<void> LogIn(const Step& step) {
     login_ = FoldAddress(step.login);
-    const auto endpoints = context_.back_ends.For(login_);
+    const auto started = steady_clock::now();
+    const auto endpoints =
+        co_await net::RunBlocking(context_.blocking, [this] { return context_.stores.For(login_); });
     if (!endpoints.ok()) {
-      co_await Refuse(endpoints.status());
+      co_await Refuse(endpoints.status(), started);
       co_return;
     }
     for (size_t i = 0; i < endpoints->size() && i < kMaxBackEndsTried; ++i) {
@@ -82,21 +82,20 @@ class ProxySession {
   }
 
   // Nowhere to send it: the answer is made here.
-  asio::awaitable<void> Refuse(const absl::Status& reason) {
+  asio::awaitable<void> Refuse(absl::Status reason, steady_clock::time_point started) {
+    const bool unknown = absl::IsNotFound(reason);
     Log(Level::kInfo, "login",
         {{"service", "pop3-proxy"},
          {"login", login_},
          {"remote", client_->peer().address},
-         {"outcome", absl::IsNotFound(reason) ? "wrong_or_unknown" : "temporary_failure"},
+         {"outcome", unknown ? "wrong_or_unknown" : "temporary_failure"},
          {"detail", reason}});
-    const bool sure =
-        absl::IsNotFound(reason) && context_.state.IsCurrent(v1::POP_PROXY, context_.clock.Now());
-    if (sure) {
+    if (unknown) {
       asio::steady_timer timer(co_await asio::this_coro::executor,
-                               context_.failure_delay.AfterFailure(client_->peer().address));
+                               started + context_.delay.AfterFailure(client_->peer().address));
       co_await timer.async_wait(asio::use_awaitable);
     }
-    machine_.LoginFailed(sure ? LoginFailure::kRefused : LoginFailure::kTemporary);
+    machine_.LoginFailed(unknown ? LoginFailure::kRefused : LoginFailure::kTemporary);
   }
 
   // False: try the next one. Otherwise the machine has its answer, or back_end_ is set.
@@ -109,7 +108,7 @@ class ProxySession {
       Log(Level::kWarning, "pop3_proxy_back_end_failed",
           {{"login", login_}, {"back_end", endpoint}, {"error", reply.status()}});
       if (!password_sent) {
-        context_.back_ends.MarkUnreachable(endpoint);
+        context_.stores.MarkUnreachable(endpoint);
         co_return false;
       }
       // It may have been counted as a failed attempt, or have taken the mailbox: not twice.

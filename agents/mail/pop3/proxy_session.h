@@ -6,21 +6,19 @@
 #include <string>
 
 #include "agents/mail/auth/failure_delay.h"
+#include "agents/mail/net/blocking.h"
 #include "agents/mail/net/connection.h"
-#include "agents/mail/pop3/back_ends.h"
-#include "agents/mail/pop3/session_limits.h"
-#include "agents/state/reader.h"
-#include "common/clock.h"
+#include "agents/mail/pop3/limits.h"
+#include "agents/mail/pop3/store_choice.h"
 
 namespace prov::pop3 {
 
 struct ProxyContext {
   std::string hostname;  // in the greeting
-  state::StateReader& state;
-  const Clock& clock;
   SessionTimes times;
-  BackEnds back_ends;
-  auth::FailureDelay failure_delay;
+  StoreChoice stores;
+  auth::FailureDelay& delay;
+  net::BlockingPool& blocking;
 };
 
 // `context` must outlive it.

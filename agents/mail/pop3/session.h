@@ -8,7 +8,7 @@
 #include "agents/mail/auth/authenticator.h"
 #include "agents/mail/net/blocking.h"
 #include "agents/mail/net/connection.h"
-#include "agents/mail/pop3/session_limits.h"
+#include "agents/mail/pop3/limits.h"
 
 namespace prov::pop3 {
 

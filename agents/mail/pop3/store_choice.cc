@@ -4,9 +4,11 @@
 #include <openssl/sha.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstring>
+#include <map>
+#include <mutex>
+#include <utility>
 
 #include "common/status.h"
 
@@ -50,19 +52,56 @@ std::vector<std::string> OrderStores(const v1::PoolMembers& pool, std::string_vi
   return stores;
 }
 
-absl::StatusOr<std::vector<std::string>> StoresFor(state::StateReader& state, std::string_view login) {
-  const absl::StatusOr<v1::LoginRoute> route = state.FindLoginRoute(login);
-  if (absl::IsNotFound(route.status()) && !state.IsCurrent(v1::POP_PROXY, std::chrono::system_clock::now())) {
+struct StoreChoice::Memory {
+  std::mutex mutex;
+  std::string last_pool;
+  std::map<std::string, std::chrono::steady_clock::time_point> unreachable;  // until when
+};
+
+StoreChoice::StoreChoice(state::StateReader& state, const Clock& clock)
+    : state_(state), clock_(clock), memory_(std::make_unique<Memory>()) {}
+StoreChoice::StoreChoice(StoreChoice&&) noexcept = default;
+StoreChoice::~StoreChoice() = default;
+
+absl::StatusOr<std::vector<std::string>> StoreChoice::For(std::string_view login) {
+  const absl::StatusOr<v1::LoginRoute> route = state_.FindLoginRoute(login);
+  if (!route.ok() && !absl::IsNotFound(route.status()))
+    return absl::UnavailableError(route.status().message());
+  if (route.ok()) {
+    const std::lock_guard lock(memory_->mutex);
+    memory_->last_pool = route->pool();
+    return InPool(route->pool(), login);
+  }
+  const std::lock_guard lock(memory_->mutex);
+  if (!memory_->last_pool.empty()) return InPool(memory_->last_pool, login);
+  if (!state_.IsCurrent(v1::POP_PROXY, clock_.Now())) {
     // It may be a subscriber that we have not heard of yet.
     return absl::UnavailableError("the host's copy is not up to date");
   }
-  if (!route.ok()) return route.status();
-  const absl::StatusOr<v1::PoolMembers> pool = state.FindPool(v1::POP_PROXY, route->pool());
-  if (!pool.ok()) return absl::UnavailableError(fmt::format("pool {} is not known yet", route->pool()));
-  std::vector<std::string> stores = OrderStores(*pool, login);
-  if (stores.empty())
-    return absl::UnavailableError(fmt::format("pool {} has no host that listens", route->pool()));
+  return route.status();
+}
+
+// Under the lock.
+absl::StatusOr<std::vector<std::string>> StoreChoice::InPool(const std::string& pool,
+                                                             std::string_view login) {
+  const absl::StatusOr<v1::PoolMembers> members = state_.FindPool(v1::POP_PROXY, pool);
+  if (!members.ok())
+    return absl::UnavailableError(fmt::format("pool {}: {}", pool, MessageOf(members.status())));
+  std::vector<std::string> stores = OrderStores(*members, login);
+  if (stores.empty()) return absl::UnavailableError(fmt::format("pool {} has no host that listens", pool));
+  const auto now = clock_.Monotonic();
+  std::stable_partition(stores.begin(), stores.end(), [&](const std::string& store) {
+    const auto found = memory_->unreachable.find(store);
+    return found == memory_->unreachable.end() || found->second <= now;
+  });
   return stores;
+}
+
+void StoreChoice::MarkUnreachable(const std::string& endpoint) {
+  const auto now = clock_.Monotonic();
+  const std::lock_guard lock(memory_->mutex);
+  std::erase_if(memory_->unreachable, [now](const auto& entry) { return entry.second <= now; });
+  memory_->unreachable[endpoint] = now + kUnreachableRest;
 }
 
 }  // namespace prov::pop3
