@@ -1,0 +1,278 @@
+// The store against a real PostgreSQL.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <pqxx/pqxx>
+#include <thread>
+
+#include "common/status.h"
+#include "server/store/domain_repository.h"
+#include "server/store/fleet_repository.h"
+#include "server/store/migrations.h"
+#include "server/store/read_snapshot_postgres.h"
+#include "server/store/request_fingerprint.h"
+#include "server/store/revision_watch_postgres.h"
+#include "server/store/subscriber_repository.h"
+#include "server/store/write_queue.h"
+#include "tests/fixtures/postgres.h"
+
+namespace prov::store {
+namespace {
+
+using std::chrono::seconds;
+
+class Store : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    auto started = prov::testing::Postgres::Start();
+    ASSERT_TRUE(started.ok()) << started.status();
+    postgres_ = std::move(*started).release();
+  }
+  static void TearDownTestSuite() { delete postgres_; }
+
+  void SetUp() override {
+    {
+      pqxx::connection connection(postgres_->connection());
+      pqxx::work work(connection);
+      work.exec("DROP SCHEMA IF EXISTS prov CASCADE; DROP TABLE IF EXISTS public.prov_migration");
+      work.commit();
+    }
+    ASSERT_TRUE(Migrate(postgres_->connection()).ok());
+    pool_ = std::make_unique<ConnectionPool>(postgres_->connection(), 8);
+    queue_ = std::make_unique<WriteQueue>(*pool_);
+    model::Pool pool;
+    pool.id = "main";
+    model::Domain domain;
+    domain.name = "example.net";
+    ASSERT_TRUE(Write([&](WriteTransaction& write) {
+                  return Done(FleetRepository::InsertPool(write, pool).status());
+                }).ok());
+    ASSERT_TRUE(Write([&](WriteTransaction& write) {
+                  return Done(DomainRepository::Insert(write, domain).status());
+                }).ok());
+  }
+
+  static absl::StatusOr<WriteResult> Done(const absl::Status& status) {
+    if (!status.ok()) return status;
+    return WriteResult();
+  }
+
+  absl::StatusOr<WriteResult> Write(WriteBody body, std::string request_id = "",
+                                    std::string fingerprint = "f", bool validate_only = false) {
+    WriteContext context;
+    context.caller = "operator/test";
+    context.method = "/prov.v1.Test/Write";
+    context.request_id = std::move(request_id);
+    context.fingerprint = std::move(fingerprint);
+    context.validate_only = validate_only;
+    return queue_->Run(std::move(context), std::move(body));
+  }
+
+  static model::Subscriber NewSubscriber(const std::string& login) {
+    model::Subscriber subscriber;
+    subscriber.login = login;
+    subscriber.store_pool = "main";
+    return subscriber;
+  }
+
+  absl::StatusOr<WriteResult> Add(const std::string& login, std::string request_id = "",
+                                  std::string fingerprint = "f") {
+    return Write(
+        [&](WriteTransaction& write) -> absl::StatusOr<WriteResult> {
+          PROV_ASSIGN_OR_RETURN(const model::Subscriber added,
+                                SubscriberRepository::Insert(write, NewSubscriber(login)));
+          WriteResult result;
+          result.resource = "subscribers/" + std::to_string(added.id);
+          result.response = result.resource;
+          return result;
+        },
+        std::move(request_id), std::move(fingerprint));
+  }
+
+  int64_t Count(const std::string& sql) {
+    pqxx::connection connection(postgres_->connection());
+    pqxx::work work(connection);
+    return work.exec1(sql)[0].as<int64_t>();
+  }
+
+  static prov::testing::Postgres* postgres_;
+  std::unique_ptr<ConnectionPool> pool_;
+  std::unique_ptr<WriteQueue> queue_;
+};
+
+prov::testing::Postgres* Store::postgres_ = nullptr;
+
+TEST_F(Store, RevisionsAreGaplessUnderConcurrentWritersOfWhichSomeFail) {
+  const uint64_t before = static_cast<uint64_t>(Count("SELECT value FROM prov.revision"));
+  std::atomic<int> good{0}, refused{0};
+  std::vector<std::thread> writers;
+  for (int writer = 0; writer < 32; ++writer) {
+    writers.emplace_back([&, writer] {
+      for (int i = 0; i < 20; ++i) {
+        // Every third login is taken, so that failing calls share batches with good ones.
+        const std::string login =
+            i % 3 == 0 ? "taken@example.net" : "u" + std::to_string(writer * 100 + i) + "@example.net";
+        const auto written = Add(login);
+        if (written.ok()) {
+          ++good;
+        } else {
+          EXPECT_EQ(written.status().code(), absl::StatusCode::kAlreadyExists) << written.status();
+          ++refused;
+        }
+      }
+    });
+  }
+  for (std::thread& writer : writers) writer.join();
+  EXPECT_EQ(good + refused, 32 * 20);
+  const uint64_t after = static_cast<uint64_t>(Count("SELECT value FROM prov.revision"));
+  EXPECT_EQ(after - before, static_cast<uint64_t>(good));
+  EXPECT_EQ(Count("SELECT count(DISTINCT revision) FROM prov.change"), static_cast<int64_t>(after));
+  EXPECT_EQ(Count("SELECT max(revision) FROM prov.change"), static_cast<int64_t>(after));
+  EXPECT_EQ(Count("SELECT count(*) FROM prov.subscriber"), good);
+  EXPECT_EQ(Count("SELECT count(*) FROM prov.address"), good);
+}
+
+TEST_F(Store, SnapshotSeesAllChangesUpToItsHead) {
+  std::atomic<bool> stop{false};
+  std::thread writer([&] {
+    for (int i = 0; !stop; ++i) EXPECT_TRUE(Add("w" + std::to_string(i) + "@example.net").ok());
+  });
+  PostgresSnapshotSource source(*pool_);
+  for (int i = 0; i < 50; ++i) {
+    auto snapshot = source.OpenSnapshot();
+    ASSERT_TRUE(snapshot.ok());
+    const auto changes = (*snapshot)->ChangesAfter(0, 1'000'000);
+    ASSERT_TRUE(changes.ok());
+    ASSERT_EQ(changes->size(), (*snapshot)->head_revision());
+    EXPECT_EQ(changes->back().revision, (*snapshot)->head_revision());
+  }
+  stop = true;
+  writer.join();
+}
+
+TEST_F(Store, ReplayGivesTheFirstAnswerAndOtherContentIsRefused) {
+  const auto first = Add("a@example.net", "id-1", "fingerprint");
+  ASSERT_TRUE(first.ok());
+  const auto replay = Add("a@example.net", "id-1", "fingerprint");
+  ASSERT_TRUE(replay.ok()) << replay.status();
+  EXPECT_TRUE(replay->replayed);
+  EXPECT_EQ(replay->response, first->response);
+  EXPECT_EQ(replay->revision, first->revision);
+  const auto other = Add("b@example.net", "id-1", "other");
+  EXPECT_EQ(other.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ViolationsOf(other.status()).at(0).field, "request_id");
+  EXPECT_EQ(Count("SELECT count(*) FROM prov.subscriber"), 1);
+}
+
+TEST_F(Store, ValidateOnlyAndFailedWritesLeaveNothing) {
+  const int64_t revision = Count("SELECT value FROM prov.revision");
+  const auto rehearsed = Write(
+      [](WriteTransaction& write) {
+        return Done(SubscriberRepository::Insert(write, NewSubscriber("v@example.net")).status());
+      },
+      "", "f", true);
+  EXPECT_TRUE(rehearsed.ok());
+  const auto failed = Write([](WriteTransaction& write) -> absl::StatusOr<WriteResult> {
+    PROV_RETURN_IF_ERROR(SubscriberRepository::Insert(write, NewSubscriber("v@example.net")).status());
+    return absl::InvalidArgumentError("changed my mind");
+  });
+  EXPECT_FALSE(failed.ok());
+  EXPECT_EQ(Count("SELECT count(*) FROM prov.subscriber"), 0);
+  EXPECT_EQ(Count("SELECT count(*) FROM prov.address"), 0);
+  EXPECT_EQ(Count("SELECT value FROM prov.revision"), revision);
+}
+
+TEST_F(Store, ConstraintsNameTheField) {
+  auto unknown_domain = Add("a@elsewhere.example");
+  EXPECT_EQ(unknown_domain.status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(ViolationsOf(unknown_domain.status()).at(0).field, "subscriber.login");
+  ASSERT_TRUE(Add("a@example.net").ok());
+  ASSERT_TRUE(Write([](WriteTransaction& write) -> absl::StatusOr<WriteResult> {
+                PROV_ASSIGN_OR_RETURN(const auto found, SubscriberRepository::Find(write, "a@example.net"));
+                PROV_RETURN_IF_ERROR(
+                    SubscriberRepository::AddAddress(write, found, "alias@example.net", "example.net"));
+                return Done(SubscriberRepository::Save(write, found).status());
+              }).ok());
+  // A login that is somebody's alias.
+  const auto taken = Add("alias@example.net");
+  EXPECT_EQ(taken.status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(ViolationsOf(taken.status()).at(0).field, "subscriber.login");
+}
+
+TEST_F(Store, CrashOfPostgresLosesNothingAcknowledgedAndARetryDoesNotDouble) {
+  std::vector<std::string> acknowledged;
+  std::atomic<bool> stop{false};
+  std::atomic<int> count{0};
+  std::thread writer([&] {
+    for (int i = 0; !stop; ++i) {
+      const std::string login = "c" + std::to_string(i) + "@example.net";
+      while (!Add(login, "crash-" + std::to_string(i)).ok() && !stop) {
+      }
+      if (!stop) acknowledged.push_back(login);
+      ++count;
+    }
+  });
+  for (int crash = 0; crash < 3; ++crash) {
+    const int seen = count;
+    while (count < seen + 5) std::this_thread::yield();
+    postgres_->Crash();
+    ASSERT_TRUE(postgres_->StartAgain().ok());
+  }
+  const int seen = count;
+  while (count < seen + 5) std::this_thread::yield();
+  stop = true;
+  writer.join();
+  SubscriberRepository subscribers(*pool_);
+  for (const std::string& login : acknowledged) EXPECT_TRUE(subscribers.Get(login).ok()) << login;
+  EXPECT_EQ(Count("SELECT count(*) - count(DISTINCT login) FROM prov.subscriber"), 0);
+  EXPECT_EQ(Count("SELECT value FROM prov.revision"),
+            Count("SELECT count(DISTINCT revision) FROM prov.change"));
+}
+
+TEST_F(Store, WatchHearsOfWrites) {
+  PostgresRevisionWatch watch(postgres_->connection());
+  const auto written = Add("heard@example.net");
+  ASSERT_TRUE(written.ok());
+  EXPECT_GE(watch.WaitBeyond(written->revision - 1, seconds(30)), written->revision);
+}
+
+TEST_F(Store, ListPagesAndFilters) {
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(Add("list" + std::to_string(i) + "@example.net").ok());
+  SubscriberRepository subscribers(*pool_);
+  SubscriberQuery query;
+  query.login_prefix = "list";
+  query.limit = 2;
+  std::vector<std::string> logins;
+  for (;;) {
+    const auto page = subscribers.List(query);
+    ASSERT_TRUE(page.ok());
+    if (page->empty()) break;
+    for (const auto& subscriber : *page) logins.push_back(subscriber.login);
+    query.after_id = page->back().id;
+  }
+  EXPECT_EQ(logins.size(), 5u);
+  SubscriberQuery percent;
+  percent.login_prefix = "%";
+  EXPECT_TRUE(subscribers.List(percent)->empty());
+}
+
+TEST_F(Store, NewerOrEditedSchemaIsRefused) {
+  std::vector<Migration> newer = Migrations();
+  newer.push_back({newer.back().version + 1, "9999_future.sql", "SELECT 1"});
+  ASSERT_TRUE(Migrate(postgres_->connection(), newer).ok());
+  const absl::Status refused = Migrate(postgres_->connection());
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_NE(MessageOf(refused).find("newer"), std::string_view::npos);
+  newer.back().sql = "SELECT 2";
+  EXPECT_EQ(Migrate(postgres_->connection(), newer).code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(Store, FingerprintKeyIsMadeOnce) {
+  const auto one = RequestFingerprint::Load(*pool_), two = RequestFingerprint::Load(*pool_);
+  ASSERT_TRUE(one.ok() && two.ok());
+  EXPECT_EQ(one->Of("m", "r"), two->Of("m", "r"));
+  EXPECT_NE(one->Of("m", "r"), one->Of("m", "s"));
+}
+
+}  // namespace
+}  // namespace prov::store
