@@ -1,0 +1,206 @@
+// prov-agent: keeps one host following provd, and its mail engine running. docs/man/prov-agent.8.
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "agents/agent_metrics.h"
+#include "agents/config.h"
+#include "agents/endpoints.h"
+#include "agents/engine_supervisor.h"
+#include "agents/host_drivers.h"
+#include "agents/state/reader.h"
+#include "agents/state_directory.h"
+#include "agents/sync/role_sync.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/metrics.h"
+#include "common/status.h"
+
+namespace prov {
+namespace {
+
+constexpr const char* kVersion = "0.1.0";
+constexpr int kExitFailure = 1;
+constexpr int kExitConfiguration = 2;
+// An agent that was told to stop may still be finishing when the next one starts.
+constexpr std::chrono::seconds kClaimPatience{15};
+constexpr std::chrono::milliseconds kTick{1000};
+
+// The signals this program waits for. Blocked before any thread starts, so that only the main thread has
+// them.
+sigset_t WaitedSignals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGCHLD}) sigaddset(&set, number);
+  return set;
+}
+
+int WaitForSignal(const sigset_t& set, std::chrono::milliseconds pause) {
+  const timespec time = {.tv_sec = pause.count() / 1000, .tv_nsec = pause.count() % 1000 * 1000000};
+  return sigtimedwait(&set, nullptr, &time);  // -1: none came
+}
+
+// Everything that runs, in the order in which it is made; it ends in the reverse order.
+class Agent {
+ public:
+  explicit Agent(const AgentConfig& config) : config_(config) {}
+
+  absl::Status Start() {
+    std::optional<EngineUser> user;
+    const bool has_engine = NeedsEngine(config_);
+    if (has_engine || !config_.engine.user.empty()) {
+      PROV_ASSIGN_OR_RETURN(user, ResolveEngineUser(config_.engine.user));
+    }
+    PROV_RETURN_IF_ERROR(OpenState(user));
+    PROV_RETURN_IF_ERROR(StartSync(user));
+    if (!config_.metrics.empty()) {
+      PROV_ASSIGN_OR_RETURN(metrics_, MetricsServer::Start(config_.metrics));
+    }
+    if (!has_engine) return absl::OkStatus();
+    EngineOptions options{.program = config_.engine.program,
+                          .config = config_.path,
+                          .user = user,
+                          .low_ports = NeedsLowPorts(config_)};
+    engine_ = std::make_unique<EngineSupervisor>(std::move(options), SystemClock());
+    engine_->Poll();
+    return absl::OkStatus();
+  }
+
+  // Until a signal says stop, or the state cannot be written any more.
+  absl::Status Run(const sigset_t& signals) {
+    for (;;) {
+      const int signal = WaitForSignal(signals, engine_ ? std::min(kTick, engine_->NextPoll()) : kTick);
+      if (signal == SIGTERM || signal == SIGINT) break;
+      if (signal == SIGHUP) ReloadLogLevel();
+      Tick();
+    }
+    if (fatal_) return absl::InternalError("the host's copy can no longer be written");
+    return absl::OkStatus();
+  }
+
+ private:
+  absl::Status OpenState(const std::optional<EngineUser>& user) {
+    std::optional<gid_t> group;
+    if (user) group = user->gid;
+    PROV_ASSIGN_OR_RETURN(auto directory,
+                          StateDirectory::Claim(config_.state_directory, group, kClaimPatience));
+    directory_.emplace(std::move(directory));
+    PROV_ASSIGN_OR_RETURN(state_, directory_->OpenState());
+    PROV_ASSIGN_OR_RETURN(reader_, state::StateReader::Open(config_.state_directory));
+    return absl::OkStatus();
+  }
+
+  absl::Status StartSync(const std::optional<EngineUser>& user) {
+    std::optional<drivers::FileOwner> spool;
+    if (user) spool = drivers::FileOwner{user->uid, user->gid};
+    drivers_ = MakeHostDrivers(config_, spool, *state_, *reader_, SystemClock());
+    for (const v1::Role role : config_.roles) {
+      sync::RoleSyncOptions options;
+      options.session.role = role;
+      options.session.agent_version = kVersion;
+      options.session.endpoints = EndpointsOf(config_, role);
+      options.session.allowed_removals = [path = config_.state_directory] {
+        return PermittedRemovals(path, SystemClock());
+      };
+      options.provd = config_.provd;
+      options.tls = {config_.tls.ca, config_.tls.certificate, config_.tls.key};
+      options.on_fatal = [this](const absl::Status& status) {
+        Log(Level::kError, "fatal", {{"error", status}});
+        fatal_ = true;
+        kill(getpid(), SIGTERM);
+      };
+      PROV_ASSIGN_OR_RETURN(auto follower, sync::RoleSync::Start(std::move(options), drivers_.of_role[role],
+                                                                 *state_, SystemClock()));
+      syncs_.push_back(std::move(follower));
+    }
+    return absl::OkStatus();
+  }
+
+  void Tick() {
+    std::vector<RoleHealth> health;
+    for (size_t i = 0; i < syncs_.size(); ++i) {
+      syncs_[i]->CheckSilence();
+      health.push_back({config_.roles[i], syncs_[i]->connected()});
+    }
+    if (engine_) engine_->Poll();
+    UpdateAgentMetrics(*state_, health, engine_ && engine_->pid() != 0, engine_ ? engine_->starts() : 0);
+  }
+
+  void ReloadLogLevel() const {
+    const auto config = LoadAgentConfig(config_.path);
+    const absl::Status status = config.ok() ? SetLogLevel(config->log_level) : config.status();
+    if (status.ok()) {
+      Log(Level::kInfo, "log_level", {{"level", config->log_level}});
+    } else {
+      Log(Level::kError, "reload_failed", {{"error", status}});
+    }
+  }
+
+  const AgentConfig config_;
+  std::atomic<bool> fatal_{false};
+  std::optional<StateDirectory> directory_;
+  std::unique_ptr<state::StateWriter> state_;
+  std::unique_ptr<state::StateReader> reader_;
+  HostDrivers drivers_;
+  std::vector<std::unique_ptr<sync::RoleSync>> syncs_;
+  std::unique_ptr<MetricsServer> metrics_;
+  std::unique_ptr<EngineSupervisor> engine_;
+};
+
+int Complain(const absl::Status& status, int code) {
+  fmt::print(stderr, "prov-agent: {}\n", MessageOf(status));
+  return code;
+}
+
+int RunAgent(const AgentConfig& config) {
+  const sigset_t signals = WaitedSignals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  if (const absl::Status status = InitLog("prov-agent", config.log_level); !status.ok()) {
+    return Complain(status, kExitConfiguration);
+  }
+  Agent agent(config);
+  if (const absl::Status status = agent.Start(); !status.ok()) {
+    Log(Level::kError, "start_failed", {{"error", status}});
+    return absl::IsInvalidArgument(status) ? kExitConfiguration : kExitFailure;
+  }
+  Log(Level::kInfo, "ready", {{"host", config.host}, {"roles", config.roles.size()}, {"version", kVersion}});
+  sd_notify(0, "READY=1");
+  const absl::Status status = agent.Run(signals);
+  sd_notify(0, "STOPPING=1");
+  Log(Level::kInfo, "stopping");
+  return status.ok() ? 0 : kExitFailure;
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app("Keeps this host following provd, and its mail engine running.", "prov-agent");
+  std::string path = "/etc/prov/agent.toml";
+  uint64_t removals = 0;
+  app.add_option("--config", path, "configuration file")->capture_default_str();
+  CLI::Option* allow =
+      app.add_option("--allow-removals", removals,
+                     "let the agent that is running remove up to so many records at once, for "
+                     "an hour; then end");
+  app.set_version_flag("--version", std::string("prov-agent ") + kVersion);
+  CLI11_PARSE(app, argc, argv);
+  const auto config = LoadAgentConfig(path);
+  if (!config.ok()) return Complain(config.status(), kExitConfiguration);
+  if (*allow) {
+    const absl::Status status = PermitRemovals(config->state_directory, removals);
+    return status.ok() ? 0 : Complain(status, kExitFailure);
+  }
+  return RunAgent(*config);
+}
+
+}  // namespace
+}  // namespace prov
+
+int main(int argc, char** argv) { return prov::Main(argc, argv); }

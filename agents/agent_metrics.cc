@@ -1,0 +1,43 @@
+#include "agents/agent_metrics.h"
+
+#include <prometheus/gauge.h>
+
+#include <string>
+
+#include "common/metrics.h"
+
+namespace prov {
+namespace {
+
+prometheus::Family<prometheus::Gauge>& Family(const std::string& name, const std::string& help) {
+  return prometheus::BuildGauge().Name(name).Help(help).Register(*MetricsRegistry());
+}
+
+}  // namespace
+
+void UpdateAgentMetrics(state::StateWriter& state, const std::vector<RoleHealth>& roles, bool engine_runs,
+                        uint64_t engine_starts) {
+  static auto& connected = Family("prov_agent_connected", "Whether provd is connected, by role.");
+  static auto& received = Family("prov_agent_received_revision", "The host's copy is durable up to here.");
+  static auto& applied = Family("prov_agent_applied_revision", "Effects are durable up to here.");
+  static auto& head = Family("prov_agent_head_revision", "The newest write that provd told of.");
+  static auto& failing =
+      Family("prov_agent_failing_items", "Records rejected, and items that drivers failed to do.");
+  static auto& engine = Family("prov_agent_engine_running", "Whether the mail engine runs.");
+  static auto& starts = Family("prov_agent_engine_starts", "How often the mail engine was started.");
+  engine.Add({}).Set(engine_runs ? 1 : 0);
+  starts.Add({}).Set(static_cast<double>(engine_starts));
+  for (const RoleHealth& role : roles) {
+    const std::map<std::string, std::string> labels = {{"role", RoleName(role.role)}};
+    connected.Add(labels).Set(role.connected ? 1 : 0);
+    const auto freshness = state.GetFreshness(role.role);
+    const auto troubles = state.GetFailing(role.role, 0);
+    if (!freshness.ok() || !troubles.ok()) continue;
+    received.Add(labels).Set(static_cast<double>(freshness->received_revision));
+    applied.Add(labels).Set(static_cast<double>(freshness->applied_revision));
+    head.Add(labels).Set(static_cast<double>(freshness->head_revision));
+    failing.Add(labels).Set(static_cast<double>(troubles->count));
+  }
+}
+
+}  // namespace prov

@@ -1,0 +1,21 @@
+// How far each role of this host is, and how its engine fares, for Prometheus.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "agents/config.h"
+#include "agents/state/writer.h"
+
+namespace prov {
+
+struct RoleHealth {
+  v1::Role role = v1::ROLE_UNSPECIFIED;
+  bool connected = false;
+};
+
+// Sets the gauges; to be called about once a second. What cannot be read keeps its last value.
+void UpdateAgentMetrics(state::StateWriter& state, const std::vector<RoleHealth>& roles, bool engine_runs,
+                        uint64_t engine_starts);
+
+}  // namespace prov

@@ -1,0 +1,75 @@
+#include "agents/endpoints.h"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace prov {
+namespace {
+
+constexpr int kFirstUnprivilegedPort = 1024;
+
+using Service = std::pair<const char*, const std::vector<std::string>*>;
+
+std::vector<Service> ServicesOf(const AgentConfig& config, v1::Role role) {
+  const AgentConfig::Engine& engine = config.engine;
+  switch (role) {
+    case v1::RELAY:
+      return {{"smtp", &engine.smtp.listen}};
+    case v1::STORE:
+      return {{"lmtp", &engine.lmtp.listen}, {"pop3", &engine.pop3.listen}};
+    case v1::POP_PROXY:
+      return {{"pop3_proxy", &engine.pop3_proxy.listen}};
+    default:
+      return {};
+  }
+}
+
+// "host" and "port" of "host:port" or "[::1]:port".
+std::pair<std::string_view, std::string_view> Split(std::string_view address) {
+  const size_t colon = address.rfind(':');
+  if (colon == address.npos) return {address, {}};
+  std::string_view host = address.substr(0, colon);
+  if (host.size() >= 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+  return {host, address.substr(colon + 1)};
+}
+
+bool IsEveryAddress(std::string_view host) {
+  return host.empty() || host == "*" || host == "0.0.0.0" || host == "::";
+}
+
+bool IsLowPort(std::string_view port) {
+  if (port.empty() || port.size() > 5 || port.find_first_not_of("0123456789") != port.npos) return false;
+  return std::stoi(std::string(port)) < kFirstUnprivilegedPort;
+}
+
+}  // namespace
+
+std::map<std::string, std::string> EndpointsOf(const AgentConfig& config, v1::Role role) {
+  std::map<std::string, std::string> endpoints;
+  for (const auto& [service, listen] : ServicesOf(config, role)) {
+    if (listen->empty()) continue;
+    const auto [host, port] = Split(listen->front());
+    endpoints[service] = IsEveryAddress(host) ? config.host + ":" + std::string(port) : listen->front();
+  }
+  return endpoints;
+}
+
+bool NeedsEngine(const AgentConfig& config) {
+  return std::any_of(config.roles.begin(), config.roles.end(),
+                     [&](v1::Role role) { return !EndpointsOf(config, role).empty(); });
+}
+
+bool NeedsLowPorts(const AgentConfig& config) {
+  for (const v1::Role role : config.roles) {
+    for (const auto& [service, listen] : ServicesOf(config, role)) {
+      for (const std::string& address : *listen) {
+        if (IsLowPort(Split(address).second)) return true;
+      }
+    }
+  }
+  return false;
+}
+
+}  // namespace prov

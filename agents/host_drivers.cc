@@ -1,0 +1,55 @@
+#include "agents/host_drivers.h"
+
+#include <utility>
+
+#include "agents/drivers/accounts.h"
+#include "agents/drivers/homes.h"
+#include "agents/drivers/maildirs.h"
+#include "agents/drivers/routes.h"
+
+namespace prov {
+
+HostDrivers MakeHostDrivers(const AgentConfig& config, std::optional<drivers::FileOwner> spool,
+                            state::StateWriter& state, state::StateReader& reader, const Clock& clock) {
+  HostDrivers result;
+  const auto add = [&](std::unique_ptr<drivers::Driver> driver) {
+    return result.all.emplace_back(std::move(driver)).get();
+  };
+  drivers::AccountOptions accounts{.root = config.accounts.root,
+                                   .home_prefix = config.accounts.home_prefix,
+                                   .least_uid = config.accounts.least_uid};
+  for (const v1::Role role : config.roles) {
+    if (role == v1::FTP || role == v1::WEB) accounts.roles.push_back(role);
+  }
+  // One for all roles: the files are the host's.
+  drivers::Driver* account_driver =
+      accounts.roles.empty() ? nullptr : add(drivers::MakeAccountDriver(accounts, state, clock));
+  const uint32_t least_uid = config.accounts.least_uid;
+  for (const v1::Role role : config.roles) {
+    auto& of_role = result.of_role[role];
+    switch (role) {
+      case v1::STORE:
+        of_role = {add(drivers::MakeRouteDriver(reader)),
+                   add(drivers::MakeMaildirDriver(config.store.maildir_root, spool))};
+        break;
+      case v1::RELAY:
+      case v1::POP_PROXY:
+      case v1::LIST:
+        of_role = {add(drivers::MakeRouteDriver(reader))};
+        break;
+      case v1::FTP:
+        of_role = {add(drivers::MakeHomeDriver(drivers::FtpHomes(config.ftp.home_root, least_uid))),
+                   account_driver};
+        break;
+      case v1::WEB:
+        of_role = {add(drivers::MakeHomeDriver(drivers::WebHomes(config.web.home_root, least_uid))),
+                   account_driver};
+        break;
+      default:
+        break;
+    }
+  }
+  return result;
+}
+
+}  // namespace prov

@@ -1,0 +1,28 @@
+// Which drivers each of a host's roles needs.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "agents/config.h"
+#include "agents/drivers/driver.h"
+#include "agents/drivers/file_owner.h"
+#include "agents/state/reader.h"
+#include "agents/state/writer.h"
+#include "common/clock.h"
+
+namespace prov {
+
+struct HostDrivers {
+  std::vector<std::unique_ptr<drivers::Driver>> all;
+  std::map<v1::Role, std::vector<drivers::Driver*>> of_role;  // in the order in which they run
+};
+
+// References must outlive the drivers. `spool` owns the maildirs; nothing: this process's user.
+HostDrivers MakeHostDrivers(const AgentConfig& config, std::optional<drivers::FileOwner> spool,
+                            state::StateWriter& state, state::StateReader& reader, const Clock& clock);
+
+}  // namespace prov

@@ -1,0 +1,58 @@
+// Command lines of SMTP and LMTP, and the arguments of MAIL and RCPT. Pure.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "agents/mail/smtp/path.h"
+#include "agents/mail/smtp/reply.h"
+
+namespace prov::smtp {
+
+constexpr size_t kMaxCommandOctets = 2048;  // with CRLF; RFC 5321 section 4.5.3.1.4 asks for 512 at least
+constexpr size_t kMaxHelloOctets = 255;
+
+// Cuts the input into lines. Keeps at most what was appended.
+class CommandLines {
+ public:
+  enum class Kind {
+    kNone,  // no whole line yet
+    kLine,
+    kTooLong,  // is being skipped to its end; said once a line
+    kBareLf,   // ended without CR
+  };
+  struct Line {
+    Kind kind = Kind::kNone;
+    std::string text;  // without CRLF
+  };
+
+  void Append(std::string_view octets) { buffer_ += octets; }
+  Line Next();
+
+  // What no line was made of yet.
+  std::string_view rest() const { return buffer_; }
+  void Skip(size_t octets) { buffer_.erase(0, octets); }
+
+ private:
+  std::string buffer_;
+  bool skipping_ = false;
+};
+
+struct MailCommand {
+  Path sender;
+  uint64_t size = 0;       // as declared, RFC 1870; 0: not
+  bool eight_bit = false;  // BODY=8BITMIME, RFC 6152
+};
+
+// "FROM:<path> parameters". Otherwise `*refusal` says why not.
+std::optional<MailCommand> ParseMail(std::string_view argument, Reply* refusal);
+
+// "TO:<path>"; no parameter is known.
+std::optional<Path> ParseRecipient(std::string_view argument, Reply* refusal);
+
+// Whether it may stand for a host in HELO, in logs and in Received: no blanks, no control characters.
+bool IsHelloArgument(std::string_view argument);
+
+}  // namespace prov::smtp

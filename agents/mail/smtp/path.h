@@ -1,0 +1,31 @@
+// Forward and reverse paths as MAIL and RCPT carry them: RFC 5321 section 4.1.2. Pure.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+
+namespace prov::smtp {
+
+struct Path {
+  enum class Form {
+    kNull,        // <>
+    kMailbox,     // <local@domain>
+    kPostmaster,  // <Postmaster>, RFC 5321 section 4.5.1
+  };
+  Form form = Form::kNull;
+  std::string text;        // between the brackets, as it came, without a source route
+  std::string local_part;  // unquoted
+  std::string domain;      // lower case; an address literal with its brackets
+  // What is well-formed and is not routed all the same:
+  bool source_route = false;  // "@a,@b:" came before the mailbox
+  bool quoted = false;        // the local part is a quoted string
+  bool literal = false;       // the domain is an address literal
+};
+
+// Takes a path from the front of `input`, which then begins behind its '>'. INVALID_ARGUMENT says what is
+// wrong. Only ASCII: SMTPUTF8 is not announced.
+absl::StatusOr<Path> ParsePath(std::string_view& input);
+
+}  // namespace prov::smtp

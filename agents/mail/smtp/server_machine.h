@@ -1,0 +1,127 @@
+// The server's side of SMTP (RFC 5321) and LMTP (RFC 2033) without I/O: octets in, replies and events out.
+//
+//   for (;;) switch (Event event = machine.Next(); event.kind) { … }
+//
+// After kHello, kMail, kRecipient and kData the caller calls Answer, and after kMessageEnd AnswerMessage,
+// before it asks for the next event; input that came meanwhile (pipelining) waits. Replies gather in the
+// output, which the caller sends before it waits for input and before it closes.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agents/mail/smtp/command.h"
+#include "agents/mail/smtp/data_reader.h"
+#include "agents/mail/smtp/header_scanner.h"
+#include "agents/mail/smtp/path.h"
+#include "agents/mail/smtp/reply.h"
+
+namespace prov::smtp {
+
+enum class Protocol { kSmtp, kLmtp };
+
+constexpr int kSoftErrors = 10;          // from here on replies are slow
+constexpr int kHardErrors = 20;          // and here it ends
+constexpr size_t kMaxRecipients = 1000;  // of one message
+// A client that goes on far beyond the size it was told is cut off.
+constexpr uint64_t kMostExcessOctets = 64 << 20;
+
+struct ServerOptions {
+  Protocol protocol = Protocol::kSmtp;
+  std::string hostname;
+  uint64_t max_message_octets = 0;
+};
+
+struct Event {
+  enum class Kind {
+    kNeedInput,   // send the output, then call Input
+    kHello,       // `text`: the client's name
+    kMail,        // `mail`: a transaction begins
+    kRecipient,   // `recipient`
+    kData,        // the message is to come; a 354 takes it
+    kContent,     // `text`: a piece of the message
+    kHeaderEnd,   // what facts() says of the header is whole now
+    kMessageEnd,  // all of it came, and nothing is wrong with it
+    kReset,       // the transaction is over without a message
+    kClose,       // send the output and close
+  };
+  Kind kind = Kind::kNeedInput;
+  std::string text;
+  MailCommand mail;
+  Path recipient;
+};
+
+// Not thread-safe.
+class ServerMachine {
+ public:
+  explicit ServerMachine(ServerOptions options);
+
+  void Greet();
+  // Instead of Greet: why there is no service. Closes.
+  void Reject(const Reply& reply);
+
+  void Input(std::string_view octets) { lines_.Append(octets); }
+  Event Next();
+  std::string TakeOutput() { return std::move(output_); }
+
+  void Answer(const Reply& reply);
+  // One reply; over LMTP one for each recipient that was accepted, in their order.
+  void AnswerMessage(const std::vector<Reply>& replies);
+
+  // After so many errors each reply should take its time.
+  bool slow() const { return errors_ > kSoftErrors; }
+  // Inside a transaction, or in the middle of a command.
+  bool busy() const { return state_ >= State::kMail || !lines_.rest().empty(); }
+  const HeaderFacts& facts() const { return scanner_.facts(); }
+  uint64_t message_octets() const { return message_octets_; }  // content so far
+  bool extended() const { return extended_; }                  // EHLO or LHLO, not HELO
+
+ private:
+  enum class State { kGreeted, kReady, kMail, kRecipients, kContent, kClosed };
+  struct Command;
+  static const Command kCommands[];
+
+  bool lmtp() const { return options_.protocol == Protocol::kLmtp; }
+  void Say(const Reply& reply);
+  void Error(const Reply& reply);
+  void HandleLine(const CommandLines::Line& line);
+  void Dispatch(std::string_view line);
+  Event NextContent();
+  void EndContent();
+  bool RefuseContent(const Reply& reply);
+  std::string HelloReply() const;
+  void EndTransaction();
+
+  void Hello(std::string_view argument);
+  void ExtendedHello(std::string_view argument);
+  void Mail(std::string_view argument);
+  void Rcpt(std::string_view argument);
+  void Data(std::string_view argument);
+  void Rset(std::string_view argument);
+  void Noop(std::string_view argument);
+  void Vrfy(std::string_view argument);
+  void Quit(std::string_view argument);
+  void Foreign(std::string_view argument);
+
+  const ServerOptions options_;
+  CommandLines lines_;
+  State state_ = State::kGreeted;
+  std::string output_;
+  std::vector<Event> events_;  // to be handed out, first first
+  Event::Kind asked_ = Event::Kind::kNeedInput;
+  std::string hello_;
+  bool extended_ = false;
+  int errors_ = 0;
+  size_t recipients_ = 0;  // accepted
+
+  DataReader reader_;
+  HeaderScanner scanner_;
+  uint64_t message_octets_ = 0;
+  uint64_t excess_octets_ = 0;
+  bool header_told_ = false;
+  Reply content_refusal_;  // code 0: none yet
+};
+
+}  // namespace prov::smtp

@@ -1,0 +1,316 @@
+#include "agents/mail/smtp/server_machine.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+namespace prov::smtp {
+namespace {
+
+// Says yes to everything, and remembers it.
+class Client {
+ public:
+  explicit Client(Protocol protocol = Protocol::kSmtp, uint64_t limit = 1 << 20)
+      : machine_({protocol, "mx.example.net", limit}) {
+    machine_.Greet();
+    greeting = machine_.TakeOutput();
+  }
+
+  // What the server says to `octets`.
+  std::string Send(const std::string& octets, size_t step = 1 << 20) {
+    std::string said;
+    for (size_t at = 0; at < octets.size(); at += step) {
+      machine_.Input(std::string_view(octets).substr(at, step));
+      said += Turn();
+    }
+    return said;
+  }
+  std::string Talk(const std::vector<std::string>& commands) {
+    std::string said;
+    for (const std::string& command : commands) said = Send(command + "\r\n");
+    return said;
+  }
+
+  std::string greeting;
+  std::string content;
+  std::vector<std::string> messages;
+  std::vector<std::string> recipients;
+  int resets = 0;
+  int headers = 0;
+  bool closed = false;
+  bool slow() const { return machine_.slow(); }
+
+ private:
+  std::string Turn() {
+    for (;;) {
+      const Event event = machine_.Next();
+      switch (event.kind) {
+        case Event::Kind::kNeedInput:
+          return machine_.TakeOutput();
+        case Event::Kind::kClose:
+          closed = true;
+          return machine_.TakeOutput();
+        case Event::Kind::kRecipient: {
+          const bool known = event.recipient.local_part != "unknown";
+          if (known) recipients.push_back(event.recipient.text);
+          machine_.Answer(known ? Reply{250, "2.1.5", "ok"} : Reply{550, "5.1.1", "unknown"});
+          break;
+        }
+        case Event::Kind::kHello:
+        case Event::Kind::kMail:
+          machine_.Answer({250, "2.1.0", "ok"});
+          break;
+        case Event::Kind::kData:
+          machine_.Answer({354, "", "go on"});
+          break;
+        case Event::Kind::kContent:
+          content += event.text;
+          break;
+        case Event::Kind::kHeaderEnd:
+          ++headers;
+          break;
+        case Event::Kind::kMessageEnd:
+          messages.push_back(std::exchange(content, ""));
+          machine_.AnswerMessage(
+              std::vector<Reply>(lmtp_replies ? lmtp_replies : 1, {250, "2.0.0", "queued"}));
+          break;
+        case Event::Kind::kReset:
+          content.clear();
+          ++resets;
+          break;
+      }
+    }
+  }
+
+ public:
+  size_t lmtp_replies = 0;
+
+ private:
+  ServerMachine machine_;
+};
+
+const std::string kStart = "EHLO c.example\r\n";
+const std::string kEnvelope = "MAIL FROM:<a@x.example>\r\nRCPT TO:<b@y.example>\r\n";
+
+void StartMessage(Client& client) {
+  client.Send(kStart);
+  client.Send(kEnvelope);
+  ASSERT_TRUE(client.Send("DATA\r\n").starts_with("354 "));
+}
+
+TEST(ServerMachine, TakesAMessageByteByByteAndInOnePiece) {
+  for (const size_t step : {size_t{1}, size_t{5}, size_t{1 << 20}}) {
+    Client client;
+    EXPECT_TRUE(client.greeting.starts_with("220 mx.example.net"));
+    StartMessage(client);
+    EXPECT_EQ(client.Send("Subject: x\r\n\r\n..dot\r\n.\r\n", step), "250 2.0.0 queued\r\n");
+    ASSERT_EQ(client.messages.size(), 1u);
+    EXPECT_EQ(client.messages[0], "Subject: x\r\n\r\n.dot\r\n");
+    EXPECT_EQ(client.headers, 1);
+    EXPECT_TRUE(client.Send("QUIT\r\n").starts_with("221 2.0.0"));
+    EXPECT_TRUE(client.closed);
+  }
+}
+
+TEST(ServerMachine, AnnouncesOnlyWhatItDoes) {
+  Client client;
+  EXPECT_EQ(client.Send(kStart),
+            "250-mx.example.net\r\n250-PIPELINING\r\n250-SIZE 1048576\r\n250-8BITMIME\r\n"
+            "250 ENHANCEDSTATUSCODES\r\n");
+  EXPECT_EQ(client.Send("HELO c.example\r\n"), "250 mx.example.net\r\n");
+}
+
+TEST(ServerMachine, PipelinedCommandsAreAnsweredInOrder) {
+  Client client;
+  client.Send(kStart);
+  EXPECT_EQ(client.Send("MAIL FROM:<>\r\nRCPT TO:<b@y.example>\r\nRCPT TO:<unknown@y.example>\r\nDATA\r\n"),
+            "250 2.1.0 ok\r\n250 2.1.5 ok\r\n550 5.1.1 unknown\r\n354 go on\r\n");
+  EXPECT_EQ(client.Send("x\r\n.\r\nMAIL FROM:<>\r\nQUIT\r\n").substr(0, 32),
+            "250 2.0.0 queued\r\n250 2.1.0 ok\r\n");
+}
+
+TEST(ServerMachine, AMessageSentBlindlyBehindDataIsNotTakenForCommands) {
+  Client client;
+  client.Send(kStart);
+  client.Send(kEnvelope);
+  EXPECT_TRUE(client.Send("DATA\r\nMAIL FROM:<evil@x.example>\r\n.\r\n").starts_with("554 5.5.0"));
+  EXPECT_TRUE(client.closed);
+  EXPECT_TRUE(client.messages.empty());
+}
+
+TEST(ServerMachine, EachVerbHasItsPlace) {
+  const std::vector<std::pair<std::vector<std::string>, std::string>> cases = {
+      {{"MAIL FROM:<a@b.example>"}, "503 5.5.1"},
+      {{"RCPT TO:<a@b.example>"}, "503 5.5.1"},
+      {{"DATA"}, "503 5.5.1"},
+      {{"EHLO x", "RCPT TO:<a@b.example>"}, "503 5.5.1"},
+      {{"EHLO x", "MAIL FROM:<>", "MAIL FROM:<>"}, "503 5.5.1"},
+      {{"EHLO x", "MAIL FROM:<>", "DATA"}, "503 5.5.1"},
+      {{"EHLO x", "MAIL FROM:<>", "RCPT TO:<unknown@b.example>", "DATA"}, "503 5.5.1"},
+      {{"EHLO x", "MAIL FROM:<>", "EHLO x", "RCPT TO:<a@b.example>"}, "503 5.5.1"},
+      {{"EHLO x", "MAIL FROM:<>", "RSET", "RCPT TO:<a@b.example>"}, "503 5.5.1"},
+      {{"EHLO"}, "501 5.5.2"},
+      {{"EHLO x y"}, "501 5.5.4"},
+      {{"EHLO " + std::string(256, 'x')}, "501 5.5.4"},
+      {{"LHLO x"}, "500 5.5.2"},
+      {{"STARTTLS"}, "500 5.5.2"},
+      {{"AUTH PLAIN"}, "500 5.5.2"},
+      {{"BDAT 0 LAST"}, "500 5.5.2"},
+      {{"EXPN staff"}, "500 5.5.2"},
+      {{"VRFY a@b.example"}, "252 2.5.0"},
+      {{"noop anything"}, "250 2.0.0"},
+      {{"QUIT now"}, "501 5.5.2"},
+      {{""}, "500 5.5.2"},
+      {{"GET / HTTP/1.1"}, "554 5.7.0"},
+      {{"EHLO x", "MAIL FROM:<a@b.example> SIZE=99999999999999999999"}, "552 5.3.4"},
+      {{"EHLO x", "MAIL FROM:<a@b.example> SIZE=1048577"}, "552 5.3.4"},
+      {{"EHLO x", "MAIL FROM:<a@b.example> SIZE=1048576"}, "250 2.1.0"},
+      {{"EHLO x", "MAIL FROM:<a@b.example> SIZE=x"}, "555 5.5.4"},
+      {{"EHLO x", "MAIL FROM:<a@b.example> SIZE="}, "555 5.5.4"},
+      {{"EHLO x", "MAIL FROM:<a@b.example> BODY=8BITMIME SIZE=10"}, "250 2.1.0"},
+      {{"EHLO x", "MAIL FROM:<a@b.example> BODY=BINARYMIME"}, "501 5.5.4"},
+      {{"EHLO x", "MAIL FROM:<a@b.example> SMTPUTF8"}, "555 5.5.4"},
+      {{"EHLO x", "MAIL FROM:<a@b.example>SIZE=1"}, "501 5.5.4"},
+      {{"EHLO x", "MAIL FROM: <a@b.example>"}, "250 2.1.0"},
+      {{"EHLO x", "mail from:<a@b.example>"}, "250 2.1.0"},
+      {{"EHLO x", "MAIL a@b.example"}, "501 5.5.4"},
+      {{"EHLO x", "MAIL FROM:<;sh;>"}, "501 5.1.7"},
+      {{"EHLO x", "MAIL FROM:<@r.example:a@b.example>"}, "553 5.1.7"},
+      {{"EHLO x", "MAIL FROM:<postmaster>"}, "553 5.1.7"},
+      {{"EHLO x", "MAIL FROM:<>", "RCPT TO:<>"}, "501 5.1.3"},
+      {{"EHLO x", "MAIL FROM:<>", "RCPT TO:<\"\">"}, "501 5.1.3"},
+      {{"EHLO x", "MAIL FROM:<>", "RCPT TO:<a@b.example> NOTIFY=NEVER"}, "555 5.5.4"},
+      {{"EHLO x", "MAIL FROM:<>", "RCPT TO:<a\x80@b.example>"}, "501 5.1.3"},
+      {{"EHLO x", std::string("MAIL FROM:<a\0b@c.example>", 25)}, "501 5.5.2"},
+      {{"EHLO x\ry"}, "501 5.5.2"},
+  };
+  for (const auto& [commands, reply] : cases) {
+    Client client;
+    EXPECT_EQ(client.Talk(commands).substr(0, reply.size()), reply) << commands.back();
+  }
+}
+
+TEST(ServerMachine, LongLinesAreRefusedOnceAndTheNextLineIsRead) {
+  for (const size_t octets : {511, 512, 513, 2046, 2047, 2048, 64 * 1024, 1024 * 1024}) {
+    for (const size_t step : {size_t{1000}, size_t{1} << 22}) {
+      Client client;
+      const std::string line = "NOOP " + std::string(octets - 5, 'x') + "\r\n";
+      const std::string said = client.Send(line + "NOOP\r\n", step);
+      const bool fits = octets + 2 <= kMaxCommandOctets;
+      EXPECT_EQ(said, std::string(fits ? "250 2.0.0 so be it" : "500 5.5.2 a line has 2048 octets at most") +
+                          "\r\n250 2.0.0 so be it\r\n")
+          << octets;
+    }
+  }
+}
+
+TEST(ServerMachine, EndlessLineIsNotKept) {
+  Client client;
+  EXPECT_TRUE(client.Send(std::string(1 << 20, 'x'), 16 * 1024).starts_with("500 5.5.2"));
+  EXPECT_EQ(client.Send("x\r\nNOOP\r\n"), "250 2.0.0 so be it\r\n");
+}
+
+TEST(ServerMachine, BareLineFeedEndsNoCommandSilently) {
+  Client client;
+  EXPECT_TRUE(client.Send("EHLO x\nMAIL FROM:<>\r\n").starts_with("500 5.5.2"));
+}
+
+TEST(ServerMachine, SmuggledMessagesAreRefusedAtTheTrueEnd) {
+  for (const std::string& vector : std::vector<std::string>{
+           "\n.\n", "\n.\r", "\r.\n", "\r.\r", "\n.\r\n", "\r.\r\n", "\r\n.\n", "\r\n.\r",
+           std::string("\r\n\0.\r\n", 6), std::string("\r\n.\0\r\n", 6), "\r\n.\r\r\n", "\r\r\n.\r\r\n"}) {
+    for (const char* before : {"", "Subject: x\r\n\r\nbody"}) {
+      for (const size_t step : {size_t{1}, size_t{1 << 20}}) {
+        Client client;
+        StartMessage(client);
+        const std::string inner = "MAIL FROM:<evil@x.example>\r\nRCPT TO:<b@y.example>\r\nDATA\r\nevil\r\n";
+        EXPECT_EQ(client.Send(before + vector + inner, step), "");
+        EXPECT_TRUE(client.Send("\r\n.\r\n", step).starts_with("554 5.6.0"));
+        EXPECT_TRUE(client.messages.empty());
+        EXPECT_EQ(client.resets, 1);
+        EXPECT_TRUE(client.Send("MAIL FROM:<>\r\n").starts_with("250 2.1.0"));
+      }
+    }
+  }
+}
+
+TEST(ServerMachine, SizeHeaderAndLoopLimitsRefuseAtTheEnd) {
+  Client large(Protocol::kSmtp, 1000);
+  StartMessage(large);
+  EXPECT_EQ(large.Send(std::string(2000, 'x'), 100), "");
+  EXPECT_TRUE(large.Send("\r\n.\r\n").starts_with("552 5.3.4"));
+
+  Client fits(Protocol::kSmtp, 1000);
+  StartMessage(fits);
+  EXPECT_TRUE(fits.Send(std::string(998, 'x') + "\r\n.\r\n").starts_with("250 "));
+
+  std::string received;
+  for (int i = 0; i < kMaxReceivedLines - 1; ++i) received += "Received: by x\r\n";
+  Client below;
+  StartMessage(below);
+  EXPECT_TRUE(below.Send(received + "\r\n.\r\n").starts_with("250 "));
+  Client loop;
+  StartMessage(loop);
+  EXPECT_TRUE(loop.Send(received + "Received: by x\r\n\r\n.\r\n").starts_with("554 5.4.6"));
+
+  std::string many;
+  for (int i = 0; i < 100'000; ++i) many += "X: y\r\n";
+  Client header;
+  StartMessage(header);
+  EXPECT_TRUE(header.Send(many + "\r\n.\r\n").starts_with("552 5.3.4"));
+}
+
+TEST(ServerMachine, ManyErrorsMakeItSlowAndThenEndIt) {
+  Client client;
+  client.Send(kStart);
+  std::string said;
+  for (int i = 0; i < kHardErrors; ++i) {
+    EXPECT_EQ(client.slow(), i > kSoftErrors) << i;
+    EXPECT_FALSE(client.closed);
+    said = client.Send("FOO\r\n");
+  }
+  EXPECT_NE(said.find("421 4.7.0"), std::string::npos);
+  EXPECT_TRUE(client.closed);
+}
+
+TEST(ServerMachine, GuessingAtRecipientsEnds) {
+  Client client;
+  client.Send(kStart);
+  client.Send("MAIL FROM:<>\r\n");
+  for (int i = 0; i < kHardErrors; ++i) client.Send("RCPT TO:<unknown@y.example>\r\n");
+  EXPECT_TRUE(client.closed);
+}
+
+TEST(ServerMachine, RecipientsHaveALimit) {
+  Client client;
+  client.Send(kStart);
+  client.Send("MAIL FROM:<>\r\n");
+  for (size_t i = 0; i < kMaxRecipients; ++i) client.Send(fmt::format("RCPT TO:<u{}@y.example>\r\n", i));
+  EXPECT_EQ(client.recipients.size(), kMaxRecipients);
+  EXPECT_TRUE(client.Send("RCPT TO:<more@y.example>\r\n").starts_with("452 4.5.3"));
+}
+
+TEST(ServerMachine, LmtpAnswersForEachRecipient) {
+  Client client(Protocol::kLmtp);
+  EXPECT_TRUE(client.Send("EHLO x\r\n").starts_with("500 "));
+  EXPECT_TRUE(client.Send("LHLO x\r\n").starts_with("250-"));
+  client.Send(
+      "MAIL FROM:<>\r\nRCPT TO:<a@y.example>\r\nRCPT TO:<unknown@y.example>\r\nRCPT TO:<b@y.example>\r\n");
+  client.Send("DATA\r\n");
+  client.lmtp_replies = 2;
+  EXPECT_EQ(client.Send("x\r\n.\r\n"), "250 2.0.0 queued\r\n250 2.0.0 queued\r\n");
+  client.Send("MAIL FROM:<>\r\nRCPT TO:<a@y.example>\r\nRCPT TO:<b@y.example>\r\n");
+  client.Send("DATA\r\n");
+  const std::string said = client.Send("bad\nline\r\n.\r\n");
+  EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 2) << said;
+}
+
+TEST(Reply, NothingFromOutsideForgesALine) {
+  EXPECT_EQ(FormatReply({550, "5.1.1", "a\r\n250 ok\x80"}), "550 5.1.1 a??250 ok?\r\n");
+  EXPECT_LE(FormatReply({550, "5.1.1", std::string(5000, 'x')}).size(), 512u);
+}
+
+}  // namespace
+}  // namespace prov::smtp
