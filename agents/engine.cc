@@ -1,0 +1,181 @@
+// prov-engine: SMTP, LMTP, POP3 and its proxy, as the host's roles ask for. Unprivileged; supervised by
+// prov-agent. Man page: docs/man/prov-engine.8.
+#include <fmt/format.h>
+#include <signal.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <asio/io_context.hpp>
+#include <asio/signal_set.hpp>
+#include <asio/steady_timer.hpp>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "agents/config.h"
+#include "agents/mail/auth/authenticator.h"
+#include "agents/mail/auth/failure_delay.h"
+#include "agents/mail/net/blocking.h"
+#include "agents/mail/net/listener.h"
+#include "agents/mail/pop3/pop3_proxy.h"
+#include "agents/mail/pop3/pop3_server.h"
+#include "agents/state/reader.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/metrics.h"
+#include "common/status.h"
+
+namespace prov {
+namespace {
+
+constexpr char kVersion[] = "0.1.0";
+constexpr int kExitFailure = 1;
+constexpr int kExitConfiguration = 2;
+constexpr size_t kBlockingThreads = 16;
+// The agent makes the host's copy before it starts us; a moment's patience covers a rebuild.
+constexpr std::chrono::seconds kStatePatience(60);
+constexpr std::chrono::milliseconds kStatePause(100);
+// Sessions in progress may end by themselves for so long.
+constexpr std::chrono::seconds kDrainPatience(10);
+constexpr std::chrono::milliseconds kDrainPoll(50);
+
+bool Plays(const AgentConfig& config, v1::Role role) {
+  return std::find(config.roles.begin(), config.roles.end(), role) != config.roles.end();
+}
+
+absl::StatusOr<std::unique_ptr<state::StateReader>> OpenState(const AgentConfig& config) {
+  const auto deadline = std::chrono::steady_clock::now() + kStatePatience;
+  for (;;) {
+    auto reader = state::StateReader::Open(config.state_directory);
+    if (reader.ok() || std::chrono::steady_clock::now() > deadline) return reader;
+    std::this_thread::sleep_for(kStatePause);
+  }
+}
+
+// All that serves, on one event loop.
+class Engine {
+ public:
+  Engine(const AgentConfig& config, state::StateReader& state)
+      : config_(config), state_(state), pool_(kBlockingThreads), delay_(SystemClock()) {}
+
+  absl::Status Start() {
+    if (Plays(config_, v1::STORE)) PROV_RETURN_IF_ERROR(StartPop3());
+    if (Plays(config_, v1::POP_PROXY)) PROV_RETURN_IF_ERROR(StartProxy());
+    return absl::OkStatus();
+  }
+
+  // Until SIGTERM or SIGINT; then sessions that idle end, and others get a while.
+  void Run() {
+    asio::signal_set signals(loop_, SIGTERM, SIGINT);
+    signals.async_wait([this](std::error_code error, int number) {
+      if (!error) Stop(number);
+    });
+    loop_.run();
+    pool_.Join();
+  }
+
+ private:
+  absl::Status StartPop3() {
+    if (config_.engine.pop3.listen.empty()) return absl::OkStatus();
+    authenticator_ = auth::Authenticator::Start(config_.engine.pam, state_);
+    for (const std::string& address : config_.engine.pop3.listen) {
+      pop3::Pop3ServerOptions options{address, config_.engine.hostname, config_.store.maildir_root};
+      PROV_ASSIGN_OR_RETURN(auto listener, pop3::StartPop3Server(loop_.get_executor(), std::move(options),
+                                                                 *authenticator_, pool_));
+      listeners_.push_back(std::move(listener));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status StartProxy() {
+    for (const std::string& address : config_.engine.pop3_proxy.listen) {
+      pop3::Pop3ProxyOptions options{address, config_.engine.hostname};
+      PROV_ASSIGN_OR_RETURN(auto listener, pop3::StartPop3Proxy(loop_.get_executor(), std::move(options),
+                                                                state_, delay_, pool_));
+      listeners_.push_back(std::move(listener));
+    }
+    return absl::OkStatus();
+  }
+
+  void Stop(int signal) {
+    Log(Level::kInfo, "stopping", {{"signal", signal}});
+    sd_notify(0, "STOPPING=1");
+    for (const auto& listener : listeners_) listener->Stop();
+    drain_ends_ = std::chrono::steady_clock::now() + kDrainPatience;
+    Drain();
+  }
+
+  void Drain() {
+    size_t sessions = 0;
+    for (const auto& listener : listeners_) sessions += listener->sessions();
+    if (sessions == 0 || std::chrono::steady_clock::now() > drain_ends_) {
+      for (const auto& listener : listeners_) listener->CloseAll();
+      loop_.stop();
+      return;
+    }
+    drain_timer_.expires_after(kDrainPoll);
+    drain_timer_.async_wait([this](std::error_code error) {
+      if (!error) Drain();
+    });
+  }
+
+  const AgentConfig& config_;
+  state::StateReader& state_;
+  asio::io_context loop_{1};
+  net::BlockingPool pool_;
+  auth::FailureDelay delay_;
+  std::unique_ptr<auth::Authenticator> authenticator_;
+  std::vector<std::unique_ptr<net::Listener>> listeners_;
+  asio::steady_timer drain_timer_{loop_};
+  std::chrono::steady_clock::time_point drain_ends_;
+};
+
+absl::Status Serve(const AgentConfig& config) {
+  signal(SIGPIPE, SIG_IGN);
+  PROV_ASSIGN_OR_RETURN(const auto state, OpenState(config));
+  std::unique_ptr<MetricsServer> metrics;
+  if (!config.engine.metrics.empty()) {
+    PROV_ASSIGN_OR_RETURN(metrics, MetricsServer::Start(config.engine.metrics));
+  }
+  Engine engine(config, *state);
+  PROV_RETURN_IF_ERROR(engine.Start());
+  Log(Level::kInfo, "ready", {{"version", kVersion}});
+  sd_notify(0, "READY=1");
+  engine.Run();
+  Log(Level::kInfo, "stopped");
+  return absl::OkStatus();
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app("prov-engine: the mail engine of a host; prov-agent starts it.");
+  std::string path = "/etc/prov/agent.toml";
+  bool check = false;
+  app.add_option("--config", path, "configuration, TOML; see agent.toml(5)")->capture_default_str();
+  app.add_flag("--check", check, "read the configuration, say whether it is good, and end");
+  app.set_version_flag("--version", kVersion);
+  CLI11_PARSE(app, argc, argv);
+  const absl::StatusOr<AgentConfig> config = LoadAgentConfig(path);
+  if (!config.ok()) {
+    fmt::print(stderr, "prov-engine: {}\n", MessageOf(config.status()));
+    return kExitConfiguration;
+  }
+  if (check) return 0;
+  if (geteuid() == 0) {
+    fmt::print(stderr, "prov-engine: refuses to run as root; set engine.user and let prov-agent start it\n");
+    return kExitConfiguration;
+  }
+  absl::Status status = InitLog("prov-engine", config->log_level);
+  if (status.ok()) status = Serve(*config);
+  if (status.ok()) return 0;
+  Log(Level::kError, "failed", {{"error", status}});
+  return kExitFailure;
+}
+
+}  // namespace
+}  // namespace prov
+
+int main(int argc, char** argv) { return prov::Main(argc, argv); }
