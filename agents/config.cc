@@ -92,6 +92,9 @@ absl::StatusOr<AgentConfig> LoadAgentConfig(const std::string& path) {
       return absl::InvalidArgumentError(fmt::format(
           "{}: roles: \"{}\" is none of relay, store, outbound, list, pop-proxy, ftp, web", path, role));
     }
+    if (std::find(config.roles.begin(), config.roles.end(), known->first) != config.roles.end()) {
+      return absl::InvalidArgumentError(fmt::format("{}: roles: \"{}\" is there twice", path, role));
+    }
     config.roles.push_back(known->first);
   }
   if (config.engine.hostname.empty()) config.engine.hostname = config.host;

@@ -29,7 +29,7 @@ struct AgentConfig {
   struct Accounts {
     std::string root;         // libnss-cache files are written to ROOT/etc/passwd.cache and so on
     uint32_t least_uid = 0;   // lower ones are refused, whatever provd says
-    std::string home_prefix;  // pw_dir is HOME_PREFIX/xx/ID
+    std::string home_prefix;  // pw_dir is HOME_PREFIX/xx/yy/ID
   } accounts;
 
   struct Store {
