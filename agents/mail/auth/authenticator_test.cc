@@ -1,0 +1,177 @@
+#include "agents/mail/auth/authenticator.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <future>
+#include <thread>
+
+#include "agents/mail/auth/testing/test_host.h"
+
+namespace prov::auth {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using std::chrono::steady_clock;
+
+class AuthenticatorTest : public testing::Test {
+ protected:
+  AuthenticatorTest() {
+    host_.SetMailbox("alice@example.net", 7);
+    host_.SetPasswords({"alice@example.net:right:7", "stranger@example.net:right:1"});
+    Start();
+  }
+
+  void Start(uint32_t workers = 1, int timeout_ms = 5000) {
+    authenticator_.reset();
+    authenticator_ = Authenticator::Start(host_.Pam(workers, timeout_ms), host_.state());
+  }
+
+  std::future<Verdict> Begin(const std::string& login, const std::string& password) {
+    auto promise = std::make_shared<std::promise<Verdict>>();
+    authenticator_->Authenticate({"prov-pop3", login, Secret(password), "192.0.2.1"},
+                                 [promise](Verdict verdict) { promise->set_value(std::move(verdict)); });
+    return promise->get_future();
+  }
+
+  Verdict Try(const std::string& login, const std::string& password) { return Begin(login, password).get(); }
+
+  // Until the outcome is there, for what takes a moment: a worker that is started again.
+  bool Eventually(const std::string& login, const std::string& password, Outcome outcome) {
+    const auto deadline = steady_clock::now() + seconds(30);
+    while (steady_clock::now() < deadline) {
+      if (Try(login, password).outcome == outcome) return true;
+      std::this_thread::sleep_for(milliseconds(10));
+    }
+    return false;
+  }
+
+  TestHost host_;
+  std::unique_ptr<Authenticator> authenticator_;
+};
+
+TEST_F(AuthenticatorTest, TheRightPasswordThroughRealPam) {
+  const Verdict verdict = Try("Alice@Example.NET", "right");
+  EXPECT_EQ(verdict.outcome, Outcome::kOk) << verdict.detail;
+  EXPECT_EQ(verdict.mailbox_id, "alice");
+  EXPECT_FALSE(verdict.from_cache);
+  EXPECT_EQ(verdict.hold.count(), 0);
+}
+
+TEST_F(AuthenticatorTest, WrongAndUnknownAreTheSame) {
+  const Verdict wrong = Try("alice@example.net", "wrong");
+  EXPECT_EQ(wrong.outcome, Outcome::kWrongOrUnknown);
+  EXPECT_EQ(wrong.hold, seconds(2));
+  const Verdict unknown = Try("nobody@example.net", "right");
+  EXPECT_EQ(unknown.outcome, Outcome::kWrongOrUnknown);
+  EXPECT_EQ(unknown.hold, seconds(4));  // it grows with the network, not with the reason
+}
+
+TEST_F(AuthenticatorTest, OddCredentialsAreRefusedWithoutHarm) {
+  for (const std::string& password : {std::string(), std::string("right\0x", 7), std::string("right\0", 6),
+                                      std::string(513, 'x'), std::string(100'000, 'x')}) {
+    EXPECT_EQ(Try("alice@example.net", password).outcome, Outcome::kWrongOrUnknown);
+  }
+  for (const std::string& login :
+       {std::string(), std::string(100'000, 'a'), std::string("alice@example.net\0", 18), std::string("*"),
+        std::string(")(uid=*"), std::string("\xff\xfe"), std::string("../../etc/passwd")}) {
+    EXPECT_EQ(Try(login, "right").outcome, Outcome::kWrongOrUnknown);
+  }
+  EXPECT_EQ(Try("alice@example.net", "right").outcome, Outcome::kOk);
+}
+
+TEST_F(AuthenticatorTest, NotEntitledIsToldApartInside) {
+  host_.SetMailbox("noservice@example.net", 1);
+  host_.SetPasswords({"noservice@example.net:right:1"});
+  EXPECT_EQ(Try("noservice@example.net", "right").outcome, Outcome::kNotEntitled);
+  EXPECT_EQ(Try("noservice@example.net", "wrong").outcome, Outcome::kWrongOrUnknown);
+}
+
+TEST_F(AuthenticatorTest, ARightPasswordWithoutMailboxHereIsTemporary) {
+  EXPECT_EQ(Try("stranger@example.net", "right").outcome, Outcome::kTemporaryFailure);
+  EXPECT_EQ(Try("stranger@example.net", "wrong").outcome, Outcome::kWrongOrUnknown);
+}
+
+TEST_F(AuthenticatorTest, CachedCredentialsGoOnWithTheDirectoryDown) {
+  ASSERT_EQ(Try("alice@example.net", "right").outcome, Outcome::kOk);
+  host_.TakeDirectoryDown();
+  const Verdict cached = Try("alice@example.net", "right");
+  EXPECT_EQ(cached.outcome, Outcome::kOk);
+  EXPECT_TRUE(cached.from_cache);
+  // All others are deferred: nothing can be said of their password.
+  EXPECT_EQ(Try("alice@example.net", "wrong").outcome, Outcome::kTemporaryFailure);
+  EXPECT_EQ(Try("nobody@example.net", "right").outcome, Outcome::kTemporaryFailure);
+}
+
+TEST_F(AuthenticatorTest, SuspensionEndsCachedCredentialsAtOnce) {
+  ASSERT_EQ(Try("alice@example.net", "right").outcome, Outcome::kOk);
+  host_.TakeDirectoryDown();
+  ASSERT_TRUE(Try("alice@example.net", "right").from_cache);
+  host_.SetMailbox("alice@example.net", 8, v1::REJECT_PERMANENTLY);
+  const Verdict suspended = Try("alice@example.net", "right");
+  EXPECT_EQ(suspended.outcome, Outcome::kNotAllowed);
+  EXPECT_GE(suspended.hold, seconds(2));
+  // Resumed with a version of its own: what was cached stays dead.
+  host_.SetMailbox("alice@example.net", 9);
+  EXPECT_EQ(Try("alice@example.net", "right").outcome, Outcome::kTemporaryFailure);
+}
+
+TEST_F(AuthenticatorTest, ANewCredentialVersionEndsCachedCredentialsAtOnce) {
+  ASSERT_EQ(Try("alice@example.net", "right").outcome, Outcome::kOk);
+  host_.SetPasswords({"alice@example.net:changed:8"});
+  host_.SetMailbox("alice@example.net", 8);
+  EXPECT_EQ(Try("alice@example.net", "right").outcome, Outcome::kWrongOrUnknown);
+  EXPECT_EQ(Try("alice@example.net", "changed").outcome, Outcome::kOk);
+}
+
+TEST_F(AuthenticatorTest, ADirectoryThatLagsBehindIsNotCached) {
+  host_.SetMailbox("alice@example.net", 8);  // the directory still says 7
+  EXPECT_EQ(Try("alice@example.net", "right").outcome, Outcome::kOk);
+  EXPECT_FALSE(Try("alice@example.net", "right").from_cache);
+}
+
+TEST_F(AuthenticatorTest, DeferredSubscribersAreDeferred) {
+  host_.SetMailbox("alice@example.net", 8, v1::TEMPFAIL);
+  const Verdict verdict = Try("alice@example.net", "right");
+  EXPECT_EQ(verdict.outcome, Outcome::kTemporaryFailure);
+  EXPECT_EQ(verdict.hold.count(), 0);
+}
+
+TEST_F(AuthenticatorTest, AWorkerThatCrashesIsReplaced) {
+  EXPECT_EQ(Try("alice@example.net", "crash").outcome, Outcome::kTemporaryFailure);
+  EXPECT_TRUE(Eventually("alice@example.net", "right", Outcome::kOk));
+}
+
+TEST_F(AuthenticatorTest, AWorkerThatHangsIsReplaced) {
+  Start(1, 300);
+  auto hanging = Begin("alice@example.net", "hang");
+  auto behind = Begin("alice@example.net", "wrong");
+  EXPECT_EQ(hanging.get().outcome, Outcome::kTemporaryFailure);
+  EXPECT_EQ(behind.get().outcome, Outcome::kTemporaryFailure);  // its time was up as well
+  EXPECT_TRUE(Eventually("alice@example.net", "right", Outcome::kOk));
+}
+
+TEST_F(AuthenticatorTest, OneThatHangsDoesNotHoldUpOthersWorkers) {
+  Start(2, 20'000);
+  auto hanging = Begin("alice@example.net", "hang");
+  EXPECT_EQ(Try("alice@example.net", "right").outcome, Outcome::kOk);
+  EXPECT_EQ(hanging.wait_for(milliseconds(0)), std::future_status::timeout);
+  authenticator_.reset();  // kills it
+  EXPECT_EQ(hanging.get().outcome, Outcome::kTemporaryFailure);
+}
+
+TEST_F(AuthenticatorTest, WithoutAServiceFileNobodyIsRefusedForGood) {
+  std::filesystem::remove(host_.path() + "/pam.d/prov-pop3");
+  EXPECT_EQ(Try("alice@example.net", "right").outcome, Outcome::kTemporaryFailure);
+}
+
+TEST_F(AuthenticatorTest, WithoutAWorkerProgramLoginsAreDeferred) {
+  auto pam = host_.Pam(1, 300);
+  pam.worker_program = "/nonexistent";
+  authenticator_ = Authenticator::Start(pam, host_.state());
+  EXPECT_EQ(Try("alice@example.net", "right").outcome, Outcome::kTemporaryFailure);
+}
+
+}  // namespace
+}  // namespace prov::auth
