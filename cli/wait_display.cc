@@ -53,6 +53,7 @@ std::string WaitingFor(const v1::RevisionProgress& progress) {
   for (const v1::FollowerProgress& follower : progress.followers()) {
     if (follower.state() == v1::FollowerProgress::CURRENT) continue;
     names += fmt::format("{}{} is {}", names.empty() ? "" : ", ", NameOf(follower), StateText(follower));
+    if (!follower.cause().empty()) names += fmt::format(" ({})", follower.cause());
   }
   return names.empty() ? "no answer" : names;
 }
@@ -64,7 +65,8 @@ void WaitDisplay::Show(const v1::RevisionProgress& progress) {
   if (terminal_ && lines_ > 0) fmt::print(stderr, "\033[{}A", lines_);
   for (const v1::FollowerProgress& follower : progress.followers()) {
     if (terminal_) {
-      fmt::print(stderr, "\033[K{}\n", FollowerLine(follower));
+      // Without wrapping for the moment: a line must stay one line to be found again.
+      fmt::print(stderr, "\033[?7l\033[K{}\033[?7h\n", FollowerLine(follower));
     } else if (follower.state() == v1::FollowerProgress::CURRENT && !told_[NameOf(follower)]) {
       told_[NameOf(follower)] = true;
       fmt::print(stderr, "{}\n", FollowerLine(follower));
