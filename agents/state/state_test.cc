@@ -375,7 +375,10 @@ TEST_F(State, KilledAtAnyMomentItHoldsAPrefixOfTheBatchesAndTheirCursor) {
       ASSERT_EQ(read(progress[0], &acknowledged, sizeof acknowledged),
                 static_cast<ssize_t>(sizeof acknowledged));
     }
-    usleep(random() % 3000);  // anywhere within the next batches
+    // Anywhere within the next batches.
+    const auto moment = std::chrono::steady_clock::now() + std::chrono::microseconds(random() % 3000);
+    while (std::chrono::steady_clock::now() < moment) {
+    }
     kill(child, SIGKILL);
     int status = 0;
     waitpid(child, &status, 0);

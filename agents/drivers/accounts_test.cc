@@ -1,0 +1,265 @@
+#include "agents/drivers/accounts.h"
+
+#include <dlfcn.h>
+#include <grp.h>
+#include <gtest/gtest.h>
+#include <nss.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "agents/drivers/nss_cache.h"
+#include "agents/state/test_records.h"
+#include "common/clock.h"
+#include "common/file.h"
+#include "common/status.h"
+
+namespace prov::drivers {
+namespace {
+
+namespace fs = std::filesystem;
+using state::AccountRecord;
+using state::BatchOf;
+using state::TestDirectory;
+
+constexpr size_t kMostOctets = 64 << 20;
+
+// The real module of Debian's libnss-cache, told to look elsewhere than in /etc.
+class NssModule {
+ public:
+  static std::unique_ptr<NssModule> Load(const std::string& etc) {
+    void* library = dlopen("libnss_cache.so.2", RTLD_NOW | RTLD_LOCAL);
+    if (library == nullptr) return nullptr;
+    auto module = std::unique_ptr<NssModule>(new NssModule(library));
+    module->Call<char*(const char*)>("_nss_cache_setpwent_path")((etc + "/passwd.cache").c_str());
+    module->Call<char*(const char*)>("_nss_cache_setgrent_path")((etc + "/group.cache").c_str());
+    return module;
+  }
+  ~NssModule() { dlclose(library_); }
+
+  // "login:uid:gid:gecos:home:shell", or what the module answered.
+  std::string ByName(const std::string& name) {
+    passwd entry = {};
+    int error = 0;
+    using Lookup = nss_status(const char*, passwd*, char*, size_t, int*);
+    return Show(Call<Lookup>("_nss_cache_getpwnam_r")(name.c_str(), &entry, buffer_, sizeof buffer_, &error),
+                entry);
+  }
+  std::string ByUid(uid_t uid) {
+    passwd entry = {};
+    int error = 0;
+    using Lookup = nss_status(uid_t, passwd*, char*, size_t, int*);
+    return Show(Call<Lookup>("_nss_cache_getpwuid_r")(uid, &entry, buffer_, sizeof buffer_, &error), entry);
+  }
+  std::string GroupByGid(gid_t gid) {
+    group entry = {};
+    int error = 0;
+    using Lookup = nss_status(gid_t, group*, char*, size_t, int*);
+    const nss_status status =
+        Call<Lookup>("_nss_cache_getgrgid_r")(gid, &entry, buffer_, sizeof buffer_, &error);
+    return status == NSS_STATUS_SUCCESS ? entry.gr_name : fmt::format("status {}", static_cast<int>(status));
+  }
+  std::string GroupByName(const std::string& name) {
+    group entry = {};
+    int error = 0;
+    using Lookup = nss_status(const char*, group*, char*, size_t, int*);
+    const nss_status status =
+        Call<Lookup>("_nss_cache_getgrnam_r")(name.c_str(), &entry, buffer_, sizeof buffer_, &error);
+    return status == NSS_STATUS_SUCCESS ? fmt::format("{}", entry.gr_gid)
+                                        : fmt::format("status {}", static_cast<int>(status));
+  }
+
+ private:
+  explicit NssModule(void* library) : library_(library) {}
+  template <typename Function>
+  Function* Call(const char* name) {
+    return reinterpret_cast<Function*>(dlsym(library_, name));
+  }
+  static std::string Show(nss_status status, const passwd& entry) {
+    if (status != NSS_STATUS_SUCCESS) return fmt::format("status {}", static_cast<int>(status));
+    return fmt::format("{}:{}:{}:{}:{}:{}", entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_gecos,
+                       entry.pw_dir, entry.pw_shell);
+  }
+  void* library_;
+  char buffer_[2 << 20];  // look-ups by gid want 1 MiB
+};
+
+const std::string kNotFound = fmt::format("status {}", static_cast<int>(NSS_STATUS_NOTFOUND));
+
+class Accounts : public testing::Test {
+ protected:
+  void SetUp() override { state_ = state::StateWriter::Open(state_directory_.path()).value(); }
+
+  std::unique_ptr<Driver> MakeDriver(std::chrono::milliseconds interval = std::chrono::milliseconds(0)) {
+    return MakeAccountDriver({.root = root_.path(),
+                              .home_prefix = "/srv/homes",
+                              .least_uid = 10000,
+                              .roles = {v1::FTP, v1::WEB},
+                              .least_interval = interval},
+                             *state_, SystemClock());
+  }
+
+  void Store(v1::Role role, const v1::Batch& batch) { ASSERT_TRUE(state_->ApplyBatch(role, batch).ok()); }
+
+  // What the agent does with all that is pending for a role.
+  static std::vector<Work> WorksFor(state::StateWriter& state, v1::Role role) {
+    std::vector<Work> works;
+    const auto pending = state.Pending(role, std::chrono::system_clock::now(), 100000);
+    for (const auto& item : pending.value()) works.push_back({item, {}});
+    return works;
+  }
+  std::vector<Work> Apply(Driver& driver, v1::Role role) {
+    std::vector<Work> works = WorksFor(*state_, role);
+    for (Work& work : works) work.status = driver.Apply(work.item);
+    const absl::Status status = driver.Flush(works);
+    EXPECT_TRUE(status.ok()) << status;
+    return works;
+  }
+
+  std::string Etc() const { return root_.path() + "/etc"; }
+  std::string Passwd() const { return ReadFile(Etc() + "/passwd.cache", kMostOctets).value(); }
+
+  ptrdiff_t PasswdLines() const {
+    const std::string passwd = Passwd();
+    return std::count(passwd.begin(), passwd.end(), '\n');
+  }
+
+  TestDirectory root_, state_directory_;
+  std::unique_ptr<state::StateWriter> state_;
+};
+
+TEST_F(Accounts, TheRealModuleFindsEveryAccountThroughTheIndexesAndNoOther) {
+  std::vector<v1::Record> records;
+  for (int id = 1; id <= 2000; ++id) records.push_back(AccountRecord(id, 1, 20000 + id));
+  records[9].mutable_account()->set_display_name("Dr. X: the \"10th\", Zürich");
+  Store(v1::FTP, BatchOf(1, records));
+  const auto driver = MakeDriver();
+  Apply(*driver, v1::FTP);
+  const auto module = NssModule::Load(Etc());
+  if (module == nullptr) GTEST_SKIP() << "libnss-cache is not installed";
+  for (const int id : {1, 2, 10, 999, 1000, 1001, 1999, 2000}) {
+    const std::string login = fmt::format("user{}@example.net", id);
+    const std::string gecos = id == 10 ? "Dr. X  the \"10th\", Zürich" : fmt::format("User {}", id);
+    const std::string entry = module->ByName(login);
+    EXPECT_TRUE(
+        entry.starts_with(fmt::format("{}:{}:{}:{}:/srv/homes/", login, 20000 + id, 20000 + id, gecos)))
+        << entry;
+    EXPECT_TRUE(entry.ends_with(fmt::format("/home-{}:/usr/sbin/nologin", id))) << entry;
+    EXPECT_EQ(module->ByUid(20000 + id), entry);
+    EXPECT_EQ(module->GroupByGid(20000 + id), login);
+    EXPECT_EQ(module->GroupByName(login), fmt::format("{}", 20000 + id));
+  }
+  EXPECT_EQ(module->ByName("user2001@example.net"), kNotFound);
+  EXPECT_EQ(module->ByName("user1"), kNotFound);
+  EXPECT_EQ(module->ByUid(0), kNotFound);
+  EXPECT_EQ(module->GroupByGid(22001), kNotFound);
+}
+
+// The module falls back to reading the whole file when an index is stale: that must not be how the above
+// passes.
+TEST_F(Accounts, IndexesAreUsedAndNeverOlderThanTheirFile) {
+  Store(v1::FTP, BatchOf(1, {AccountRecord(1, 1, 20001), AccountRecord(2, 1, 20002)}));
+  const auto driver = MakeDriver();
+  Apply(*driver, v1::FTP);
+  for (const char* name :
+       {"/passwd.cache.ixname", "/passwd.cache.ixuid", "/group.cache.ixname", "/group.cache.ixgid"}) {
+    const std::string index = Etc() + name;
+    EXPECT_GE(fs::last_write_time(index), fs::last_write_time(index.substr(0, index.rfind('.'))));
+    const std::string content = ReadFile(index, kMostOctets).value();
+    const size_t width = content.find('\n') + 1;
+    ASSERT_EQ(content.size(), 2 * width);
+    for (size_t at = width - 1; at < content.size(); at += width) EXPECT_EQ(content[at], '\n');
+  }
+  const auto module = NssModule::Load(Etc());
+  if (module == nullptr) GTEST_SKIP() << "libnss-cache is not installed";
+  // An index that knows nothing hides what is in the file: so it is read.
+  std::string index = ReadFile(Etc() + "/passwd.cache.ixname", kMostOctets).value();
+  std::fill(index.begin(), index.begin() + 4, 'z');
+  std::ofstream(Etc() + "/passwd.cache.ixname") << index;
+  EXPECT_EQ(module->ByName("user1@example.net"), kNotFound);
+}
+
+TEST_F(Accounts, TimesGrowWithEveryWriteSoThatAnOldIndexIsKnownAsOld) {
+  const auto driver = MakeDriver();
+  auto last = fs::file_time_type::min() + std::chrono::hours(24);
+  for (int number = 1; number <= 4; ++number) {
+    Store(v1::FTP, BatchOf(number, {AccountRecord(number, number, 20000 + number)}));
+    Apply(*driver, v1::FTP);
+    const auto written = fs::last_write_time(Etc() + "/passwd.cache");
+    EXPECT_GT(written, last);
+    EXPECT_EQ(written.time_since_epoch() % std::chrono::seconds(1), std::chrono::seconds(0));
+    last = fs::last_write_time(Etc() + "/group.cache.ixgid");
+  }
+}
+
+TEST_F(Accounts, OneSubscriberOfTwoRolesIsOneAccountAndRemovedOnesGo) {
+  Store(v1::FTP, BatchOf(1, {AccountRecord(1, 1, 20001)}));
+  Store(v1::WEB, BatchOf(1, {AccountRecord(1, 1, 20001), AccountRecord(2, 1, 20002)}));
+  const auto driver = MakeDriver();
+  Apply(*driver, v1::FTP);
+  EXPECT_EQ(PasswdLines(), 2);
+  Store(v1::WEB, BatchOf(2, {}, {"subscribers/1", "subscribers/2"}));
+  Apply(*driver, v1::WEB);
+  EXPECT_EQ(PasswdLines(), 1);
+  EXPECT_TRUE(Passwd().starts_with("user1@example.net:*:20001:20001:"));
+}
+
+TEST_F(Accounts, LowUidsAndSharedOnesAreRefusedByThemselves) {
+  v1::Record same_uid = AccountRecord(3, 1, 20001);
+  v1::Record same_login = AccountRecord(4, 1, 20004);
+  same_login.mutable_account()->set_login("user1@example.net");
+  Store(v1::FTP, BatchOf(1, {AccountRecord(1, 1, 20001), AccountRecord(2, 1, 999), same_uid, same_login,
+                             AccountRecord(5, 1, 20005)}));
+  const auto driver = MakeDriver();
+  std::set<std::string> refused;
+  for (const Work& work : Apply(*driver, v1::FTP)) {
+    if (!work.status.ok()) refused.insert(work.item.key);
+  }
+  EXPECT_EQ(refused, (std::set<std::string>{"subscribers/2", "subscribers/3", "subscribers/4"}));
+  EXPECT_EQ(PasswdLines(), 2);
+}
+
+TEST_F(Accounts, ManyChangesAreOneWriteAndNoChangeIsNone) {
+  const auto interval = std::chrono::milliseconds(300);
+  auto driver = MakeDriver(interval);
+  std::vector<Work> none;
+  ASSERT_TRUE(driver->Flush(none).ok());
+  const auto begin = std::chrono::steady_clock::now();
+  Store(v1::FTP, BatchOf(1, {AccountRecord(1, 1, 20001)}));
+  Apply(*driver, v1::FTP);
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, interval / 2);  // it waited for its turn
+  const ino_t written = [&] {
+    struct stat info = {};
+    stat((Etc() + "/passwd.cache").c_str(), &info);
+    return info.st_ino;
+  }();
+  // A restart finds the files as they should be and leaves them alone.
+  driver = MakeDriver();
+  ASSERT_TRUE(driver->Flush(none).ok());
+  struct stat info = {};
+  stat((Etc() + "/passwd.cache").c_str(), &info);
+  EXPECT_EQ(info.st_ino, written);
+  // And mends them when they are not (I1).
+  fs::remove(Etc() + "/passwd.cache.ixuid");
+  std::ofstream(Etc() + "/group.cache") << "nonsense";
+  driver = MakeDriver();
+  ASSERT_TRUE(driver->Flush(none).ok());
+  EXPECT_TRUE(fs::exists(Etc() + "/passwd.cache.ixuid"));
+  EXPECT_EQ(ReadFile(Etc() + "/group.cache", kMostOctets).value(), "user1@example.net:*:20001:\n");
+}
+
+TEST(NssCache, NoAccountsAreEmptyFiles) {
+  const TestDirectory root;
+  EXPECT_TRUE(WriteNssCache(root.path(), RenderNssCache({})).value());
+  EXPECT_FALSE(WriteNssCache(root.path(), RenderNssCache({})).value());
+  const auto module = NssModule::Load(root.path() + "/etc");
+  if (module == nullptr) GTEST_SKIP() << "libnss-cache is not installed";
+  EXPECT_EQ(module->ByName("user1@example.net"), kNotFound);
+}
+
+}  // namespace
+}  // namespace prov::drivers
