@@ -188,7 +188,7 @@ TEST_F(WorkerPoolTest, WorkersInheritNoDescriptors) {
   ASSERT_TRUE(worker.ok());
   // Once it answers it has done its hardening.
   ASSERT_TRUE(
-      (*worker)->Ask({"prov-pop3", "alice", Secret("x"), ""}, steady_clock::now() + seconds(10)).ok());
+      (*worker)->Ask({"prov-pop3", "alice", Secret("x"), ""}, {steady_clock::now() + seconds(10)}).ok());
   for (const auto& entry :
        std::filesystem::directory_iterator("/proc/" + std::to_string((*worker)->pid()) + "/fd")) {
     std::error_code error;

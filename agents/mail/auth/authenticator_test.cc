@@ -157,7 +157,9 @@ TEST_F(AuthenticatorTest, OneThatHangsDoesNotHoldUpOthersWorkers) {
   auto hanging = Begin("alice@example.net", "hang");
   EXPECT_EQ(Try("alice@example.net", "right").outcome, Outcome::kOk);
   EXPECT_EQ(hanging.wait_for(milliseconds(0)), std::future_status::timeout);
+  const auto stopped = steady_clock::now();
   authenticator_.reset();  // kills it
+  EXPECT_LT(steady_clock::now() - stopped, seconds(15));
   EXPECT_EQ(hanging.get().outcome, Outcome::kTemporaryFailure);
 }
 

@@ -1,5 +1,7 @@
 #include "agents/mail/auth/worker_pool.h"
 
+#include <sys/eventfd.h>
+
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
@@ -9,6 +11,7 @@
 #include <utility>
 
 #include "agents/mail/auth/worker_process.h"
+#include "common/file.h"
 #include "common/log.h"
 #include "common/status.h"
 
@@ -28,7 +31,10 @@ struct Job {
 
 class ThreadedPool : public WorkerPool {
  public:
-  explicit ThreadedPool(Options options) : options_(std::move(options)), pids_(options_.workers, 0) {
+  explicit ThreadedPool(Options options)
+      : options_(std::move(options)),
+        pids_(options_.workers, 0),
+        stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
     for (size_t i = 0; i < options_.workers; ++i) threads_.emplace_back([this, i] { RunWorker(i); });
     threads_.emplace_back([this] { ExpireQueued(); });
   }
@@ -38,6 +44,7 @@ class ThreadedPool : public WorkerPool {
       const std::lock_guard lock(mutex_);
       stopping_ = true;
     }
+    eventfd_write(stop_.get(), 1);
     changed_.notify_all();
     for (std::thread& thread : threads_) thread.join();
     for (Job& job : queue_) job.done(absl::CancelledError("stopping"));
@@ -88,11 +95,12 @@ class ThreadedPool : public WorkerPool {
     for (;;) {
       std::optional<Job> job = NextJob(worker);
       if (!job) return answered;
-      auto reply = worker.Ask(job->request, job->deadline);
+      auto reply = worker.Ask(job->request, {job->deadline, stop_.get()});
       const absl::Status status = reply.status();
       job->done(std::move(reply));
       answered = answered || status.ok();
       if (status.ok() || absl::IsInvalidArgument(status)) continue;
+      if (absl::IsCancelled(status)) return answered;
       Log(Level::kWarning, "pam_worker_failed", {{"pid", worker.pid()}, {"error", status}});
       return answered;
     }
@@ -153,6 +161,7 @@ class ThreadedPool : public WorkerPool {
   std::deque<Job> queue_;
   std::vector<int> pids_;
   bool stopping_ = false;
+  const FileDescriptor stop_;         // readable once the pool stops
   std::vector<std::thread> threads_;  // last: they use what is above
 };
 

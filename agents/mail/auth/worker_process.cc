@@ -19,28 +19,30 @@
 namespace prov::auth {
 namespace {
 
-using Deadline = std::chrono::steady_clock::time_point;
+using Patience = WorkerProcess::Patience;
 
 // OK when the socket is ready for `events`, or has ended.
-absl::Status WaitFor(int socket, short events, Deadline deadline) {
+absl::Status WaitFor(int socket, short events, const Patience& patience) {
   for (;;) {
     const auto left =
-        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
-    pollfd entry{socket, events, 0};
-    const int ready = poll(&entry, 1, static_cast<int>(std::clamp<int64_t>(left, 0, 60'000)));
+        std::chrono::ceil<std::chrono::milliseconds>(patience.deadline - std::chrono::steady_clock::now())
+            .count();
+    pollfd entries[] = {{socket, events, 0}, {patience.stop_fd, POLLIN, 0}};  // poll skips a negative one
+    const int ready = poll(entries, 2, static_cast<int>(std::clamp<int64_t>(left, 0, 60'000)));
+    if (ready > 0 && entries[1].revents != 0) return absl::CancelledError("stopping");
     if (ready > 0) return absl::OkStatus();
     if (ready == 0 && left <= 0) return absl::DeadlineExceededError("the PAM worker did not answer in time");
     if (ready < 0 && errno != EINTR) return ErrnoStatus(errno, "poll PAM worker");
   }
 }
 
-absl::Status SendAll(int socket, std::string_view data, Deadline deadline) {
+absl::Status SendAll(int socket, std::string_view data, const Patience& patience) {
   while (!data.empty()) {
     const ssize_t sent = send(socket, data.data(), data.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent >= 0) {
       data.remove_prefix(static_cast<size_t>(sent));
     } else if (errno == EAGAIN) {
-      PROV_RETURN_IF_ERROR(WaitFor(socket, POLLOUT, deadline));
+      PROV_RETURN_IF_ERROR(WaitFor(socket, POLLOUT, patience));
     } else if (errno != EINTR) {
       return ErrnoStatus(errno, "send to PAM worker");
     }
@@ -48,11 +50,11 @@ absl::Status SendAll(int socket, std::string_view data, Deadline deadline) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> ReceiveExactly(int socket, size_t octets, Deadline deadline) {
+absl::StatusOr<std::string> ReceiveExactly(int socket, size_t octets, const Patience& patience) {
   std::string data(octets, '\0');
   size_t got = 0;
   while (got < octets) {
-    PROV_RETURN_IF_ERROR(WaitFor(socket, POLLIN, deadline));
+    PROV_RETURN_IF_ERROR(WaitFor(socket, POLLIN, patience));
     const ssize_t more = recv(socket, data.data() + got, octets - got, MSG_DONTWAIT);
     if (more == 0) return absl::UnavailableError("the PAM worker died");
     if (more > 0) got += static_cast<size_t>(more);
@@ -137,18 +139,17 @@ bool WorkerProcess::IsAlive() {
   return false;
 }
 
-absl::StatusOr<WorkerReply> WorkerProcess::Ask(const WorkerRequest& request,
-                                               std::chrono::steady_clock::time_point deadline) {
+absl::StatusOr<WorkerReply> WorkerProcess::Ask(const WorkerRequest& request, const Patience& patience) {
   std::string frame = EncodeRequest(request);
   if (frame.empty()) return absl::InvalidArgumentError("the login or the password is too long");
-  const absl::Status sent = SendAll(socket_.get(), frame, deadline);
+  const absl::Status sent = SendAll(socket_.get(), frame, patience);
   Wipe(frame);
   PROV_RETURN_IF_ERROR(sent);
   PROV_ASSIGN_OR_RETURN(const std::string header,
-                        ReceiveExactly(socket_.get(), kFrameHeaderOctets, deadline));
+                        ReceiveExactly(socket_.get(), kFrameHeaderOctets, patience));
   const auto octets = DecodeHeader(header);
   if (!octets) return absl::UnavailableError("the PAM worker sent a malformed frame");
-  PROV_ASSIGN_OR_RETURN(const std::string body, ReceiveExactly(socket_.get(), *octets, deadline));
+  PROV_ASSIGN_OR_RETURN(const std::string body, ReceiveExactly(socket_.get(), *octets, patience));
   auto reply = DecodeReply(body);
   if (!reply) return absl::UnavailableError("the PAM worker sent a malformed reply");
   return *std::move(reply);

@@ -26,10 +26,14 @@ class WorkerProcess {
   // False once it has ended by itself.
   bool IsAlive();
 
-  // DEADLINE_EXCEEDED when it does not answer in time, UNAVAILABLE when it died, INVALID_ARGUMENT when the
-  // request is too long to send. After the first two the process is of no more use.
-  absl::StatusOr<WorkerReply> Ask(const WorkerRequest& request,
-                                  std::chrono::steady_clock::time_point deadline);
+  struct Patience {
+    std::chrono::steady_clock::time_point deadline;
+    int stop_fd = -1;  // when it gets readable, waiting ends; -1: none
+  };
+  // DEADLINE_EXCEEDED when it does not answer in time, CANCELLED by `stop_fd`, UNAVAILABLE when it died,
+  // INVALID_ARGUMENT when the request is too long to send. But for the last the process is of no more use
+  // then.
+  absl::StatusOr<WorkerReply> Ask(const WorkerRequest& request, const Patience& patience);
 
   pid_t pid() const { return pid_; }
 
