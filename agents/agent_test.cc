@@ -1,0 +1,240 @@
+// The prov-agent program itself, and the parts of it that need no engine.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <utime.h>
+
+#include <filesystem>
+#include <fstream>
+#include <functional>
+
+#include "agents/config.h"
+#include "agents/endpoints.h"
+#include "agents/state/reader.h"
+#include "agents/state/test_records.h"
+#include "agents/state_directory.h"
+#include "common/file.h"
+#include "server/enrol/authority.h"
+
+namespace prov {
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr size_t kMostOctets = 1 << 20;
+
+bool Eventually(const std::function<bool()>& condition) {
+  const auto deadline = std::chrono::steady_clock::now() + seconds(30);
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    poll(nullptr, 0, 10);
+  }
+  return true;
+}
+
+// Its parent and state, by /proc; nothing when it is gone or waits to be collected.
+std::optional<pid_t> ParentOf(pid_t pid) {
+  const auto stat = ReadFile("/proc/" + std::to_string(pid) + "/stat", kMostOctets);
+  if (!stat.ok()) return std::nullopt;
+  const std::string rest = stat->substr(stat->rfind(')') + 2);
+  if (rest.at(0) == 'Z') return std::nullopt;
+  return std::stoi(rest.substr(2));
+}
+
+class Agent : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = "/tmp/prov-agent-XXXXXX";
+    directory_ = mkdtemp(pattern.data());
+    chmod(directory_.c_str(), 0755);
+    for (const char* name : {"out", "mail", "root"}) {
+      fs::create_directory(Path(name));
+      chmod(Path(name).c_str(), 0777);
+    }
+    ASSERT_TRUE(enrol::Authority::Create(Path("ca")).ok());
+    const auto issued = enrol::Authority::Load(Path("ca"))->Issue({.identity = "prov://agent/store1"});
+    Write("agent.pem", issued.value().certificate_pem);
+    Write("agent.key", issued->key_pem);
+    Write("engine", "#!/bin/sh\nid -u > " + Path("out/uid") + "\necho $$ > " + Path("out/pid.new") + "\nmv " +
+                        Path("out/pid.new") + " " + Path("out/pid") + "\nexec sleep 600\n");
+    chmod(Path("engine").c_str(), 0755);
+    Write("agent.toml", Configuration());
+  }
+  void TearDown() override {
+    for (const pid_t pid : running_) {
+      kill(pid, SIGKILL);
+      waitpid(pid, nullptr, 0);
+    }
+    fs::remove_all(directory_);
+  }
+
+  std::string Path(const std::string& name) const { return directory_ + "/" + name; }
+  void Write(const std::string& name, const std::string& content) const {
+    std::ofstream(Path(name)) << content;
+  }
+  std::string Read(const std::string& name) const { return ReadFile(Path(name), kMostOctets).value_or(""); }
+
+  std::string Configuration() const {
+    return fmt::format(R"(host = "store1"
+provd = ["127.0.0.1:1"]
+roles = ["store", "ftp"]
+state_directory = "state"
+[tls]
+ca = "ca/ca.pem"
+certificate = "agent.pem"
+key = "agent.key"
+[accounts]
+root = "root"
+home_prefix = "homes"
+[store]
+maildir_root = "mail"
+[ftp]
+home_root = "homes"
+[engine]
+program = "engine"
+user = "{}"
+[engine.lmtp]
+listen = ["0.0.0.0:2424"]
+)",
+                       geteuid() == 0 ? "nobody" : "");
+  }
+
+  // Runs the program with its standard error in FILE.
+  pid_t Start(const std::string& log, const std::vector<std::string>& more = {}) {
+    std::vector<std::string> text = {"prov-agent", "--config", Path("agent.toml")};
+    text.insert(text.end(), more.begin(), more.end());
+    std::vector<char*> arguments;
+    for (std::string& argument : text) arguments.push_back(argument.data());
+    arguments.push_back(nullptr);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, 2, Path(log).c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    pid_t pid = 0;
+    EXPECT_EQ(posix_spawn(&pid, "agents/prov-agent", &actions, nullptr, arguments.data(), environ), 0);
+    posix_spawn_file_actions_destroy(&actions);
+    running_.push_back(pid);
+    return pid;
+  }
+  int Wait(pid_t pid) {
+    int status = 0;
+    waitpid(pid, &status, 0);
+    std::erase(running_, pid);
+    return status;
+  }
+  bool IsReady(const std::string& log) {
+    return Eventually([&] { return Read(log).find(" ready") != std::string::npos; });
+  }
+  // The engine that this agent started.
+  pid_t EngineOf(pid_t agent) {
+    pid_t engine = 0;
+    EXPECT_TRUE(Eventually([&] {
+      const std::string text = Read("out/pid");
+      engine = text.empty() ? 0 : std::stoi(text);
+      return engine != 0 && ParentOf(engine) == agent;
+    }));
+    return engine;
+  }
+
+  std::string directory_;
+  std::vector<pid_t> running_;
+};
+
+TEST_F(Agent, IsReadyWithoutProvdAndStopsCleanlyWithItsEngine) {
+  const pid_t agent = Start("log");
+  ASSERT_TRUE(IsReady("log")) << Read("log");
+  const pid_t engine = EngineOf(agent);
+  EXPECT_NE(Read("out/uid"), "0\n");
+  // Its engine could read by now.
+  EXPECT_TRUE(state::StateReader::Open(Path("state")).ok());
+  EXPECT_TRUE(Eventually([&] { return fs::exists(Path("root/etc/passwd.cache.ixuid")); }));
+  kill(agent, SIGTERM);
+  EXPECT_EQ(Wait(agent), 0);
+  EXPECT_FALSE(ParentOf(engine).has_value());
+}
+
+TEST_F(Agent, KilledOneTakesItsEngineAlongAndTheNextTakesOver) {
+  const pid_t first = Start("log1");
+  const pid_t first_engine = EngineOf(first);
+  // While it runs nobody else has its directory; the next waits for it.
+  const pid_t second = Start("log2");
+  EXPECT_FALSE(StateDirectory::Claim(Path("state"), std::nullopt, milliseconds(50)).ok());
+  kill(first, SIGKILL);
+  Wait(first);
+  ASSERT_TRUE(IsReady("log2")) << Read("log2");
+  EXPECT_TRUE(Eventually([&] { return !ParentOf(first_engine).has_value(); }));
+  EXPECT_NE(EngineOf(second), first_engine);
+}
+
+TEST_F(Agent, KilledEngineIsStartedAgain) {
+  const pid_t agent = Start("log");
+  const pid_t engine = EngineOf(agent);
+  kill(engine, SIGKILL);
+  EXPECT_TRUE(Eventually([&] {
+    const std::string text = Read("out/pid");
+    return !text.empty() && std::stoi(text) != engine && ParentOf(std::stoi(text)) == agent;
+  }));
+}
+
+TEST_F(Agent, RefusesAnEngineAsRootAndBadConfigurationWithStatusTwo) {
+  std::string text = Configuration();
+  if (geteuid() == 0) {
+    text.replace(text.find("nobody"), 6, "root");
+    Write("agent.toml", text);
+    EXPECT_EQ(WEXITSTATUS(Wait(Start("log"))), 2);
+    EXPECT_NE(Read("log").find("never runs as root"), std::string::npos) << Read("log");
+  }
+  Write("agent.toml", "host = 5\nnonsense = true\n");
+  EXPECT_EQ(WEXITSTATUS(Wait(Start("log"))), 2);
+  EXPECT_NE(Read("log").find("nonsense"), std::string::npos) << Read("log");
+  EXPECT_FALSE(fs::exists(Path("out/pid")));
+}
+
+TEST_F(Agent, BrokenStateIsPutAsideAndBegunAnew) {
+  fs::create_directory(Path("state"));
+  Write("state/data.mdb", std::string(100000, 'x'));
+  Start("log");
+  ASSERT_TRUE(IsReady("log")) << Read("log");
+  EXPECT_TRUE(state::StateReader::Open(Path("state")).ok());
+  EXPECT_EQ(fs::file_size(Path("state/broken.mdb")), 100000u);
+}
+
+TEST_F(Agent, AnOperatorsWordHoldsForAnHour) {
+  fs::create_directory(Path("state"));
+  EXPECT_EQ(PermittedRemovals(Path("state"), SystemClock()), 0u);
+  EXPECT_EQ(Wait(Start("log", {"--allow-removals", "250"})), 0);
+  EXPECT_EQ(PermittedRemovals(Path("state"), SystemClock()), 250u);
+  const utimbuf old = {.actime = time(nullptr) - 3700, .modtime = time(nullptr) - 3700};
+  utime(Path("state/allowed-removals").c_str(), &old);
+  EXPECT_EQ(PermittedRemovals(Path("state"), SystemClock()), 0u);
+}
+
+TEST(Endpoints, AreTheFirstAddressOfEachOfTheRolesServices) {
+  AgentConfig config;
+  config.host = "store1.example.net";
+  config.roles = {v1::STORE};
+  EXPECT_FALSE(NeedsEngine(config));
+  config.engine.lmtp.listen = {"0.0.0.0:24", "10.0.0.1:2424"};
+  config.engine.pop3.listen = {"[2001:db8::1]:1110"};
+  config.engine.smtp.listen = {"10.0.0.1:25"};
+  const std::map<std::string, std::string> store = {{"lmtp", "store1.example.net:24"},
+                                                    {"pop3", "[2001:db8::1]:1110"}};
+  EXPECT_EQ(EndpointsOf(config, v1::STORE), store);
+  EXPECT_EQ(EndpointsOf(config, v1::RELAY).at("smtp"), "10.0.0.1:25");
+  EXPECT_TRUE(EndpointsOf(config, v1::FTP).empty());
+  EXPECT_TRUE(NeedsEngine(config));
+  EXPECT_TRUE(NeedsLowPorts(config));
+  config.engine.lmtp.listen = {"[::]:2424"};
+  EXPECT_EQ(EndpointsOf(config, v1::STORE).at("lmtp"), "store1.example.net:2424");
+  EXPECT_FALSE(NeedsLowPorts(config));
+}
+
+}  // namespace
+}  // namespace prov

@@ -1,0 +1,311 @@
+// The agent's side of the stream, against a real gRPC server with mutual TLS that plays a provd from a
+// script.
+#include "agents/sync/role_sync.h"
+
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+
+#include <fstream>
+#include <functional>
+#include <mutex>
+
+#include "agents/drivers/maildirs.h"
+#include "agents/mail/maildir/layout.h"
+#include "agents/state/reader.h"
+#include "agents/state/test_records.h"
+#include "common/status.h"
+#include "prov/v1/agent_sync.grpc.pb.h"
+#include "server/enrol/authority.h"
+
+namespace prov::sync {
+namespace {
+
+using state::BatchOf;
+using state::MailboxRecord;
+using state::TestDirectory;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using ServerStream = grpc::ServerReaderWriter<v1::SyncResponse, v1::SyncRequest>;
+
+template <typename Condition>
+bool Eventually(Condition condition) {
+  const auto deadline = std::chrono::steady_clock::now() + seconds(30);
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    poll(nullptr, 0, 5);
+  }
+  return true;
+}
+
+// Calls one function for each stream, the last one for all that follow.
+class ScriptedProvd final : public v1::AgentSync::Service {
+ public:
+  using Script = std::function<grpc::Status(ServerStream&, const v1::Hello&)>;
+
+  ScriptedProvd(const TlsFiles& tls, std::vector<Script> scripts) : scripts_(std::move(scripts)) {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", ServerTls(tls).value(), &port_);
+    builder.RegisterService(this);
+    server_ = builder.BuildAndStart();
+  }
+  ~ScriptedProvd() override { server_->Shutdown(std::chrono::system_clock::now()); }
+
+  grpc::Status Sync(grpc::ServerContext* context, ServerStream* stream) override {
+    v1::SyncRequest request;
+    if (!stream->Read(&request) || !request.has_hello()) return {grpc::INVALID_ARGUMENT, "no hello"};
+    Script script;
+    {
+      const std::lock_guard lock(mutex_);
+      hellos.push_back(request.hello());
+      identities.push_back(IdentityOf(*context->auth_context()).value().name);
+      script = scripts_[std::min(hellos.size(), scripts_.size()) - 1];
+    }
+    return script(*stream, request.hello());
+  }
+
+  size_t Streams() {
+    const std::lock_guard lock(mutex_);
+    return hellos.size();
+  }
+  v1::Hello HelloOf(size_t stream) {
+    const std::lock_guard lock(mutex_);
+    return hellos.at(stream);
+  }
+  std::string address() const { return fmt::format("127.0.0.1:{}", port_); }
+
+  std::vector<v1::Hello> hellos;
+  std::vector<std::string> identities;
+
+ private:
+  std::mutex mutex_;
+  const std::vector<Script> scripts_;
+  int port_ = 0;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+void Send(ServerStream& stream, v1::Batch batch, uint64_t nonce) {
+  v1::SyncResponse message;
+  *message.mutable_batch() = std::move(batch);
+  message.mutable_batch()->set_nonce(nonce);
+  message.mutable_batch()->set_head_revision(message.batch().to_revision());
+  stream.Write(message);
+}
+void SendSnapshot(ServerStream& stream, const std::vector<v1::Record>& records, uint64_t revision) {
+  v1::SyncResponse begin, end;
+  begin.mutable_snapshot_begin()->set_revision(revision);
+  stream.Write(begin);
+  Send(stream, BatchOf(0, records), 1);
+  end.mutable_snapshot_end()->set_revision(revision);
+  end.mutable_snapshot_end()->set_nonce(2);
+  stream.Write(end);
+}
+
+// Reads until a progress fulfils the condition; false when the stream ends before.
+bool ReadUntil(ServerStream& stream, const std::function<bool(const v1::Progress&)>& condition) {
+  v1::SyncRequest request;
+  while (stream.Read(&request)) {
+    if (condition(request.progress())) return true;
+  }
+  return false;
+}
+void ReadToTheEnd(ServerStream& stream) {
+  ReadUntil(stream, [](const v1::Progress&) { return false; });
+}
+
+class Following : public testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(enrol::Authority::Create(Path("ca")).ok());
+    provd_ = Issue("prov://provd/a", {"127.0.0.1"});
+    agent_ = Issue("prov://agent/store1", {});
+    state_ = state::StateWriter::Open(Made("state")).value();
+    reader_ = state::StateReader::Open(Path("state")).value();
+    driver_ = drivers::MakeMaildirDriver(Made("mail"), std::nullopt);
+  }
+  void TearDown() override { sync_.reset(); }
+
+  std::string Path(const std::string& name) const { return directory_.path() + "/" + name; }
+  std::string Made(const std::string& name) const {
+    std::filesystem::create_directories(Path(name));
+    return Path(name);
+  }
+
+  TlsFiles Issue(const std::string& identity, const std::vector<std::string>& addresses) {
+    const auto issued =
+        enrol::Authority::Load(Path("ca"))->Issue({.identity = identity, .ip_addresses = addresses});
+    const std::string base = Path(fmt::format("certificate{}", ++certificates_));
+    std::ofstream(base + ".pem") << issued.value().certificate_pem;
+    std::ofstream(base + ".key") << issued->key_pem;
+    return {.ca = Path("ca") + "/ca.pem", .certificate = base + ".pem", .key = base + ".key"};
+  }
+
+  void Start(std::vector<std::string> addresses, milliseconds silence = seconds(20)) {
+    RoleSyncOptions options;
+    options.session.role = v1::STORE;
+    options.session.allowed_removals = [this] { return allowed_.load(); };
+    options.provd = std::move(addresses);
+    options.tls = agent_;
+    options.reconnect = {.first = milliseconds(20), .longest = milliseconds(200)};
+    options.longest_silence = silence;
+    auto sync = RoleSync::Start(std::move(options), {driver_.get()}, *state_, SystemClock());
+    ASSERT_TRUE(sync.ok()) << sync.status();
+    sync_ = std::move(*sync);
+  }
+
+  bool HasMailbox(int id) { return maildir::InspectMailbox(Path("mail"), fmt::format("box-{}", id)).value(); }
+  uint64_t Received() { return state_->GetFreshness(v1::STORE)->received_revision; }
+  uint64_t Applied() { return state_->GetFreshness(v1::STORE)->applied_revision; }
+
+  TestDirectory directory_;
+  int certificates_ = 0;
+  TlsFiles provd_, agent_;
+  std::atomic<uint64_t> allowed_{0};
+  std::unique_ptr<state::StateWriter> state_;
+  std::unique_ptr<state::StateReader> reader_;
+  std::unique_ptr<drivers::Driver> driver_;
+  std::unique_ptr<RoleSync> sync_;
+};
+
+TEST_F(Following, SnapshotThenDeltaAreAcknowledgedAndTakeEffect) {
+  std::atomic<bool> snapshot_applied{false}, delta_applied{false};
+  ScriptedProvd provd(provd_, {[&](ServerStream& stream, const v1::Hello&) {
+                        SendSnapshot(stream, {MailboxRecord(1, 3), MailboxRecord(2, 4)}, 10);
+                        snapshot_applied = ReadUntil(stream, [&](const v1::Progress& progress) {
+                          // What is acknowledged is durable already.
+                          EXPECT_TRUE(progress.nonce() != 2 || Received() >= 10);
+                          EXPECT_TRUE(progress.applied_revision() != 10 || (HasMailbox(1) && HasMailbox(2)));
+                          return progress.nonce() == 2 && progress.applied_revision() == 10;
+                        });
+                        Send(stream, BatchOf(11, {MailboxRecord(3, 11)}, {"subscribers/1"}), 3);
+                        delta_applied = ReadUntil(stream, [&](const v1::Progress& progress) {
+                          return progress.nonce() == 3 && progress.applied_revision() == 11;
+                        });
+                        ReadToTheEnd(stream);
+                        return grpc::Status::OK;
+                      }});
+  Start({provd.address()});
+  EXPECT_TRUE(Eventually([&] { return delta_applied.load(); }));
+  EXPECT_TRUE(snapshot_applied);
+  EXPECT_FALSE(HasMailbox(1));
+  EXPECT_TRUE(HasMailbox(3));
+  EXPECT_TRUE(sync_->connected());
+  EXPECT_EQ(provd.identities.at(0), "store1");
+  EXPECT_EQ(provd.HelloOf(0).cursor_revision(), 0u);
+}
+
+TEST_F(Following, BrokenStreamsAndAbsentProvdsAreTriedAgainFromTheCursor) {
+  const auto broken_off = [&](ServerStream& stream, const v1::Hello&) {
+    v1::SyncResponse begin;
+    begin.mutable_snapshot_begin()->set_revision(9);
+    stream.Write(begin);
+    Send(stream, BatchOf(0, {MailboxRecord(1, 3)}), 1);
+    return grpc::Status(grpc::UNAVAILABLE, "provd was killed");
+  };
+  const auto whole = [&](ServerStream& stream, const v1::Hello&) {
+    SendSnapshot(stream, {MailboxRecord(1, 3)}, 9);
+    ReadUntil(stream, [](const v1::Progress& progress) { return progress.applied_revision() == 9; });
+    return grpc::Status::OK;
+  };
+  const auto delta = [&](ServerStream& stream, const v1::Hello&) {
+    Send(stream, BatchOf(12, {MailboxRecord(2, 12)}), 1);
+    ReadToTheEnd(stream);
+    return grpc::Status::OK;
+  };
+  ScriptedProvd provd(provd_, {broken_off, whole, delta});
+  Start({"127.0.0.1:1", provd.address(), "localhost.invalid:1"});
+  EXPECT_TRUE(Eventually([&] { return Applied() == 12; }));
+  EXPECT_EQ(provd.HelloOf(1).cursor_revision(), 0u);  // the first snapshot had no end
+  EXPECT_EQ(provd.HelloOf(2).cursor_revision(), 9u);
+  EXPECT_TRUE(HasMailbox(2));
+}
+
+TEST_F(Following, SilentStreamIsBegunAnew) {
+  std::atomic<bool> second{false};
+  const auto silent = [&](ServerStream& stream, const v1::Hello&) {
+    ReadToTheEnd(stream);
+    return grpc::Status::OK;
+  };
+  const auto talking = [&](ServerStream& stream, const v1::Hello&) {
+    second = true;
+    ReadToTheEnd(stream);
+    return grpc::Status::OK;
+  };
+  ScriptedProvd provd(provd_, {silent, talking});
+  Start({provd.address()}, milliseconds(300));
+  EXPECT_TRUE(Eventually([&] {
+    sync_->CheckSilence();
+    return second.load();
+  }));
+}
+
+TEST_F(Following, OnlyAProvdIsListenedTo) {
+  // A certificate of the same CA, for the right address, but not a provd's.
+  const TlsFiles impostor = Issue("prov://agent/relay1", {"127.0.0.1"});
+  ScriptedProvd provd(impostor, {[&](ServerStream& stream, const v1::Hello&) {
+                        SendSnapshot(stream, {MailboxRecord(1, 3)}, 10);
+                        ReadToTheEnd(stream);
+                        return grpc::Status::OK;
+                      }});
+  Start({provd.address()});
+  EXPECT_TRUE(Eventually([&] { return provd.Streams() >= 3; }));
+  EXPECT_EQ(Received(), 0u);
+  EXPECT_FALSE(sync_->connected());
+}
+
+TEST_F(Following, AServerOfAnotherAddressIsNotTalkedTo) {
+  const TlsFiles elsewhere = Issue("prov://provd/b", {"192.0.2.1"});
+  ScriptedProvd wrong(elsewhere, {[](ServerStream& stream, const v1::Hello&) { return grpc::Status::OK; }});
+  ScriptedProvd right(provd_, {[](ServerStream& stream, const v1::Hello&) {
+                        ReadToTheEnd(stream);
+                        return grpc::Status::OK;
+                      }});
+  Start({wrong.address(), right.address()});
+  EXPECT_TRUE(Eventually([&] { return right.Streams() > 0; }));
+  EXPECT_EQ(wrong.Streams(), 0u);
+}
+
+TEST_F(Following, HeldRemovalsAreToldAndGoOnWhenAllowed) {
+  std::vector<v1::Record> records;
+  for (int id = 1; id <= 40; ++id) records.push_back(MailboxRecord(id, 1));
+  std::vector<std::string> removed;
+  for (int id = 1; id <= 20; ++id) removed.push_back(fmt::format("subscribers/{}", id));
+  std::atomic<bool> told{false}, done{false};
+  ScriptedProvd provd(
+      provd_, {[&](ServerStream& stream, const v1::Hello&) {
+        SendSnapshot(stream, records, 5);
+        ReadUntil(stream, [](const v1::Progress& progress) { return progress.applied_revision() == 5; });
+        Send(stream, BatchOf(6, {}, removed), 3);
+        told = ReadUntil(stream, [](const v1::Progress& progress) {
+          return progress.failing_items() == 1 && progress.failing(0).key() == kHeldItem;
+        });
+        done =
+            ReadUntil(stream, [](const v1::Progress& progress) { return progress.applied_revision() == 6; });
+        ReadToTheEnd(stream);
+        return grpc::Status::OK;
+      }});
+  Start({provd.address()});
+  EXPECT_TRUE(Eventually([&] { return told.load(); }));
+  EXPECT_TRUE(HasMailbox(1));
+  EXPECT_EQ(Received(), 5u);
+  allowed_ = 20;
+  EXPECT_TRUE(Eventually([&] { return done.load(); }));
+  EXPECT_FALSE(HasMailbox(1));
+  EXPECT_TRUE(HasMailbox(21));
+}
+
+TEST_F(Following, DriversWorkWithoutProvdAndDriftIsMended) {
+  ASSERT_TRUE(state_->ApplyBatch(v1::STORE, BatchOf(3, {MailboxRecord(1, 3), MailboxRecord(2, 3)})).ok());
+  Start({"127.0.0.1:1"});
+  EXPECT_TRUE(Eventually([&] { return Applied() == 3; }));
+  EXPECT_TRUE(HasMailbox(1));
+  // Somebody removes a maildir; the next start inspects and makes it again.
+  sync_.reset();
+  ASSERT_TRUE(maildir::RemoveMailbox(Path("mail"), "box-2").ok());
+  Start({"127.0.0.1:1"});
+  EXPECT_TRUE(Eventually([&] { return HasMailbox(2); }));
+}
+
+}  // namespace
+}  // namespace prov::sync

@@ -1,0 +1,253 @@
+#include "agents/sync/session.h"
+
+#include <gtest/gtest.h>
+
+#include "agents/state/reader.h"
+#include "agents/state/test_records.h"
+#include "agents/sync/applier.h"
+#include "agents/sync/backoff.h"
+#include "common/status.h"
+
+namespace prov::sync {
+namespace {
+
+using state::BatchOf;
+using state::MailboxRecord;
+using state::TestDirectory;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+class HandClock final : public Clock {
+ public:
+  std::chrono::system_clock::time_point Now() const override { return now; }
+  std::chrono::steady_clock::time_point Monotonic() const override {
+    return std::chrono::steady_clock::time_point(now.time_since_epoch());
+  }
+  std::chrono::system_clock::time_point now{std::chrono::hours(24 * 20000)};
+};
+
+// Does what it is told for each key, and notes what it was given.
+class RecordingDriver final : public drivers::Driver {
+ public:
+  std::string_view name() const override { return "recording"; }
+  absl::Status Apply(const state::PendingItem& item) override {
+    const std::lock_guard lock(mutex_);
+    applied.push_back(item.key);
+    const auto failure = failures.find(item.key);
+    return failure == failures.end() ? absl::OkStatus() : failure->second;
+  }
+  absl::StatusOr<bool> Inspect(const v1::Record& record) override { return !missing.contains(record.key()); }
+
+  std::vector<std::string> applied;
+  std::map<std::string, absl::Status> failures;
+  std::set<std::string> missing;
+
+ private:
+  std::mutex mutex_;
+};
+
+v1::SyncResponse Message(v1::Batch batch, uint64_t nonce) {
+  v1::SyncResponse message;
+  *message.mutable_batch() = std::move(batch);
+  message.mutable_batch()->set_nonce(nonce);
+  message.mutable_batch()->set_head_revision(message.batch().to_revision());
+  return message;
+}
+v1::SyncResponse Begin(uint64_t revision) {
+  v1::SyncResponse message;
+  message.mutable_snapshot_begin()->set_revision(revision);
+  return message;
+}
+v1::SyncResponse End(uint64_t revision, uint64_t nonce) {
+  v1::SyncResponse message;
+  message.mutable_snapshot_end()->set_revision(revision);
+  message.mutable_snapshot_end()->set_nonce(nonce);
+  return message;
+}
+
+class Sync : public testing::Test {
+ protected:
+  void SetUp() override {
+    state_ = state::StateWriter::Open(directory_.path()).value();
+    reader_ = state::StateReader::Open(directory_.path()).value();
+    session_ = std::make_unique<Session>(SessionOptions{.role = v1::STORE,
+                                                        .agent_version = "0.1.0",
+                                                        .endpoints = {{"lmtp", "store1:24"}},
+                                                        .allowed_removals = [this] { return allowed_; }},
+                                         *state_, clock_);
+    applier_ = std::make_unique<Applier>(v1::STORE, std::vector<drivers::Driver*>{&driver_}, *state_, clock_);
+    ASSERT_TRUE(session_->Hello().ok());
+  }
+
+  void Take(const v1::SyncResponse& message) {
+    const absl::Status status = session_->Take(message);
+    ASSERT_TRUE(status.ok()) << status;
+  }
+  v1::Progress Report() { return session_->Report().value().value().progress(); }
+
+  HandClock clock_;
+  TestDirectory directory_;
+  uint64_t allowed_ = 0;
+  std::unique_ptr<state::StateWriter> state_;
+  std::unique_ptr<state::StateReader> reader_;
+  std::unique_ptr<Session> session_;
+  RecordingDriver driver_;
+  std::unique_ptr<Applier> applier_;
+};
+
+TEST_F(Sync, HelloTellsWhereTheCopyStands) {
+  Take(Message(BatchOf(7, {MailboxRecord(1, 7)}), 1));
+  const v1::Hello hello = session_->Hello()->hello();
+  EXPECT_EQ(hello.role(), v1::STORE);
+  EXPECT_EQ(hello.cursor_revision(), 7u);
+  EXPECT_EQ(hello.applied_revision(), 0u);
+  EXPECT_EQ(hello.endpoints().at("lmtp"), "store1:24");
+}
+
+TEST_F(Sync, ReceivedIsToldWhenDurableAndAppliedWhenDone) {
+  Take(Message(BatchOf(7, {MailboxRecord(1, 7)}), 3));
+  v1::Progress progress = Report();
+  EXPECT_EQ(progress.nonce(), 3u);
+  EXPECT_EQ(progress.received_revision(), 7u);
+  EXPECT_EQ(progress.applied_revision(), 0u);
+  EXPECT_FALSE(session_->Report()->has_value());  // nothing new to say
+  EXPECT_TRUE(applier_->Step().value());
+  progress = Report();
+  EXPECT_EQ(progress.applied_revision(), 7u);
+  EXPECT_EQ(driver_.applied, std::vector<std::string>{"subscribers/1"});
+  EXPECT_FALSE(applier_->Step().value());
+}
+
+TEST_F(Sync, SnapshotMovesTheCursorAtItsEndOnly) {
+  Take(Begin(20));
+  Take(Message(BatchOf(0, {MailboxRecord(1, 3), MailboxRecord(2, 19)}), 1));
+  EXPECT_EQ(Report().received_revision(), 0u);
+  Take(End(20, 2));
+  const v1::Progress progress = Report();
+  EXPECT_EQ(progress.nonce(), 2u);
+  EXPECT_EQ(progress.received_revision(), 20u);
+  // Its end without its beginning is nonsense.
+  EXPECT_FALSE(session_->Take(End(21, 3)).ok());
+}
+
+TEST_F(Sync, ABatchAfterABrokenOffSnapshotIsADelta) {
+  Take(Message(BatchOf(5, {MailboxRecord(1, 5), MailboxRecord(2, 5)}), 1));
+  Take(Begin(9));
+  Take(Message(BatchOf(0, {MailboxRecord(1, 5)}), 2));
+  ASSERT_TRUE(session_->Hello().ok());  // the stream broke
+  Take(Message(BatchOf(6, {MailboxRecord(3, 6)}), 1));
+  EXPECT_EQ(Report().received_revision(), 6u);
+  EXPECT_TRUE(reader_->FindMailboxByLogin("user2@example.net").ok());
+}
+
+TEST_F(Sync, FailingItemsAreToldRetriedWithBackoffAndStopNobody) {
+  driver_.failures["subscribers/2"] = absl::UnavailableError("disk away");
+  Take(Message(BatchOf(4, {MailboxRecord(1, 4), MailboxRecord(2, 4), MailboxRecord(3, 4)}), 1));
+  EXPECT_TRUE(applier_->Step().value());
+  EXPECT_EQ(driver_.applied.size(), 3u);
+  v1::Progress progress = Report();
+  EXPECT_EQ(progress.applied_revision(), 4u);
+  EXPECT_EQ(progress.failing_items(), 1u);
+  EXPECT_EQ(progress.failing(0).key(), "subscribers/2");
+  EXPECT_EQ(progress.failing(0).error(), "recording: disk away");
+  EXPECT_LE(progress.failing(0).retry_in().seconds(), 1);
+
+  EXPECT_FALSE(applier_->Step().value());  // not yet
+  clock_.now += seconds(1);
+  EXPECT_TRUE(applier_->Step().value());
+  EXPECT_EQ(driver_.applied.size(), 4u);
+  clock_.now += milliseconds(900);
+  EXPECT_FALSE(applier_->Step().value());  // it waits longer now
+  driver_.failures.clear();
+  clock_.now += milliseconds(1100);
+  EXPECT_TRUE(applier_->Step().value());
+  EXPECT_EQ(Report().failing_items(), 0u);
+}
+
+TEST_F(Sync, RejectedRecordsAreToldWithTheOthersApplied) {
+  v1::Record hostile = MailboxRecord(2, 4);
+  hostile.mutable_mailbox()->set_mailbox_id("../../etc");
+  Take(Message(BatchOf(4, {MailboxRecord(1, 4), hostile, MailboxRecord(3, 4)}), 1));
+  EXPECT_TRUE(applier_->Step().value());
+  EXPECT_EQ(driver_.applied.size(), 2u);
+  const v1::Progress progress = Report();
+  EXPECT_EQ(progress.applied_revision(), 4u);
+  EXPECT_EQ(progress.failing_items(), 1u);
+  EXPECT_EQ(progress.failing(0).key(), "subscribers/2");
+  EXPECT_EQ(progress.failing(0).revision(), 4u);
+}
+
+TEST_F(Sync, TooManyRemovalsWaitForAnOperatorsWord) {
+  std::vector<v1::Record> records;
+  std::vector<std::string> removed;
+  for (int id = 1; id <= 100; ++id) records.push_back(MailboxRecord(id, 1));
+  for (int id = 1; id <= 50; ++id) removed.push_back(fmt::format("subscribers/{}", id));
+  Take(Message(BatchOf(1, records), 1));
+  ASSERT_TRUE(applier_->Step().ok());
+  Report();
+  const v1::SyncResponse message = Message(BatchOf(2, {}, removed), 2);
+  EXPECT_EQ(ReasonOf(session_->Take(message)), state::kTooManyRemovals);
+  v1::Progress progress = Report();
+  EXPECT_EQ(progress.nonce(), 1u);
+  EXPECT_EQ(progress.received_revision(), 1u);
+  EXPECT_EQ(progress.failing_items(), 1u);
+  EXPECT_EQ(progress.failing(0).key(), kHeldItem);
+  EXPECT_FALSE(applier_->Step().value());
+  allowed_ = 49;
+  EXPECT_EQ(ReasonOf(session_->Take(message)), state::kTooManyRemovals);
+  allowed_ = 50;
+  Take(message);
+  progress = Report();
+  EXPECT_EQ(progress.received_revision(), 2u);
+  EXPECT_EQ(progress.failing_items(), 0u);
+  EXPECT_TRUE(applier_->Step().value());
+}
+
+TEST_F(Sync, HeartbeatsConfirmTheHead) {
+  Take(Message(BatchOf(4, {}), 1));
+  EXPECT_TRUE(reader_->IsCurrent(v1::STORE, clock_.now));
+  v1::SyncResponse message;
+  message.mutable_heartbeat()->set_head_revision(5);
+  message.mutable_heartbeat()->mutable_interval()->set_seconds(3);
+  Take(message);
+  EXPECT_FALSE(reader_->IsCurrent(v1::STORE, clock_.now));
+  EXPECT_EQ(session_->heartbeat_interval(), seconds(3));
+  EXPECT_TRUE(session_->Take(v1::SyncResponse()).ok());  // of a newer provd
+}
+
+TEST_F(Sync, InspectionQueuesWhatIsMissingAndTellsWhatWasFound) {
+  std::vector<v1::Record> records;
+  for (int id = 1; id <= 1200; ++id) records.push_back(MailboxRecord(id, 1));
+  Take(Message(BatchOf(3, records), 1));
+  while (applier_->Step().value()) {
+  }
+  driver_.applied.clear();
+  const auto round = [&] {
+    for (;;) {
+      const auto observed = applier_->InspectSome();
+      if (observed.value()) return **observed;
+    }
+  };
+  EXPECT_EQ(round(), 3u);
+  EXPECT_FALSE(applier_->Step().value());
+  driver_.missing = {"subscribers/1200", "subscribers/7"};
+  EXPECT_EQ(round(), 0u);
+  EXPECT_TRUE(applier_->Step().value());
+  EXPECT_EQ(driver_.applied.size(), 2u);
+}
+
+TEST(Backoff, DoublesIsCappedAndSpread) {
+  const Backoff backoff{.first = milliseconds(100), .longest = milliseconds(5000)};
+  EXPECT_EQ(backoff.Delay(1, 0), milliseconds(100));
+  EXPECT_EQ(backoff.Delay(1, 49), milliseconds(51));
+  EXPECT_EQ(backoff.Delay(3, 0), milliseconds(400));
+  EXPECT_EQ(backoff.Delay(7, 0), milliseconds(5000));
+  EXPECT_EQ(backoff.Delay(uint64_t{1} << 60, 0), milliseconds(5000));
+  for (uint64_t random = 0; random < 10000; random += 7) {
+    EXPECT_GT(backoff.Delay(9, random), milliseconds(2499));
+    EXPECT_LE(backoff.Delay(9, random), milliseconds(5000));
+  }
+}
+
+}  // namespace
+}  // namespace prov::sync
