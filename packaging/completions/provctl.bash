@@ -1,0 +1,74 @@
+# bash completion for provctl(1). Install as /usr/share/bash-completion/completions/provctl.
+# cli/documents_test.py holds it against the program.
+
+_provctl_options() {
+  local global="--help --config --server --ca --certificate --key -o --output --timeout --wait --dry-run --request-id -q --quiet"
+  case $1 in
+    "") echo "--version $global" ;;
+    add-user) echo "$global --name --quota --plan --label --pool --ftp --web --no-mail --password-stdin --no-password" ;;
+    list-users) echo "$global --filter --domain --limit --show-deleted" ;;
+    update-user) echo "$global --name --quota --plan --label --clear-labels --may-use" ;;
+    set-password) echo "$global --password-stdin" ;;
+    set-forward) echo "$global --keep-copy --none" ;;
+    suspend-user) echo "$global --reason" ;;
+    purge-user) echo "$global --yes" ;;
+    add-domain) echo "$global --suspended-mail --alias-of --catch-all" ;;
+    add-pool) echo "$global --role --weight" ;;
+    add-host) echo "$global --pool --weight" ;;
+    audit) echo "$global --resource --limit" ;;
+    *) echo "$global" ;;
+  esac
+}
+
+_provctl() {
+  local commands="add-user show-user list-users update-user set-password add-alias remove-alias set-forward suspend-user
+    resume-user delete-user undelete-user purge-user add-domain list-domains delete-domain add-pool list-pools add-host
+    list-hosts show-host wait status whoami audit"
+  local with_value=" --config --server --ca --certificate --key -o --output --timeout --request-id --name --quota --plan
+    --label --pool --filter --domain --limit --may-use --reason --suspended-mail --alias-of --catch-all --role --weight
+    --resource "
+  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command="" i
+  with_value=${with_value//$'\n'/ }
+  COMPREPLY=()
+
+  case $previous in
+    --config | --ca | --certificate | --key)
+      mapfile -t COMPREPLY < <(compgen -f -- "$current")
+      return
+      ;;
+    -o | --output)
+      mapfile -t COMPREPLY < <(compgen -W "table json" -- "$current")
+      return
+      ;;
+    --role)
+      mapfile -t COMPREPLY < <(compgen -W "relay store outbound list pop-proxy ftp web" -- "$current")
+      return
+      ;;
+    --suspended-mail)
+      mapfile -t COMPREPLY < <(compgen -W "keep reject defer" -- "$current")
+      return
+      ;;
+    --may-use)
+      mapfile -t COMPREPLY < <(compgen -W "mail ftp web none" -- "$current")
+      return
+      ;;
+  esac
+  [[ $with_value == *" $previous "* ]] && return
+
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    if [[ $with_value == *" ${COMP_WORDS[i]} "* ]]; then
+      ((i++))
+    elif [[ ${COMP_WORDS[i]} != -* ]]; then
+      command=${COMP_WORDS[i]}
+      break
+    fi
+  done
+
+  if [[ $current == -* ]]; then
+    mapfile -t COMPREPLY < <(compgen -W "$(_provctl_options "$command")" -- "$current")
+  elif [[ -z $command ]]; then
+    mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$current")
+  fi
+}
+
+complete -F _provctl provctl

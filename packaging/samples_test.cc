@@ -1,0 +1,87 @@
+// The sample configurations are what the programs read.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <string>
+
+#include "cli/connection.h"
+#include "common/file.h"
+#include "common/status.h"
+#include "server/config.h"
+
+namespace prov {
+namespace {
+
+std::string Sample(const std::string& name) {
+  const auto text = ReadFile("packaging/" + name, 1 << 20);
+  EXPECT_TRUE(text.ok()) << text.status();
+  return text.ok() ? *text : "";
+}
+
+class SamplesTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/samples.XXXXXX";
+    ASSERT_NE(mkdtemp(name), nullptr);
+    directory_ = name;
+  }
+  void TearDown() override { std::filesystem::remove_all(directory_); }
+
+  std::string Save(const std::string& text) {
+    std::ofstream(directory_ + "/sample.toml") << text;
+    return directory_ + "/sample.toml";
+  }
+
+  std::string directory_;
+};
+
+TEST_F(SamplesTest, ProvdReadsItsSample) {
+  const auto config = LoadProvdConfig(Save(Sample("provd.toml")));
+  EXPECT_TRUE(config.ok()) << config.status();
+}
+
+TEST_F(SamplesTest, WhatIsCommentedOutShowsTheDefault) {
+  const std::string sample = Sample("provd.toml");
+  // "#key = value", without a space, is a setting; other comments have one.
+  const std::string whole = std::regex_replace(sample, std::regex("(^|\n)#([a-z_]+ = )"), "$1$2");
+  ASSERT_NE(whole, sample);
+  const auto left_out = LoadProvdConfig(Save(sample));
+  ASSERT_TRUE(left_out.ok()) << left_out.status();
+  const auto given = LoadProvdConfig(Save(whole));
+  ASSERT_TRUE(given.ok()) << given.status();
+  EXPECT_EQ(given->listen, left_out->listen);
+  EXPECT_EQ(given->metrics, left_out->metrics);
+  EXPECT_EQ(given->log_level, left_out->log_level);
+  EXPECT_EQ(given->tls.ca, left_out->tls.ca);
+  EXPECT_EQ(given->tls.certificate, left_out->tls.certificate);
+  EXPECT_EQ(given->tls.key, left_out->tls.key);
+  EXPECT_EQ(given->postgres.connections, left_out->postgres.connections);
+  EXPECT_EQ(given->directory.ca, left_out->directory.ca);
+  EXPECT_EQ(given->directory.starttls, left_out->directory.starttls);
+  EXPECT_EQ(given->directory.home_prefix, left_out->directory.home_prefix);
+  EXPECT_EQ(given->directory.services.login, left_out->directory.services.login);
+  EXPECT_EQ(given->directory.services.submit, left_out->directory.services.submit);
+  EXPECT_EQ(given->directory.services.ftp, left_out->directory.services.ftp);
+  EXPECT_EQ(given->directory.services.web, left_out->directory.services.web);
+  EXPECT_EQ(given->undelete, left_out->undelete);
+  EXPECT_EQ(given->least_password_characters, left_out->least_password_characters);
+}
+
+TEST_F(SamplesTest, ProvctlReadsItsSample) {
+  std::string sample = Sample("provctl.toml");
+  for (size_t at; (at = sample.find("/etc/prov/")) != std::string::npos;) sample.erase(at, 10);
+  const std::string config = Save(sample);
+  // It gets as far as the certificates, which are not there.
+  const auto missing = cli::Connect({.config = config});
+  EXPECT_TRUE(absl::IsNotFound(missing.status())) << missing.status();
+  for (const char* file : {"ca.pem", "provctl.pem", "provctl.key"}) std::ofstream(directory_ + "/" + file) << "";
+  const auto connection = cli::Connect({.config = config});
+  ASSERT_TRUE(connection.ok()) << connection.status();
+  EXPECT_EQ(connection->server, "provd.example.net:7443");
+}
+
+}  // namespace
+}  // namespace prov
