@@ -1,7 +1,9 @@
 #include "server/api/change_stream.h"
 
 #include <fmt/format.h>
+#include <google/protobuf/util/time_util.h>
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -33,6 +35,8 @@ v1::Change ToProto(const store::Change& change) {
   proto.set_revision(change.revision);
   proto.set_resource(ResourceOf(change));
   proto.set_removed(change.removed);
+  *proto.mutable_time() = google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(
+      std::chrono::duration_cast<std::chrono::microseconds>(change.time.time_since_epoch()).count());
   return proto;
 }
 

@@ -24,6 +24,7 @@ struct Change {
   AggregateKind kind = AggregateKind::kSubscriber;
   std::string key;       // subscriber id in decimal, domain name, pool id, host id, list address
   bool removed = false;  // the aggregate is gone (domains, pools, hosts); subscribers stay as rows
+  model::Time time;
 };
 
 // Not thread-safe. Holds one database connection until destroyed: keep it short, or page through it at once.

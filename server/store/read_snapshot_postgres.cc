@@ -32,7 +32,8 @@ class PostgresSnapshot final : public ReadSnapshot {
       // A revision is never torn between two pages: a write with several changes comes whole, even beyond the
       // limit.
       const pqxx::result rows = read_->exec_params(
-          "SELECT revision, kind, key, removed FROM prov.change WHERE revision > $1 AND revision <= "
+          "SELECT revision, kind, key, removed, (extract(epoch FROM time) * 1e6)::bigint FROM prov.change "
+          "WHERE revision > $1 AND revision <= "
           "COALESCE((SELECT revision FROM prov.change WHERE revision > $1 ORDER BY revision OFFSET $2 - 1 "
           "LIMIT 1), "
           "9223372036854775807) ORDER BY revision, kind, key",
@@ -40,7 +41,8 @@ class PostgresSnapshot final : public ReadSnapshot {
       std::vector<Change> changes;
       for (const auto& row : rows) {
         changes.push_back({row[0].as<uint64_t>(), static_cast<AggregateKind>(row[1].as<int>()),
-                           row[2].as<std::string>(), row[3].as<bool>()});
+                           row[2].as<std::string>(), row[3].as<bool>(),
+                           model::Time(std::chrono::microseconds(row[4].as<int64_t>()))});
       }
       return changes;
     });
