@@ -64,33 +64,32 @@ absl::Status End(Connection::State& state, bool commit, berval* identifier, int*
   return state.Check(result->code, what, result->diagnostic);
 }
 
-// Sends them all, then reads all answers: a refusal may come at once, or only at the end.
+// One after the other, each answer awaited: slapd 2.5.13 touches an update after it has answered it, and a commit that
+// overtakes that frees it, which crashes slapd. With olcThreads at 2 or 3 it begins no operation of a connection
+// before the one before has ended, as long as none is waiting; schema/ldap/slapd.ldif.in says so, too.
 absl::Status SendAll(Connection::State& state, const std::vector<Write>& writes, berval* identifier,
                      std::vector<int>& ids, Culprit* culprit) {
   char oid[] = LDAP_CONTROL_TXN_SPEC;
   LDAPControl control{oid, *identifier, /*ldctl_iscritical=*/1};
   LDAPControl* controls[] = {&control, nullptr};
-  absl::Status first_error;
   for (const Write& write : writes) {
-    absl::StatusOr<int> id = state.Send(write, controls);
+    const absl::StatusOr<int> id = state.Send(write, controls);
     if (!id.ok()) {
-      first_error = id.status();
       if (state.Usable().ok()) culprit->index = ids.size();
-      break;
+      return id.status();
     }
-    ids.push_back(*id);
-  }
-  for (size_t i = 0; i < ids.size(); ++i) {
-    absl::StatusOr<Message> message = state.Receive(ids[i], /*all=*/true, "write");
+    absl::StatusOr<Message> message = state.Receive(*id, /*all=*/true, "write");
     if (!message.ok()) return message.status();
     absl::StatusOr<Result> result = state.ParseResult(*message, "write");
     if (!result.ok()) return result.status();
-    if (result->code != LDAP_SUCCESS && first_error.ok()) {
-      first_error = state.Check(result->code, "write", result->diagnostic);
-      culprit->index = i;
+    // Most are refused at the end only; syntax is checked at once.
+    if (result->code != LDAP_SUCCESS) {
+      culprit->index = ids.size();
+      return state.Check(result->code, "write", result->diagnostic);
     }
+    ids.push_back(*id);
   }
-  return first_error;
+  return absl::OkStatus();
 }
 
 }  // namespace

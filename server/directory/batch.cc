@@ -69,7 +69,9 @@ class Batch {
       const absl::Status status = session_.Commit(writes, next_, &culprit);
       if (status.ok()) return true;
       if (!IsRecordFault(status)) return status;
-      if (!culprit.index.has_value()) return false;
+      // "Other" may be about the transaction: slapd 2.5.13 cannot delete the last entry below its parent in
+      // one.
+      if (absl::IsInternal(status) || !culprit.index.has_value()) return false;
       if (*culprit.index >= planned.size()) return status;  // the cursor itself
       const auto at = planned.begin() + static_cast<ptrdiff_t>(*culprit.index);
       PROV_RETURN_IF_ERROR(SetAside(*at, status));

@@ -31,7 +31,8 @@ void FailingRecords::Refused(const std::vector<Refusal>& refusals) {
     Record& record = records_[refusal.name];
     record.revision = refusal.revision;
     record.error = std::string(MessageOf(refusal.error));
-    record.pause = std::clamp(record.pause * 2, options_.shortest, options_.longest);
+    record.pause = std::min(std::max(record.pause * 2, options_.shortest),
+                            std::max(options_.longest, options_.shortest));
     record.due = clock_.Monotonic() + record.pause;
   }
 }

