@@ -1,0 +1,222 @@
+#include "agents/mail/queue/message_format.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <utility>
+
+#include "common/status.h"
+
+namespace prov::queue {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::string_view kFirstLine = "prov-queue 1";
+constexpr size_t kLengthDigits = 20;
+constexpr size_t kMaxIdOctets = 64;
+
+int64_t Milliseconds(Time time) {
+  return std::chrono::duration_cast<milliseconds>(time.time_since_epoch()).count();
+}
+
+Time FromMilliseconds(int64_t value) { return Time(milliseconds(value)); }
+
+template <typename Number>
+std::optional<Number> ParseNumber(std::string_view digits) {
+  Number value = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  if (error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
+  return value;
+}
+
+std::string_view TakeWord(std::string_view& text) {
+  const std::string_view word = text.substr(0, text.find(' '));
+  text.remove_prefix(std::min(text.size(), word.size() + 1));
+  return word;
+}
+
+std::optional<std::string> Bracketed(std::string_view value) {
+  if (value.size() < 2 || value.front() != '<' || value.back() != '>') return std::nullopt;
+  return std::string(value.substr(1, value.size() - 2));
+}
+
+// A line may not be forged by what others said.
+std::string OneLine(std::string_view text) {
+  std::string result(text.substr(0, kMaxReasonOctets));
+  for (char& c : result) {
+    if (static_cast<unsigned char>(c) < ' ' || c == 0x7f) c = '?';
+  }
+  return result;
+}
+
+absl::Status NotOurs(std::string_view what) {
+  return absl::DataLossError(fmt::format("not a queue file: {}", what));
+}
+
+bool SetField(std::string_view key, std::string_view value, StoredMessage& message) {
+  Envelope& envelope = message.envelope;
+  if (key == "id") {
+    envelope.id = std::string(value);
+    return IsMessageId(value);
+  }
+  if (key == "trace") {
+    envelope.trace = std::string(value);
+    return true;
+  }
+  if (key == "client") {
+    envelope.client = std::string(value);
+    return true;
+  }
+  if (key == "body") {
+    envelope.eight_bit = value == "8bit";
+    return envelope.eight_bit || value == "7bit";
+  }
+  if (key == "received") {
+    const auto time = ParseNumber<int64_t>(value);
+    if (time) envelope.received = FromMilliseconds(*time);
+    return time.has_value();
+  }
+  if (key == "content") {
+    const auto octets = ParseNumber<uint64_t>(value);
+    message.content_octets = octets.value_or(0);
+    return octets.has_value() && value.size() == kLengthDigits;
+  }
+  auto address = Bracketed(value);
+  if (!address) return false;
+  if (key == "sender") {
+    envelope.sender = *std::move(address);
+    return true;
+  }
+  if (key != "recipient" || envelope.recipients.size() == kMaxRecipients) return false;
+  envelope.recipients.push_back({*std::move(address)});
+  return true;
+}
+
+std::optional<std::vector<size_t>> ParseIndices(std::string_view list, size_t count) {
+  std::vector<size_t> indices;
+  while (!list.empty()) {
+    const std::string_view digits = list.substr(0, list.find(','));
+    const auto index = ParseNumber<size_t>(digits);
+    if (!index || *index >= count) return std::nullopt;
+    indices.push_back(*index);
+    list.remove_prefix(std::min(list.size(), digits.size() + 1));
+  }
+  return indices;
+}
+
+std::optional<JournalEntry> ParseEntry(std::string_view line, size_t recipients) {
+  JournalEntry entry;
+  const std::string_view word = TakeWord(line);
+  if (word == "done") {
+    entry.state = State::kDelivered;
+  } else if (word == "fail") {
+    entry.state = State::kFailed;
+  } else if (word != "defer") {
+    return std::nullopt;
+  }
+  const auto time = ParseNumber<int64_t>(TakeWord(line));
+  if (!time) return std::nullopt;
+  entry.time = FromMilliseconds(*time);
+  if (entry.state == State::kPending) {
+    const auto due = ParseNumber<int64_t>(TakeWord(line));
+    if (!due) return std::nullopt;
+    entry.due = FromMilliseconds(*due);
+  }
+  auto indices = ParseIndices(TakeWord(line), recipients);
+  if (!indices) return std::nullopt;
+  entry.recipients = *std::move(indices);
+  entry.reason = std::string(line);
+  return entry;
+}
+
+}  // namespace
+
+bool IsMessageId(std::string_view id) {
+  return !id.empty() && id.size() <= kMaxIdOctets && std::all_of(id.begin(), id.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+  });
+}
+
+std::string FormatLength(uint64_t octets) { return fmt::format("{:020}", octets); }
+
+std::string FormatEnvelope(const Envelope& envelope, uint64_t content_octets) {
+  std::string head =
+      fmt::format("{}\nid {}\ntrace {}\nreceived {}\nclient {}\nbody {}\nsender <{}>\n", kFirstLine,
+                  envelope.id, OneLine(envelope.trace), Milliseconds(envelope.received),
+                  OneLine(envelope.client), envelope.eight_bit ? "8bit" : "7bit", OneLine(envelope.sender));
+  for (const Recipient& recipient : envelope.recipients) {
+    head += fmt::format("recipient <{}>\n", OneLine(recipient.address));
+  }
+  head += fmt::format("content {}\n\n", FormatLength(content_octets));
+  return head;
+}
+
+size_t ContentLengthOffset(const std::string& formatted) { return formatted.size() - 2 - kLengthDigits; }
+
+std::string FormatEnd(std::string_view id) { return fmt::format("end {}\n", id); }
+
+std::string FormatEntry(const JournalEntry& entry) {
+  const std::string indices = fmt::format("{}", fmt::join(entry.recipients, ","));
+  const std::string reason = OneLine(entry.reason);
+  if (entry.state == State::kPending) {
+    return fmt::format("defer {} {} {} {}\n", Milliseconds(entry.time), Milliseconds(entry.due), indices,
+                       reason);
+  }
+  return fmt::format("{} {} {} {}\n", entry.state == State::kDelivered ? "done" : "fail",
+                     Milliseconds(entry.time), indices, reason);
+}
+
+absl::StatusOr<StoredMessage> ParseEnvelope(std::string_view head) {
+  const size_t end = head.find("\n\n");
+  if (end == head.npos) return NotOurs("the envelope does not end");
+  StoredMessage message;
+  message.content_offset = end + 2;
+  std::string_view lines = head.substr(0, end);
+  bool first = true;
+  while (!lines.empty()) {
+    std::string_view line = lines.substr(0, lines.find('\n'));
+    lines.remove_prefix(std::min(lines.size(), line.size() + 1));
+    if (std::exchange(first, false)) {
+      if (line != kFirstLine) return NotOurs("another first line");
+      continue;
+    }
+    const std::string_view key = TakeWord(line);
+    if (!SetField(key, line, message)) return NotOurs(fmt::format("bad {}", key));
+  }
+  if (message.envelope.id.empty() || message.envelope.recipients.empty())
+    return NotOurs("fields are missing");
+  for (Recipient& recipient : message.envelope.recipients) recipient.due = message.envelope.received;
+  return message;
+}
+
+absl::Status ApplyTail(std::string_view tail, StoredMessage& message) {
+  const std::string mark = FormatEnd(message.envelope.id);
+  if (!tail.starts_with(mark)) return absl::DataLossError("the message is not whole");
+  size_t good = mark.size();
+  for (size_t feed = tail.find('\n', good); feed != tail.npos; feed = tail.find('\n', good)) {
+    const auto entry = ParseEntry(tail.substr(good, feed - good), message.envelope.recipients.size());
+    if (!entry) break;
+    ApplyEntry(*entry, message.envelope);
+    good = feed + 1;
+  }
+  message.good_octets = message.content_offset + message.content_octets + good;
+  return absl::OkStatus();
+}
+
+void ApplyEntry(const JournalEntry& entry, Envelope& envelope) {
+  for (const size_t index : entry.recipients) {
+    Recipient& recipient = envelope.recipients[index];
+    recipient.reason = entry.reason;
+    recipient.state = entry.state;
+    if (entry.state == State::kPending) {
+      ++recipient.attempts;
+      recipient.due = entry.due;
+    }
+  }
+}
+
+}  // namespace prov::queue

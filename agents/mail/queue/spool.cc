@@ -1,0 +1,216 @@
+#include "agents/mail/queue/spool.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <thread>
+#include <utility>
+
+#include "agents/mail/queue/spool_writer.h"
+#include "common/log.h"
+#include "common/random.h"
+#include "common/status.h"
+
+namespace prov::queue {
+namespace {
+
+constexpr mode_t kDirectoryMode = 0700;
+constexpr size_t kReadOctets = 64 * 1024;
+constexpr size_t kMaxTailOctets = 64 << 20;  // end mark and journal
+// An engine that was told to stop may still be finishing when the next one starts.
+constexpr std::chrono::seconds kLockPatience{15};
+constexpr std::chrono::milliseconds kLockPause{50};
+constexpr size_t kRandomOctetsOfId = 5;
+
+absl::StatusOr<FileDescriptor> OpenFile(const std::string& path, int flags) {
+  FileDescriptor file(open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW));
+  if (!file.valid()) return ErrnoStatus(errno, path);
+  return file;
+}
+
+absl::StatusOr<FileDescriptor> Lock(const std::string& path) {
+  FileDescriptor file(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!file.valid()) return ErrnoStatus(errno, path);
+  const auto deadline = std::chrono::steady_clock::now() + kLockPatience;
+  while (flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR) return ErrnoStatus(errno, path);
+    if (std::chrono::steady_clock::now() >= deadline) {
+      return absl::UnavailableError(fmt::format("{} is held by another engine", path));
+    }
+    std::this_thread::sleep_for(kLockPause);
+  }
+  return file;
+}
+
+// Up to `most` octets from `offset`; fewer at the end of the file.
+absl::StatusOr<std::string> ReadAt(int file, uint64_t offset, size_t most, const std::string& path) {
+  std::string data(most, '\0');
+  size_t filled = 0;
+  while (filled < most) {
+    const ssize_t got = pread(file, data.data() + filled, most - filled, static_cast<off_t>(offset + filled));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return ErrnoStatus(errno, path);
+    if (got == 0) break;
+    filled += static_cast<size_t>(got);
+  }
+  data.resize(filled);
+  return data;
+}
+
+absl::Status RemoveFile(const std::string& path) {
+  if (unlink(path.c_str()) != 0 && errno != ENOENT) return ErrnoStatus(errno, path);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<std::string>> FilesIn(const std::string& directory) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (std::filesystem::directory_iterator it(directory, error), end; !error && it != end;
+       it.increment(error)) {
+    names.push_back(it->path().filename().string());
+  }
+  if (error) return ErrnoStatus(error.value(), directory);
+  return names;
+}
+
+class FileContentReader final : public ContentReader {
+ public:
+  FileContentReader(FileDescriptor file, uint64_t offset, uint64_t octets, std::string path)
+      : file_(std::move(file)), offset_(offset), left_(octets), path_(std::move(path)) {}
+
+  absl::StatusOr<std::string> Read() override {
+    const size_t most = static_cast<size_t>(std::min<uint64_t>(left_, kReadOctets));
+    if (most == 0) return std::string();
+    PROV_ASSIGN_OR_RETURN(std::string data, ReadAt(file_.get(), offset_, most, path_));
+    if (data.empty()) return absl::DataLossError(fmt::format("{} is shorter than it says", path_));
+    offset_ += data.size();
+    left_ -= data.size();
+    return data;
+  }
+
+ private:
+  const FileDescriptor file_;
+  uint64_t offset_, left_;
+  const std::string path_;
+};
+
+}  // namespace
+
+Spool::Spool(std::string directory, FileDescriptor lock)
+    : directory_(std::move(directory)), lock_(std::move(lock)), active_sync_(directory_ + "/active") {}
+
+absl::StatusOr<std::unique_ptr<Spool>> Spool::Open(const std::string& directory) {
+  PROV_RETURN_IF_ERROR(EnsureDirectory(directory, kDirectoryMode));
+  for (const char* part : {"/incoming", "/active", "/dead"}) {
+    PROV_RETURN_IF_ERROR(EnsureDirectory(directory + part, kDirectoryMode));
+  }
+  PROV_ASSIGN_OR_RETURN(FileDescriptor lock, Lock(directory + "/lock"));
+  std::unique_ptr<Spool> spool(new Spool(directory, std::move(lock)));
+  PROV_ASSIGN_OR_RETURN(const std::vector<std::string> leftovers, FilesIn(directory + "/incoming"));
+  for (const std::string& name : leftovers) PROV_RETURN_IF_ERROR(RemoveFile(spool->Incoming(name)));
+  return spool;
+}
+
+std::string Spool::NewId(Time now) {
+  const auto milliseconds =
+      std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count();
+  return fmt::format("{:012x}{}", milliseconds, RandomHex(kRandomOctetsOfId));
+}
+
+absl::Status Spool::CheckRoom(uint64_t octets) const {
+  struct statvfs room;
+  if (statvfs(directory_.c_str(), &room) != 0) return ErrnoStatus(errno, directory_);
+  const uint64_t free_octets = uint64_t{room.f_bavail} * room.f_frsize;
+  if (free_octets < kReservedOctets || free_octets - kReservedOctets < octets) {
+    return absl::ResourceExhaustedError(fmt::format("{} has {} octets left", directory_, free_octets));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<MessageWriter>> Spool::Begin(Envelope envelope) {
+  return SpoolWriter::Begin(*this, std::move(envelope));
+}
+
+absl::StatusOr<StoredMessage> Spool::Load(const std::string& id) const {
+  const std::string path = Active(id);
+  PROV_ASSIGN_OR_RETURN(const FileDescriptor file, OpenFile(path, O_RDONLY));
+  PROV_ASSIGN_OR_RETURN(const std::string head, ReadAt(file.get(), 0, kMaxEnvelopeOctets, path));
+  PROV_ASSIGN_OR_RETURN(StoredMessage message, ParseEnvelope(head));
+  if (message.envelope.id != id)
+    return absl::DataLossError(fmt::format("{} is named otherwise inside", path));
+  struct stat about;
+  if (fstat(file.get(), &about) != 0) return ErrnoStatus(errno, path);
+  const uint64_t size = static_cast<uint64_t>(about.st_size);
+  const uint64_t before = message.content_offset + message.content_octets;
+  if (message.content_octets > size || before > size) return absl::DataLossError("the message is not whole");
+  const size_t tail_octets = static_cast<size_t>(std::min<uint64_t>(size - before, kMaxTailOctets));
+  PROV_ASSIGN_OR_RETURN(const std::string tail, ReadAt(file.get(), before, tail_octets, path));
+  PROV_RETURN_IF_ERROR(ApplyTail(tail, message));
+  // The next entry must not be glued to half a line.
+  if (message.good_octets < size && truncate(path.c_str(), static_cast<off_t>(message.good_octets)) != 0) {
+    return ErrnoStatus(errno, path);
+  }
+  return message;
+}
+
+absl::StatusOr<std::vector<StoredMessage>> Spool::Scan() {
+  std::vector<StoredMessage> messages;
+  PROV_ASSIGN_OR_RETURN(const std::vector<std::string> names, FilesIn(directory_ + "/active"));
+  for (const std::string& name : names) {
+    if (!IsMessageId(name)) continue;
+    auto message = Load(name);
+    if (message.ok()) {
+      messages.push_back(*std::move(message));
+      continue;
+    }
+    if (!absl::IsDataLoss(message.status())) return message.status();
+    Log(Level::kError, "queue_file_torn", {{"id", name}, {"error", message.status()}});
+    PROV_RETURN_IF_ERROR(Bury(name));
+  }
+  return messages;
+}
+
+bool Spool::Has(const std::string& id) const { return access(Active(id).c_str(), F_OK) == 0; }
+
+absl::Status Spool::Record(const std::string& id, const JournalEntry& entry, bool durable) {
+  const std::string path = Active(id);
+  PROV_ASSIGN_OR_RETURN(FileDescriptor file, OpenFile(path, O_WRONLY | O_APPEND));
+  struct stat about;
+  if (fstat(file.get(), &about) != 0) return ErrnoStatus(errno, path);
+  if (const absl::Status status = WriteAll(file.get(), FormatEntry(entry)); !status.ok()) {
+    // Half a line would hide what is written behind it.
+    if (ftruncate(file.get(), about.st_size) != 0) return ErrnoStatus(errno, path);
+    return Annotate(status, path);
+  }
+  if (durable && fdatasync(file.get()) != 0) return ErrnoStatus(errno, path);
+  return file.Close();
+}
+
+absl::Status Spool::Remove(const std::string& id) { return RemoveFile(Active(id)); }
+
+absl::Status Spool::Withdraw(const std::string& id) {
+  PROV_RETURN_IF_ERROR(RemoveFile(Active(id)));
+  return active_sync_.Sync();
+}
+
+absl::Status Spool::Bury(const std::string& id) {
+  if (rename(Active(id).c_str(), Dead(id).c_str()) != 0) return ErrnoStatus(errno, Active(id));
+  PROV_RETURN_IF_ERROR(SyncDirectory(directory_ + "/dead"));
+  return active_sync_.Sync();
+}
+
+absl::StatusOr<std::unique_ptr<ContentReader>> Spool::OpenContent(const StoredMessage& message) const {
+  const std::string path = Active(message.envelope.id);
+  PROV_ASSIGN_OR_RETURN(FileDescriptor file, OpenFile(path, O_RDONLY));
+  return std::make_unique<FileContentReader>(std::move(file), message.content_offset, message.content_octets,
+                                             path);
+}
+
+}  // namespace prov::queue
