@@ -140,6 +140,12 @@ void AgentStream::Produce() {
     step = feed_->Next();
   }
   const std::lock_guard lock(mutex_);
+  if (!ending() && IsRetryable(step.status())) {
+    // The database is away: whoever is connected stays so, and hears no heartbeat meanwhile.
+    Log(Level::kDebug, "agent_stream_waits", {{"host", host_}, {"error", step.status()}});
+    workers_.PostAfter(kDatabaseRetry, [self = Self()] { self->Produce(); });
+    return;
+  }
   producing_ = false;
   if (ending()) return;
   if (!step.ok()) {

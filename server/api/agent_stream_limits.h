@@ -10,6 +10,7 @@ namespace prov::api {
 constexpr std::chrono::seconds kHeartbeatInterval{5};
 constexpr std::chrono::seconds kHelloPatience{10};
 constexpr std::chrono::milliseconds kPersistInterval{1000};
+constexpr std::chrono::milliseconds kDatabaseRetry{1000};
 constexpr uint64_t kMaxUnacknowledgedBatches = 4;
 constexpr size_t kMaxStreamsPerHost = 16;  // a host has at most seven roles, and may reconnect
 constexpr size_t kMaxStreams = 10000;

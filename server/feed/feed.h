@@ -74,8 +74,8 @@ class FeedStream {
     bool more = false;  // call again, even though there may be no message this time
   };
   // What the agent is to be sent next. Neither message nor `more`: it has been sent all there is.
-  // UNAVAILABLE when the database is away; PERMISSION_DENIED when the host may no longer follow.
-  // After an error the stream is of no further use.
+  // UNAVAILABLE when the database is away: call again later. PERMISSION_DENIED when the host may no longer
+  // follow.
   absl::StatusOr<Step> Next();
 
   // Where the agent's copy stands once it has taken in all that was sent.
