@@ -13,6 +13,7 @@
 
 #include "agents/mail/maildir/directory.h"
 #include "agents/mail/maildir/layout.h"
+#include "agents/mail/maildir/line_end.h"
 #include "common/file.h"
 #include "common/random.h"
 #include "common/status.h"
@@ -107,13 +108,13 @@ class FileDelivery : public Delivery {
       Store("\n");
       return 1;
     }
-    const size_t end = text.find_first_of("\r\n");
-    const size_t run = std::min(std::min(end, text.size()), kBufferOctets);
-    Store(text.substr(0, run));
-    if (run != end) return run;
+    text = text.substr(0, kBufferOctets);
+    const size_t end = FindLineEnd(text);
+    Store(text.substr(0, end));
+    if (end == text.size()) return end;
     bare_ = bare_ || text[end] == '\n';
     after_cr_ = text[end] == '\r';
-    return run + 1;
+    return end + 1;
   }
 
   void Store(std::string_view text) {

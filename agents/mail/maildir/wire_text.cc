@@ -1,5 +1,7 @@
 #include "agents/mail/maildir/wire_text.h"
 
+#include "agents/mail/maildir/line_end.h"
+
 namespace prov::maildir {
 
 void WireText::Convert(std::string_view stored, std::string& wire) {
@@ -10,9 +12,9 @@ void WireText::Convert(std::string_view stored, std::string& wire) {
       if (stored.front() == '\n') stored.remove_prefix(1);
       continue;
     }
-    const size_t end = stored.find_first_of("\r\n");
+    const size_t end = FindLineEnd(stored);
     wire += stored.substr(0, end);
-    if (end == std::string_view::npos) return;
+    if (end == stored.size()) return;
     if (stored[end] == '\n') {
       wire += "\r\n";
     } else {

@@ -32,7 +32,8 @@ class ProxySession {
 
   asio::awaitable<void> Run() {
     while (back_end_ == nullptr) {
-      if (!co_await TakeStep()) {
+      const bool goes_on = co_await TakeStep();
+      if (!goes_on) {
         client_->Close();
         co_return;
       }
@@ -46,7 +47,7 @@ class ProxySession {
     Step step = machine_.Next();
     switch (step.kind) {
       case Step::Kind::kOutput:
-        co_return (co_await client_->Write(step.output, context_.times.write)).ok();
+        co_return co_await WriteOut(std::move(step.output));
       case Step::Kind::kNeedInput:
         co_return co_await ReadMore();
       case Step::Kind::kLogin:
@@ -55,6 +56,11 @@ class ProxySession {
       default:  // kClose; the machine is never told of a mailbox, so it asks for nothing of one
         co_return false;
     }
+  }
+
+  asio::awaitable<bool> WriteOut(std::string output) {
+    const absl::Status written = co_await client_->Write(output, context_.times.write);
+    co_return written.ok();
   }
 
   asio::awaitable<bool> ReadMore() {
@@ -75,7 +81,8 @@ class ProxySession {
       co_return;
     }
     for (size_t i = 0; i < endpoints->size() && i < kMaxBackEndsTried; ++i) {
-      if (co_await TryBackEnd((*endpoints)[i], step)) co_return;
+      const bool decided = co_await TryBackEnd((*endpoints)[i], step);
+      if (decided) co_return;
     }
     Log(Level::kWarning, "pop3_proxy_no_back_end", {{"login", login_}, {"tried", endpoints->size()}});
     machine_.LoginFailed(LoginFailure::kTemporary);
@@ -102,8 +109,12 @@ class ProxySession {
   asio::awaitable<bool> TryBackEnd(const std::string& endpoint, const Step& step) {
     auto connection = co_await net::Connect(endpoint, kConnectTime);
     bool password_sent = false;
-    absl::StatusOr<BackEndReply> reply = connection.status();
-    if (connection.ok()) reply = co_await LogInAt(**connection, step.login, step.password, password_sent);
+    absl::StatusOr<BackEndReply> reply;
+    if (connection.ok()) {
+      reply = co_await LogInAt(**connection, step.login, step.password, password_sent);
+    } else {
+      reply = connection.status();
+    }
     if (!reply.ok()) {
       Log(Level::kWarning, "pop3_proxy_back_end_failed",
           {{"login", login_}, {"back_end", endpoint}, {"error", reply.status()}});

@@ -19,6 +19,8 @@ using std::chrono::steady_clock;
 
 constexpr char kPamService[] = "prov-pop3";
 
+// Awaits stand alone in their statements: GCC 12 miscompiles them as operands of && and in conditions of
+// loops.
 class Session {
  public:
   Session(std::unique_ptr<net::Connection> connection, const SessionContext& context)
@@ -28,8 +30,7 @@ class Session {
         deadline_(steady_clock::now() + context.times.login) {}
 
   asio::awaitable<void> Run() {
-    while (co_await TakeStep()) {
-    }
+    for (bool goes_on = true; goes_on;) goes_on = co_await TakeStep();
     // Without QUIT the marks are forgotten here, and nothing is removed (RFC 1939 section 6).
     co_await ReleaseMailbox();
     connection_->Close();
@@ -53,18 +54,15 @@ class Session {
     }
     switch (step.kind) {
       case Step::Kind::kOutput:
-        if (gathered_.size() + step.output.size() > kGatheredOctets && !co_await Flush()) co_return false;
-        gathered_ += step.output;
-        co_return true;
+        co_return co_await Gather(std::move(step.output));
       case Step::Kind::kNeedInput:
-        co_return co_await Flush() && co_await ReadMore();
+        co_return co_await ReadMore();
       case Step::Kind::kLogin:
-        co_return co_await Flush() && co_await LogIn(std::move(step));
+        co_return co_await LogIn(std::move(step));
       case Step::Kind::kSend:
-        co_return co_await Flush() && co_await Send(step);
+        co_return co_await Send(std::move(step));
       case Step::Kind::kRemove:
-        co_await Remove(std::move(step.indices));
-        co_return true;
+        co_return co_await Remove(std::move(step.indices));
       case Step::Kind::kClose:
         // Before the last word: a client that comes back at once must not find the mailbox in use by itself.
         co_await ReleaseMailbox();
@@ -74,7 +72,18 @@ class Session {
     co_return false;
   }
 
+  asio::awaitable<bool> Gather(std::string output) {
+    if (gathered_.size() + output.size() > kGatheredOctets) {
+      const bool written = co_await Flush();
+      if (!written) co_return false;
+    }
+    gathered_ += output;
+    co_return true;
+  }
+
   asio::awaitable<bool> ReadMore() {
+    const bool written = co_await Flush();
+    if (!written) co_return false;
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline_ - steady_clock::now());
     if (left.count() <= 0) co_return false;
     const auto octets = co_await connection_->ReadIdle(left);
@@ -90,6 +99,8 @@ class Session {
   }
 
   asio::awaitable<bool> LogIn(Step step) {
+    const bool written = co_await Flush();
+    if (!written) co_return false;
     const auto started = steady_clock::now();
     auth::Attempt attempt{kPamService, step.login, std::move(step.password), connection_->peer().address};
     const auth::Verdict verdict =
@@ -128,11 +139,17 @@ class Session {
   }
 
   // The first piece is read before anything is said: until then -ERR is possible.
-  asio::awaitable<bool> Send(const Step& step) {
+  asio::awaitable<bool> Send(Step step) {
+    bool written = co_await Flush();
+    if (!written) co_return false;
     auto reader =
         co_await net::RunBlocking(context_.blocking, [&] { return mailbox_->OpenMessage(step.index); });
-    absl::StatusOr<std::string> piece = reader.status();
-    if (reader.ok()) piece = co_await ReadPiece(**reader);
+    absl::StatusOr<std::string> piece;
+    if (reader.ok()) {
+      piece = co_await ReadPiece(**reader);
+    } else {
+      piece = reader.status();
+    }
     if (!piece.ok()) {
       LogUnreadable(step, piece.status());
       machine_.MessageGone(!absl::IsNotFound(piece.status()));
@@ -142,7 +159,8 @@ class Session {
     Multiline multiline(step.body_lines);
     while (!piece->empty() && multiline.Encode(*piece, gathered_)) {
       octets_ += piece->size();
-      if (gathered_.size() >= kGatheredOctets && !co_await Flush()) co_return false;
+      if (gathered_.size() >= kGatheredOctets) written = co_await Flush();
+      if (!written) co_return false;
       piece = co_await ReadPiece(**reader);
       if (!piece.ok()) {
         // The client must not take the part for the whole: the end mark never comes.
@@ -164,7 +182,7 @@ class Session {
         {{"login", login_}, {"uidl", mailbox_->messages()[step.index].uidl}, {"error", status}});
   }
 
-  asio::awaitable<void> Remove(std::vector<size_t> indices) {
+  asio::awaitable<bool> Remove(std::vector<size_t> indices) {
     const absl::Status removed =
         co_await net::RunBlocking(context_.blocking, [&] { return mailbox_->Remove(indices); });
     if (removed.ok()) {
@@ -173,6 +191,7 @@ class Session {
       Log(Level::kError, "messages_not_removed", {{"login", login_}, {"error", removed}});
     }
     machine_.Removed(removed.ok());
+    co_return true;
   }
 
   asio::awaitable<void> ReleaseMailbox() {
