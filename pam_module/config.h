@@ -17,12 +17,13 @@ struct Config {
   std::string ca;             // PEM file; empty: the system's
   bool starttls = false;
   // For one login, all servers together.
-  std::chrono::milliseconds timeout{0};
+  std::chrono::milliseconds timeout{3000};
   // A server that failed is passed over for so long, while another one answers.
-  std::chrono::milliseconds dead_for{0};
+  std::chrono::milliseconds dead_for{30000};
 };
 
-// INVALID_ARGUMENT names file, line and key.
+// Read anew for each login. Errors name the file and the key. Independent of prov::ConfigReader, and so of
+// Protobuf, which ends a program that holds it twice.
 absl::StatusOr<Config> LoadConfig(const std::string& path);
 
 }  // namespace prov::pam

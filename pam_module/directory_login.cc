@@ -8,11 +8,11 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <random>
 
 #include "common/ldap/connection.h"
 #include "common/ldap/dn.h"
-#include "common/mail_address.h"
-#include "common/status.h"
+#include "pam_module/login_name.h"
 
 namespace prov::pam {
 namespace {
@@ -27,9 +27,11 @@ class DeadServers {
     const auto found = until_.find(uri);
     return found != until_.end() && Clock::now() < found->second;
   }
+  // Half of the rest is by chance, so that a server that comes back is not met by everybody at once.
   void Failed(const std::string& uri, std::chrono::milliseconds rest) {
     const std::lock_guard lock(mutex_);
-    until_[uri] = Clock::now() + rest;
+    std::uniform_int_distribution<int64_t> chance(rest.count() / 2, rest.count());
+    until_[uri] = Clock::now() + std::chrono::milliseconds(chance(random_));
   }
   void Answered(const std::string& uri) {
     const std::lock_guard lock(mutex_);
@@ -39,11 +41,12 @@ class DeadServers {
  private:
   std::mutex mutex_;
   std::map<std::string, Clock::time_point> until_;
+  std::minstd_rand random_{std::random_device{}()};
 };
 
 DeadServers& Dead() {
-  static DeadServers dead;
-  return dead;
+  static auto* const dead = new DeadServers;  // lives for ever: threads may outlive static destruction
+  return *dead;
 }
 
 // As configured, but those that failed lately come last: with all of them dead, each is tried all the same.
@@ -77,8 +80,10 @@ absl::StatusOr<std::unique_ptr<ldap::Connection>> OpenAsService(const Config& co
   // Connection, search and bind: each may take a third of what is left, so that together they keep within it.
   options.connect_timeout = std::max(left / 3, std::chrono::milliseconds(1));
   options.operation_timeout = options.connect_timeout;
-  PROV_ASSIGN_OR_RETURN(std::unique_ptr<ldap::Connection> connection, ldap::Connection::Open(options));
-  PROV_RETURN_IF_ERROR(connection->Bind(config.bind_dn, config.bind_password));
+  auto connection = ldap::Connection::Open(options);
+  if (!connection.ok()) return connection.status();
+  if (absl::Status bound = (*connection)->Bind(config.bind_dn, config.bind_password); !bound.ok())
+    return bound;
   return connection;
 }
 
@@ -91,10 +96,11 @@ absl::StatusOr<std::optional<ldap::Entry>> FindPerson(ldap::Connection& connecti
           {ldap::Filter::Equal("objectClass", "provSubscriber"), ldap::Filter::Equal("uid", login)}),
       .attributes = {"authorizedService", "provLoginState", "provCredentialVersion"},
       .size_limit = 2};
-  PROV_ASSIGN_OR_RETURN(std::vector<ldap::Entry> found, connection.Search(request));
-  if (found.size() > 1) return absl::InternalError("two entries have the same login");
-  if (found.empty()) return std::optional<ldap::Entry>();
-  return std::optional<ldap::Entry>(std::move(found.front()));
+  absl::StatusOr<std::vector<ldap::Entry>> found = connection.Search(request);
+  if (!found.ok()) return found.status();
+  if (found->size() > 1) return absl::InternalError("two entries have the same login");
+  if (found->empty()) return std::optional<ldap::Entry>();
+  return std::optional<ldap::Entry>(std::move(found->front()));
 }
 
 Standing StandingOf(const std::optional<ldap::Entry>& entry, std::string_view service) {
@@ -109,19 +115,23 @@ Standing StandingOf(const std::optional<ldap::Entry>& entry, std::string_view se
 absl::StatusOr<LoginResult> TryServer(const Config& config, const std::string& uri,
                                       Clock::time_point deadline, std::string_view service,
                                       std::string_view login, const std::string* password) {
-  PROV_ASSIGN_OR_RETURN(const auto connection, OpenAsService(config, uri, deadline));
-  PROV_ASSIGN_OR_RETURN(const std::optional<ldap::Entry> entry, FindPerson(*connection, config, login));
+  const auto connection = OpenAsService(config, uri, deadline);
+  if (!connection.ok()) return connection.status();
+  const absl::StatusOr<std::optional<ldap::Entry>> found = FindPerson(**connection, config, login);
+  if (!found.ok()) return found.status();
+  const std::optional<ldap::Entry>& entry = *found;
   LoginResult result;
   result.standing = StandingOf(entry, service);
   if (entry) result.credential_version = FirstOf(*entry, "provCredentialVersion");
   if (password == nullptr) return result;
-  // Who cannot get in is verified against an account that refuses everybody, for it takes as long. Not
-  // entitled: the password is still verified, so that the log tells a wrong one from a missing right.
-  const bool verifiable = result.standing == Standing::kAllowed || result.standing == Standing::kNotEntitled;
+  // Who has no password there is verified against an account that refuses everybody, for it takes as long.
+  // Who has one but not the service is verified all the same, so that the log tells a wrong password from a
+  // missing right.
+  const bool verifiable = entry && FirstOf(*entry, "provLoginState") == "allowed";
   const std::string dn = verifiable ? entry->dn : ldap::ChildDn("cn", "absent", "ou=services," + config.base);
-  const absl::Status bound = connection->Bind(dn, *password);
+  const absl::Status bound = (*connection)->Bind(dn, *password);
   // Only a refusal says something about the password.
-  if (!bound.ok() && !absl::IsUnauthenticated(bound) && !absl::IsPermissionDenied(bound)) return bound;
+  if (!bound.ok() && !absl::IsUnauthenticated(bound)) return bound;
   if (!bound.ok() && verifiable) result.standing = Standing::kWrong;
   return result;
 }
@@ -130,22 +140,21 @@ LoginResult AskServers(const Config& config, std::string_view service, std::stri
                        const std::string* password) {
   LoginResult result;
   // A name that provd could not have given out is not asked for: nothing in it can mean anything to LDAP.
-  const absl::StatusOr<MailAddress> address = ParseHostedAddress(login);
-  if (!address.ok()) {
-    result.standing = Standing::kUnknown;
+  const std::optional<std::string> name = LoginName(login);
+  if (!name.has_value()) {
+    result.standing = Standing::kNoName;
     return result;
   }
   const auto deadline = Clock::now() + config.timeout;
-  const std::string name = address->ToString();
   for (const std::string& uri : ServerOrder(config)) {
-    absl::StatusOr<LoginResult> answer = TryServer(config, uri, deadline, service, name, password);
+    absl::StatusOr<LoginResult> answer = TryServer(config, uri, deadline, service, *name, password);
     if (answer.ok()) {
       Dead().Answered(uri);
       return *answer;
     }
     Dead().Failed(uri, config.dead_for);
     result.cause +=
-        fmt::format("{}{}: {}", result.cause.empty() ? "" : "; ", uri, MessageOf(answer.status()));
+        fmt::format("{}{}", result.cause.empty() ? "" : "; ", std::string(answer.status().message()));
     if (Clock::now() >= deadline) break;
   }
   return result;

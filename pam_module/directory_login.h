@@ -11,7 +11,8 @@ namespace prov::pam {
 
 enum class Standing {
   kAllowed,
-  kUnknown,      // no such login, or a name that cannot be one
+  kNoName,       // no name that a login can be; nobody was asked
+  kUnknown,      // no such login
   kWrong,        // the directory refused the password
   kSuspended,    // provLoginState says so
   kNotEntitled,  // authorizedService does not name the PAM service

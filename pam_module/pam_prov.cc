@@ -5,11 +5,12 @@
 #include <string.h>
 #include <syslog.h>
 
+#include <chrono>
 #include <exception>
+#include <memory>
 #include <string>
 #include <string_view>
 
-#include "common/status.h"
 #include "pam_module/config.h"
 #include "pam_module/directory_login.h"
 
@@ -18,9 +19,9 @@ namespace {
 
 constexpr char kDefaultConfig[] = "/etc/prov/pam_prov.toml";
 constexpr std::string_view kConfigArgument = "config=";
-constexpr char kStandingData[] = "pam_prov_standing";
+constexpr char kFoundData[] = "pam_prov_found";
 constexpr size_t kMaxLoginOctets = 254;
-constexpr size_t kMaxPasswordOctets = 4096;
+constexpr size_t kMaxPasswordOctets = 1024;
 
 // A secret's copy, wiped when it goes.
 struct Wiped {
@@ -40,6 +41,8 @@ const char* StandingName(Standing standing) {
   switch (standing) {
     case Standing::kAllowed:
       return "allowed";
+    case Standing::kNoName:
+      return "no login name";
     case Standing::kUnknown:
       return "unknown";
     case Standing::kWrong:
@@ -54,14 +57,14 @@ const char* StandingName(Standing standing) {
   return "unknown";
 }
 
-// What authentication tells. Only that nobody could be asked is told apart from a refusal.
+// What authentication tells. An unknown login, a wrong password, a suspended subscriber and one without the
+// right to the service are one and the same to who tries; the account stage and the log say more.
 int AuthCode(Standing standing) {
   switch (standing) {
     case Standing::kAllowed:
       return PAM_SUCCESS;
-    // The password was right; the account stage refuses the service.
-    case Standing::kNotEntitled:
-      return PAM_SUCCESS;
+    case Standing::kNoName:
+      return PAM_USER_UNKNOWN;
     case Standing::kUnavailable:
       return PAM_AUTHINFO_UNAVAIL;
     default:
@@ -101,7 +104,24 @@ int GetNames(pam_handle_t* pam, Names& names) {
   return PAM_SUCCESS;
 }
 
-void ReleaseStanding(pam_handle_t*, void* data, int) { delete static_cast<Standing*>(data); }
+// What authentication found, for the account stage, so that the directory is asked once for a login.
+struct Found {
+  Names names;
+  Standing standing;
+  std::chrono::steady_clock::time_point time;
+};
+constexpr std::chrono::seconds kFoundLasts{5};
+
+void ReleaseFound(pam_handle_t*, void* data, int) { delete static_cast<Found*>(data); }
+
+// Not that of another name: the program may change it in between.
+const Found* FoundBefore(pam_handle_t* pam, const Names& names) {
+  const void* data = nullptr;
+  if (pam_get_data(pam, kFoundData, &data) != PAM_SUCCESS || data == nullptr) return nullptr;
+  const auto* found = static_cast<const Found*>(data);
+  const bool same = found->names.service == names.service && found->names.login == names.login;
+  return same && std::chrono::steady_clock::now() - found->time < kFoundLasts ? found : nullptr;
+}
 
 void Tell(pam_handle_t* pam, const Names& names, const LoginResult& result) {
   if (result.standing == Standing::kAllowed) return;
@@ -114,18 +134,21 @@ int Authenticate(pam_handle_t* pam, int argc, const char** argv) {
   Names names;
   if (const int code = GetNames(pam, names); code != PAM_SUCCESS) return code;
   const char* typed = nullptr;
-  if (const int code = pam_get_authtok(pam, PAM_AUTHTOK, &typed, nullptr); code != PAM_SUCCESS) return code;
+  if (const int code = pam_get_authtok(pam, PAM_AUTHTOK, &typed, nullptr); code != PAM_SUCCESS) {
+    // Of all that may go wrong while asking, only a broken conversation is not this login's fault.
+    return code == PAM_CONV_ERR ? PAM_CONV_ERR : PAM_AUTH_ERR;
+  }
   if (typed == nullptr || strnlen(typed, kMaxPasswordOctets + 1) > kMaxPasswordOctets) return PAM_AUTH_ERR;
   const absl::StatusOr<Config> config = LoadConfig(ConfigPath(argc, argv));
   if (!config.ok()) {
     pam_syslog(pam, LOG_ERR, "%s", std::string(config.status().message()).c_str());
     return PAM_AUTHINFO_UNAVAIL;
   }
-  const Wiped password{typed};
+  Wiped password{typed};
   const LoginResult result = LogIn(*config, names.service, names.login, password.text);
   Tell(pam, names, result);
-  // For the account stage, so that the directory is asked once for a login.
-  pam_set_data(pam, kStandingData, new Standing(result.standing), ReleaseStanding);
+  auto found = std::make_unique<Found>(Found{names, result.standing, std::chrono::steady_clock::now()});
+  if (pam_set_data(pam, kFoundData, found.get(), ReleaseFound) == PAM_SUCCESS) found.release();
   if (result.standing == Standing::kAllowed && !result.credential_version.empty()) {
     pam_putenv(pam, ("PROV_CREDENTIAL_VERSION=" + result.credential_version).c_str());
   }
@@ -133,13 +156,10 @@ int Authenticate(pam_handle_t* pam, int argc, const char** argv) {
 }
 
 int CheckAccountStage(pam_handle_t* pam, int argc, const char** argv) {
-  const void* known = nullptr;
-  if (pam_get_data(pam, kStandingData, &known) == PAM_SUCCESS && known != nullptr) {
-    return AccountCode(*static_cast<const Standing*>(known));
-  }
-  // Whoever authenticated otherwise (a key, another module) is looked up now.
   Names names;
   if (const int code = GetNames(pam, names); code != PAM_SUCCESS) return code;
+  if (const Found* found = FoundBefore(pam, names)) return AccountCode(found->standing);
+  // Whoever authenticated otherwise (a key, another module) is looked up now.
   const absl::StatusOr<Config> config = LoadConfig(ConfigPath(argc, argv));
   if (!config.ok()) {
     pam_syslog(pam, LOG_ERR, "%s", std::string(config.status().message()).c_str());
