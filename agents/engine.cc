@@ -23,6 +23,7 @@
 #include "agents/mail/net/listener.h"
 #include "agents/mail/pop3/pop3_proxy.h"
 #include "agents/mail/pop3/pop3_server.h"
+#include "agents/mail/smtp/mail_server.h"
 #include "agents/state/reader.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -40,7 +41,7 @@ constexpr size_t kBlockingThreads = 16;
 constexpr std::chrono::seconds kStatePatience(60);
 constexpr std::chrono::milliseconds kStatePause(100);
 // Sessions in progress may end by themselves for so long.
-constexpr std::chrono::seconds kDrainPatience(10);
+constexpr std::chrono::seconds kDrainPatience(8);  // the supervisor has 10 s
 constexpr std::chrono::milliseconds kDrainPoll(50);
 
 bool Plays(const AgentConfig& config, v1::Role role) {
@@ -63,7 +64,11 @@ class Engine {
       : config_(config), state_(state), pool_(kBlockingThreads), delay_(SystemClock()) {}
 
   absl::Status Start() {
-    if (Plays(config_, v1::STORE)) PROV_RETURN_IF_ERROR(StartPop3());
+    if (Plays(config_, v1::RELAY)) PROV_RETURN_IF_ERROR(StartMail(smtp::StartRelay));
+    if (Plays(config_, v1::STORE)) {
+      PROV_RETURN_IF_ERROR(StartMail(smtp::StartStore));
+      PROV_RETURN_IF_ERROR(StartPop3());
+    }
     if (Plays(config_, v1::POP_PROXY)) PROV_RETURN_IF_ERROR(StartProxy());
     return absl::OkStatus();
   }
@@ -79,6 +84,12 @@ class Engine {
   }
 
  private:
+  absl::Status StartMail(decltype(smtp::StartRelay)& start) {
+    PROV_ASSIGN_OR_RETURN(auto server, start(loop_.get_executor(), config_, state_, pool_, SystemClock()));
+    if (server) mail_.push_back(std::move(server));
+    return absl::OkStatus();
+  }
+
   absl::Status StartPop3() {
     if (config_.engine.pop3.listen.empty()) return absl::OkStatus();
     authenticator_ = auth::Authenticator::Start(config_.engine.pam, state_);
@@ -105,6 +116,7 @@ class Engine {
     Log(Level::kInfo, "stopping", {{"signal", signal}});
     sd_notify(0, "STOPPING=1");
     for (const auto& listener : listeners_) listener->Stop();
+    for (const auto& server : mail_) server->Stop();
     drain_ends_ = std::chrono::steady_clock::now() + kDrainPatience;
     Drain();
   }
@@ -112,8 +124,10 @@ class Engine {
   void Drain() {
     size_t sessions = 0;
     for (const auto& listener : listeners_) sessions += listener->sessions();
+    for (const auto& server : mail_) sessions += server->busy();
     if (sessions == 0 || std::chrono::steady_clock::now() > drain_ends_) {
       for (const auto& listener : listeners_) listener->CloseAll();
+      for (const auto& server : mail_) server->CloseAll();
       loop_.stop();
       return;
     }
@@ -130,6 +144,7 @@ class Engine {
   auth::FailureDelay delay_;
   std::unique_ptr<auth::Authenticator> authenticator_;
   std::vector<std::unique_ptr<net::Listener>> listeners_;
+  std::vector<std::unique_ptr<smtp::MailServer>> mail_;
   asio::steady_timer drain_timer_{loop_};
   std::chrono::steady_clock::time_point drain_ends_;
 };

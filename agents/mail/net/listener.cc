@@ -102,9 +102,10 @@ void Admit(const std::shared_ptr<Shared>& shared, tcp::socket socket) {
   if (error) return;  // gone already
   std::string key = ClientKey(remote.address());
   const auto count = shared->by_address.find(key);
-  const bool many_of_it =
-      count != shared->by_address.end() && count->second >= shared->options.most_per_address;
-  if (many_of_it || shared->sessions >= shared->options.most_connections) {
+  const ListenOptions& options = shared->options;
+  const bool many_of_it = count != shared->by_address.end() && count->second >= options.most_per_address &&
+                          !(options.unlimited && options.unlimited(AddressText(remote.address())));
+  if (many_of_it || shared->sessions >= options.most_connections) {
     Refuse(*shared, std::move(socket), key);
     return;
   }

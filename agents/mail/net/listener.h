@@ -18,7 +18,9 @@ struct ListenOptions {
   const char* protocol = "";       // for logs
   size_t most_connections = 2000;  // at a time, together
   size_t most_per_address = 50;    // at a time, from one IPv4 address or one IPv6 /64
-  std::string busy_reply;          // said to those beyond the limits, whole lines; empty: nothing is said
+  // Addresses that most_per_address does not hold for; nothing: none.
+  std::function<bool(const std::string& address)> unlimited;
+  std::string busy_reply;  // said to those beyond the limits, whole lines; empty: nothing is said
 };
 
 // Belongs to one event loop, but for sessions() and port().

@@ -1,0 +1,175 @@
+#include "agents/mail/smtp/client_machine.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <utility>
+
+#include "common/mail_address.h"
+
+namespace prov::smtp {
+namespace {
+
+using std::chrono::seconds;
+
+// RFC 5321 section 4.5.3.2 asks for these at least.
+constexpr seconds kCommandPatience{300};
+constexpr seconds kDataPatience{120};
+constexpr seconds kFinalPatience{600};
+
+Reply Later(std::string_view why) { return {451, "4.4.2", std::string(why)}; }
+
+}  // namespace
+
+ClientMachine::ClientMachine(Protocol protocol, std::string hostname, ClientMessage message)
+    : protocol_(protocol),
+      hostname_(std::move(hostname)),
+      message_(std::move(message)),
+      replies_(message_.recipients.size()) {}
+
+ClientStep ClientMachine::Next() {
+  for (;;) {
+    if (stage_ == Stage::kDone) return {ClientStep::Kind::kDone, std::exchange(output_, "")};
+    if (!output_.empty()) return {ClientStep::Kind::kSend, std::exchange(output_, ""), kCommandPatience};
+    if (stage_ == Stage::kContent) return {ClientStep::Kind::kSendContent};
+    const auto received = reader_.Next();
+    if (received) {
+      Handle(*received);
+    } else if (reader_.broken()) {
+      End(Later("the next hop speaks no SMTP"));
+    } else {
+      const seconds timeout = stage_ == Stage::kData    ? kDataPatience
+                              : stage_ == Stage::kFinal ? kFinalPatience
+                                                        : kCommandPatience;
+      return {ClientStep::Kind::kNeedInput, "", timeout};
+    }
+  }
+}
+
+void ClientMachine::Handle(const ReplyReader::Received& received) {
+  const Reply& reply = received.reply;
+  if (reply.code == 421) {  // RFC 5321 section 3.8: it closes, whatever we asked
+    return End(reply);
+  }
+  switch (stage_) {
+    case Stage::kGreeting:
+      return OnGreeting(reply);
+    case Stage::kHello:
+      return OnHello(received);
+    case Stage::kMail:
+      return OnMail(reply);
+    case Stage::kRecipients:
+      return OnRecipient(reply);
+    case Stage::kData:
+      return OnData(reply);
+    case Stage::kFinal:
+      return OnFinal(reply);
+    default:
+      return;
+  }
+}
+
+// A host that takes no mail at all says nothing about these recipients: come again, or ask another.
+void ClientMachine::OnGreeting(const Reply& reply) {
+  if (reply.code != 220) return End(Later("refused by the next hop: " + ReplyText(reply)));
+  SendHello();
+}
+
+void ClientMachine::SendHello() {
+  const char* verb = protocol_ == Protocol::kLmtp ? "LHLO" : tried_helo_ ? "HELO" : "EHLO";
+  output_ += fmt::format("{} {}\r\n", verb, hostname_);
+  stage_ = Stage::kHello;
+}
+
+void ClientMachine::OnHello(const ReplyReader::Received& received) {
+  const Reply& reply = received.reply;
+  if (reply.permanent() && protocol_ == Protocol::kSmtp && !tried_helo_) {
+    tried_helo_ = true;
+    return SendHello();
+  }
+  if (!reply.ok()) return End(Later("refused by the next hop: " + ReplyText(reply)));
+  spoke_ = true;
+  for (size_t i = 1; i < received.lines.size() && !tried_helo_; ++i) {
+    const std::string line = FoldAddress(received.lines[i]);
+    if (line == "pipelining") pipelining_ = true;
+    if (line == "8bitmime") eight_bit_ = true;
+    if (line == "size" || line.starts_with("size ")) {
+      size_ = true;
+      if (line.size() > 5) std::from_chars(line.data() + 5, line.data() + line.size(), size_limit_);
+    }
+  }
+  if (size_limit_ != 0 && message_.octets > size_limit_) {
+    return End({552, "5.3.4", "the message is too large for the next hop"});
+  }
+  SendMail();
+}
+
+void ClientMachine::SendMail() {
+  output_ += fmt::format("MAIL FROM:<{}>", message_.sender);
+  if (size_) output_ += fmt::format(" SIZE={}", message_.octets);
+  if (eight_bit_ && message_.eight_bit) output_ += " BODY=8BITMIME";
+  output_ += "\r\n";
+  stage_ = Stage::kMail;
+  if (pipelining_) SendRecipients();
+}
+
+void ClientMachine::SendRecipients() {
+  const size_t most = pipelining_ ? message_.recipients.size() : sent_ + 1;
+  for (; sent_ < most; ++sent_) output_ += fmt::format("RCPT TO:<{}>\r\n", message_.recipients[sent_]);
+}
+
+void ClientMachine::OnMail(const Reply& reply) {
+  if (!reply.ok()) return End(reply);
+  stage_ = Stage::kRecipients;
+  if (!pipelining_) SendRecipients();
+}
+
+void ClientMachine::OnRecipient(const Reply& reply) {
+  if (reply.ok()) {
+    accepted_.push_back(answered_);
+  } else {
+    replies_[answered_] = reply;
+  }
+  if (++answered_ == message_.recipients.size()) return AskedAll();
+  if (!pipelining_) SendRecipients();
+}
+
+void ClientMachine::AskedAll() {
+  if (accepted_.empty()) return End({});
+  output_ += "DATA\r\n";
+  stage_ = Stage::kData;
+}
+
+void ClientMachine::OnData(const Reply& reply) {
+  if (reply.code == 354) {
+    stage_ = Stage::kContent;
+    return;
+  }
+  End(reply.code / 100 >= 4 ? reply : Later("an answer to DATA that is none: " + ReplyText(reply)));
+}
+
+void ClientMachine::ContentSent() {
+  if (stage_ == Stage::kContent) stage_ = Stage::kFinal;
+}
+
+// SMTP answers once for all, LMTP once for each that was accepted (RFC 2033 section 4.2).
+void ClientMachine::OnFinal(const Reply& reply) {
+  const Reply answer = reply.code / 100 == 3 ? Later("an answer that is none: " + ReplyText(reply)) : reply;
+  if (protocol_ == Protocol::kSmtp) return End(answer);
+  replies_[accepted_[final_]] = answer;
+  if (++final_ == accepted_.size()) End({});
+}
+
+void ClientMachine::ConnectionLost(std::string_view reason) {
+  if (stage_ != Stage::kDone) End(Later(reason));
+}
+
+void ClientMachine::End(Reply reply) {
+  for (Reply& mine : replies_) {
+    if (mine.code == 0) mine = reply;
+  }
+  stage_ = Stage::kDone;
+  output_ = "QUIT\r\n";
+}
+
+}  // namespace prov::smtp

@@ -1,0 +1,87 @@
+// The client's side of SMTP and LMTP without I/O: one message to one server.
+//
+//   for (;;) switch (ClientStep step = machine.Next(); step.kind) { … }
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agents/mail/smtp/reply.h"
+#include "agents/mail/smtp/reply_reader.h"
+#include "agents/mail/smtp/server_machine.h"
+
+namespace prov::smtp {
+
+struct ClientMessage {
+  std::string sender;  // empty: null
+  std::vector<std::string> recipients;
+  uint64_t octets = 0;
+  bool eight_bit = false;
+};
+
+struct ClientStep {
+  enum class Kind {
+    kSend,         // write `output`
+    kNeedInput,    // read for at most `timeout`, then Input; or ConnectionLost
+    kSendContent,  // write the message as ContentEncoder makes it, then ContentSent; or ConnectionLost
+    kDone,         // replies() are final; write `output` if you can, and close
+  };
+  Kind kind = Kind::kNeedInput;
+  std::string output;
+  std::chrono::seconds timeout{0};
+};
+
+// Not thread-safe.
+class ClientMachine {
+ public:
+  // `hostname` is ours.
+  ClientMachine(Protocol protocol, std::string hostname, ClientMessage message);
+
+  void Input(std::string_view octets) { reader_.Append(octets); }
+  ClientStep Next();
+  void ContentSent();
+  // Whoever has no reply yet is to be tried again, for this reason.
+  void ConnectionLost(std::string_view reason);
+
+  // One for each recipient. Codes are 2xx, 4xx or 5xx.
+  const std::vector<Reply>& replies() const { return replies_; }
+  // The server took part: it accepted our HELO. Otherwise another server may be asked at once.
+  bool spoke() const { return spoke_; }
+
+ private:
+  enum class Stage { kGreeting, kHello, kMail, kRecipients, kData, kContent, kFinal, kDone };
+
+  void Handle(const ReplyReader::Received& received);
+  void OnGreeting(const Reply& reply);
+  void OnHello(const ReplyReader::Received& received);
+  void OnMail(const Reply& reply);
+  void OnRecipient(const Reply& reply);
+  void OnData(const Reply& reply);
+  void OnFinal(const Reply& reply);
+  void SendHello();
+  void SendMail();
+  void SendRecipients();
+  void AskedAll();
+  // All recipients without a reply get this one, and it is over.
+  void End(Reply reply);
+
+  const Protocol protocol_;
+  const std::string hostname_;
+  const ClientMessage message_;
+  ReplyReader reader_;
+  Stage stage_ = Stage::kGreeting;
+  std::string output_;
+  bool tried_helo_ = false;
+  bool spoke_ = false;
+  bool pipelining_ = false, size_ = false, eight_bit_ = false;
+  uint64_t size_limit_ = 0;         // 0: none
+  size_t sent_ = 0, answered_ = 0;  // RCPT commands
+  std::vector<size_t> accepted_;    // recipients that wait for the final reply
+  size_t final_ = 0;
+  std::vector<Reply> replies_;
+};
+
+}  // namespace prov::smtp

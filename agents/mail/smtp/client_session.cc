@@ -1,0 +1,62 @@
+#include "agents/mail/smtp/client_session.h"
+
+#include <asio/use_awaitable.hpp>
+
+#include "agents/mail/smtp/content_encoder.h"
+#include "common/status.h"
+
+namespace prov::smtp {
+namespace {
+
+constexpr std::chrono::seconds kContentPatience{180};  // RFC 5321 section 4.5.3.2.5
+constexpr std::chrono::seconds kFarewellPatience{5};
+
+asio::awaitable<absl::Status> SendContent(net::Connection& connection, const ContentSource& content) {
+  ContentEncoder encoder;
+  std::string wire;
+  for (;;) {
+    const absl::StatusOr<std::string> piece = co_await content();
+    if (!piece.ok()) co_return piece.status();
+    wire.clear();
+    encoder.Encode(*piece, wire);
+    const bool last = piece->empty();
+    if (last) encoder.Finish(wire);
+    const absl::Status written = co_await connection.Write(wire, kContentPatience);
+    if (!written.ok() || last) co_return written;
+  }
+}
+
+}  // namespace
+
+asio::awaitable<void> RunClient(net::Connection& connection, ClientMachine& machine,
+                                const ContentSource& content) {
+  for (;;) {
+    const ClientStep step = machine.Next();
+    absl::Status status;
+    switch (step.kind) {
+      case ClientStep::Kind::kSend:
+        status = co_await connection.Write(step.output, step.timeout);
+        break;
+      case ClientStep::Kind::kNeedInput: {
+        const absl::StatusOr<std::string_view> got = co_await connection.Read(step.timeout);
+        status = got.status();
+        if (got.ok()) machine.Input(*got);
+        break;
+      }
+      case ClientStep::Kind::kSendContent:
+        status = co_await SendContent(connection, content);
+        if (status.ok()) machine.ContentSent();
+        break;
+      case ClientStep::Kind::kDone:
+        // Whether it hears our farewell changes nothing.
+        status = co_await connection.Write(step.output, kFarewellPatience);
+        co_return;
+    }
+    if (!status.ok()) {
+      machine.ConnectionLost(MessageOf(status));
+      connection.Close();
+    }
+  }
+}
+
+}  // namespace prov::smtp

@@ -1,0 +1,22 @@
+// Drives a ClientMachine over a Connection.
+#pragma once
+
+#include <asio/awaitable.hpp>
+#include <functional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "agents/mail/net/connection.h"
+#include "agents/mail/smtp/client_machine.h"
+
+namespace prov::smtp {
+
+// The message's next piece, CRLF text; empty at the end. After an error the connection is dropped, so that
+// the server does not take half a message for a whole one.
+using ContentSource = std::function<asio::awaitable<absl::StatusOr<std::string>>()>;
+
+// Until the machine is done; its replies say what became of each recipient. All must outlive the call.
+asio::awaitable<void> RunClient(net::Connection& connection, ClientMachine& machine,
+                                const ContentSource& content);
+
+}  // namespace prov::smtp

@@ -1,0 +1,189 @@
+#include "agents/mail/smtp/lmtp_handler.h"
+
+#include <algorithm>
+#include <asio/use_awaitable.hpp>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "agents/mail/smtp/acceptance.h"
+#include "agents/mail/smtp/content_spool.h"
+#include "agents/mail/smtp/mailbox_delivery.h"
+#include "agents/mail/smtp/mailbox_lookup.h"
+#include "agents/mail/smtp/trace_header.h"
+#include "common/log.h"
+#include "common/mail_address.h"
+#include "common/status.h"
+
+namespace prov::smtp {
+namespace {
+
+class LmtpHandler final : public Handler {
+ public:
+  LmtpHandler(const StoreServices& services, const net::Peer& peer) : services_(services) {
+    client_.address = peer.address;
+    client_.trusted = true;  // who may connect is the network's matter; other domains are refused to all
+  }
+
+  asio::awaitable<Reply> Connect() override {
+    const policy::Verdict verdict = co_await services_.policy->Connect(client_);
+    co_return ReplyOf(verdict);
+  }
+
+  asio::awaitable<Reply> Hello(std::string name, bool) override {
+    client_.hello = std::move(name);
+    const policy::Verdict verdict = co_await services_.policy->Hello(client_);
+    co_return verdict.go_on() ? Reply{250, "", services_.hostname} : ReplyOf(verdict);
+  }
+
+  asio::awaitable<Reply> Mail(const MailCommand& mail) override {
+    Reset();
+    envelope_.trace = queue::Spool::NewId(services_.clock->Now());
+    envelope_.sender = mail.sender.text;
+    eight_bit_ = mail.eight_bit;
+    const policy::Verdict verdict = co_await services_.policy->Mail(client_, envelope_);
+    co_return verdict.go_on() ? Reply{250, "2.1.0", "sender ok"} : ReplyOf(verdict);
+  }
+
+  asio::awaitable<Reply> Recipient(const Path& path) override {
+    const policy::Recipient recipient = PolicyRecipient(path);
+    const policy::Verdict verdict = co_await services_.policy->Rcpt(client_, envelope_, recipient);
+    if (!verdict.go_on()) co_return ReplyOf(verdict);
+    MailboxAnswer answer = co_await net::RunBlocking(
+        *services_.pool, [this, &path] { return LookUpMailbox(*services_.state, *services_.clock, path); });
+    if (!answer.mailbox) co_return answer.refusal;
+    envelope_.recipients.push_back(path.text);
+    mailboxes_.push_back(*std::move(answer.mailbox));
+    co_return Reply{250, "2.1.5", "recipient ok"};
+  }
+
+  asio::awaitable<Reply> Data() override {
+    content_.emplace(services_.scratch_directory);
+    co_return Reply{354, "", "end with CRLF.CRLF"};
+  }
+
+  asio::awaitable<void> Content(std::string text) override {
+    if (content_->octets() == 0) blank_first_ = text.front() == ' ' || text.front() == '\t';
+    if (!failure_.ok()) co_return;
+    if (content_->WantsDisk(text.size())) {
+      failure_ = co_await net::RunBlocking(*services_.pool, [this, &text] { return content_->Append(text); });
+    } else {
+      failure_ = content_->Append(text);
+    }
+  }
+
+  asio::awaitable<void> HeaderEnd(const HeaderFacts& facts) override {
+    // The relay's Received is on top; its id goes on, so that one id leads from there to here.
+    const std::string trace = TraceIdOf(facts.first_received);
+    if (!trace.empty()) envelope_.trace = trace;
+    const policy::Header header = PolicyHeader(facts);
+    const policy::Verdict verdict = co_await services_.policy->HeaderEnd(client_, envelope_, header);
+    if (!verdict.go_on()) refusal_ = ReplyOf(verdict);
+  }
+
+  asio::awaitable<std::vector<Reply>> End(const HeaderFacts& facts, uint64_t octets) override {
+    if (refusal_.code == 0) {
+      const policy::Verdict verdict = co_await services_.policy->MessageEnd(client_, envelope_, octets);
+      refusal_ = ReplyOf(verdict);
+    }
+    if (refusal_.code == 0 && !failure_.ok()) {
+      Log(Level::kError, "delivery_failed", {{"trace", envelope_.trace}, {"error", failure_}});
+      refusal_ = StorageReply(failure_);
+    }
+    std::vector<Reply> replies;
+    for (size_t i = 0; i < mailboxes_.size(); ++i) {
+      Reply reply = refusal_;
+      if (reply.code == 0) reply = co_await Deliver(i, facts, replies, octets);
+      replies.push_back(std::move(reply));
+    }
+    Reset();
+    co_return replies;
+  }
+
+  void Reset() override {
+    envelope_ = {};
+    mailboxes_.clear();
+    content_.reset();
+    blank_first_ = false;
+    failure_ = absl::OkStatus();
+    refusal_ = {};
+  }
+
+ private:
+  asio::awaitable<Reply> Deliver(size_t index, const HeaderFacts& facts, const std::vector<Reply>& earlier,
+                                 uint64_t octets) {
+    const v1::Mailbox& mailbox = mailboxes_[index];
+    // Two addresses of one mailbox are one delivery.
+    for (size_t i = 0; i < index; ++i) {
+      if (mailboxes_[i].mailbox_id() == mailbox.mailbox_id()) co_return earlier[i];
+    }
+    const auto& seen = facts.delivered_to;
+    if (std::find(seen.begin(), seen.end(), FoldAddress(mailbox.login())) != seen.end()) {
+      co_return Reply{554, "5.4.6", "the message was delivered here before: forwards go in a circle"};
+    }
+    const auto begun = services_.clock->Monotonic();
+    const MailboxDelivery delivery = DeliveryTo(mailbox, envelope_.recipients[index]);
+    absl::StatusOr<Delivered> delivered = co_await net::RunBlocking(
+        *services_.pool, [this, &delivery] { return DeliverToMailbox(delivery, *services_.forwards); });
+    if (!delivered.ok()) {
+      Log(Level::kError, "delivery_failed",
+          {{"trace", envelope_.trace}, {"mailbox", mailbox.mailbox_id()}, {"error", delivered.status()}});
+      co_return StorageReply(delivered.status());
+    }
+    const size_t forwards = delivered->forwards.size();
+    for (queue::StoredMessage& forward : delivered->forwards) services_.runner->Accept(std::move(forward));
+    const auto took =
+        std::chrono::duration_cast<std::chrono::milliseconds>(services_.clock->Monotonic() - begun).count();
+    Log(Level::kInfo, "mail_delivered",
+        {{"trace", envelope_.trace},
+         {"recipient", envelope_.recipients[index]},
+         {"mailbox", mailbox.mailbox_id()},
+         {"file", delivered->file},
+         {"forwards", forwards},
+         {"octets", octets},
+         {"commit_ms", took}});
+    co_return Reply{250, "2.0.0", "delivered"};
+  }
+
+  MailboxDelivery DeliveryTo(const v1::Mailbox& mailbox, const std::string& address) const {
+    MailboxDelivery delivery;
+    delivery.mailbox = &mailbox;
+    delivery.content = &*content_;
+    delivery.maildir_root = services_.maildir_root;
+    delivery.host = services_.host;
+    delivery.trace = envelope_.trace;
+    delivery.sender = envelope_.sender;
+    delivery.client = client_.address;
+    delivery.eight_bit = eight_bit_;
+    delivery.blank_first = blank_first_;
+    delivery.now = services_.clock->Now();
+    ReceivedBy received;
+    received.hello = client_.hello;
+    received.client_address = client_.address;
+    received.hostname = services_.hostname;
+    received.with = "LMTP";
+    received.id = envelope_.trace;
+    received.recipient = address;
+    received.time = delivery.now;
+    delivery.received = FormatReceived(received);
+    return delivery;
+  }
+
+  const StoreServices services_;
+  policy::Client client_;
+  bool eight_bit_ = false;
+  policy::Envelope envelope_;
+  std::vector<v1::Mailbox> mailboxes_;  // of the recipients, in their order
+  std::optional<ContentSpool> content_;
+  bool blank_first_ = false;
+  absl::Status failure_;
+  Reply refusal_;
+};
+
+}  // namespace
+
+std::unique_ptr<Handler> MakeLmtpHandler(const StoreServices& services, const net::Peer& peer) {
+  return std::make_unique<LmtpHandler>(services, peer);
+}
+
+}  // namespace prov::smtp

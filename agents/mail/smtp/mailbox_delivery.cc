@@ -1,0 +1,76 @@
+#include "agents/mail/smtp/mailbox_delivery.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+#include <utility>
+
+#include "agents/mail/maildir/delivery.h"
+#include "common/status.h"
+
+namespace prov::smtp {
+namespace {
+
+absl::StatusOr<std::unique_ptr<queue::MessageWriter>> PrepareForward(const MailboxDelivery& d,
+                                                                     const std::string& header,
+                                                                     queue::Spool& spool) {
+  queue::Envelope envelope;
+  envelope.id = queue::Spool::NewId(d.now);
+  envelope.trace = d.trace;
+  envelope.received = d.now;
+  envelope.client = d.client;
+  envelope.eight_bit = d.eight_bit;
+  envelope.sender = d.sender;
+  for (const std::string& target : d.mailbox->forward_targets()) envelope.recipients.push_back({target});
+  PROV_ASSIGN_OR_RETURN(auto writer, spool.Begin(std::move(envelope)));
+  PROV_RETURN_IF_ERROR(writer->Append(header));
+  PROV_RETURN_IF_ERROR(d.content->ForEach([&](std::string_view piece) { return writer->Append(piece); }));
+  return writer;
+}
+
+absl::StatusOr<std::unique_ptr<maildir::Delivery>> PrepareCopy(const MailboxDelivery& d,
+                                                               const std::string& header) {
+  PROV_ASSIGN_OR_RETURN(auto copy, maildir::Delivery::Begin(d.maildir_root, d.mailbox->mailbox_id(), d.host));
+  // RFC 5321 section 4.4: final delivery tells the reverse path.
+  PROV_RETURN_IF_ERROR(copy->Append(fmt::format("Return-Path: <{}>\r\n", d.sender)));
+  PROV_RETURN_IF_ERROR(copy->Append(header));
+  PROV_RETURN_IF_ERROR(d.content->ForEach([&](std::string_view piece) { return copy->Append(piece); }));
+  return copy;
+}
+
+}  // namespace
+
+absl::StatusOr<Delivered> DeliverToMailbox(const MailboxDelivery& d, queue::Spool& spool) {
+  const bool forwards = d.mailbox->forward_targets_size() > 0;
+  const bool keeps = !forwards || d.mailbox->keep_copy();
+  // Delivered-To is what ends a circle of forwards: the mailbox knows its own name.
+  std::string header = fmt::format("Delivered-To: {}\r\n{}", d.mailbox->login(), d.received);
+  if (d.blank_first) header += "\r\n";
+  // Both are written before either counts: what fails, mostly fails while it is written.
+  std::unique_ptr<queue::MessageWriter> forward;
+  std::unique_ptr<maildir::Delivery> copy;
+  if (forwards) {
+    PROV_ASSIGN_OR_RETURN(forward, PrepareForward(d, header, spool));
+  }
+  if (keeps) {
+    PROV_ASSIGN_OR_RETURN(copy, PrepareCopy(d, header));
+  }
+  Delivered delivered;
+  std::string forward_id;
+  if (forward) {
+    PROV_ASSIGN_OR_RETURN(queue::StoredMessage stored, forward->Commit());
+    forward_id = stored.envelope.id;
+    delivered.forwards.push_back(std::move(stored));
+  }
+  if (copy) {
+    auto file = copy->Commit();
+    if (!file.ok()) {
+      if (!forward_id.empty()) PROV_RETURN_IF_ERROR(spool.Withdraw(forward_id));
+      return file.status();
+    }
+    delivered.file = *std::move(file);
+  }
+  return delivered;
+}
+
+}  // namespace prov::smtp

@@ -1,0 +1,37 @@
+// One message into one mailbox of a store: a copy into its Maildir, forwards into the queue, both durable.
+// Blocks; for the blocking pool.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "agents/mail/queue/spool.h"
+#include "agents/mail/smtp/content_spool.h"
+#include "prov/v1/agent_sync.pb.h"
+
+namespace prov::smtp {
+
+struct MailboxDelivery {
+  const v1::Mailbox* mailbox = nullptr;
+  const ContentSpool* content = nullptr;
+  std::string maildir_root;
+  std::string host;  // in Maildir file names
+  std::string trace;
+  std::string sender;    // empty: null
+  std::string client;    // address it came from
+  std::string received;  // our Received field
+  bool eight_bit = false;
+  bool blank_first = false;  // the message begins with a blank: no header, keep ours apart
+  queue::Time now;
+};
+
+struct Delivered {
+  std::string file;                            // in the Maildir; empty: no copy is kept
+  std::vector<queue::StoredMessage> forwards;  // none or one; to be handed to the queue's runner
+};
+
+// When it returns OK, all of it is durable; otherwise as good as nothing happened. `spool` takes forwards.
+absl::StatusOr<Delivered> DeliverToMailbox(const MailboxDelivery& delivery, queue::Spool& spool);
+
+}  // namespace prov::smtp

@@ -1,0 +1,196 @@
+#include "agents/mail/smtp/relay_handler.h"
+
+#include <asio/use_awaitable.hpp>
+#include <utility>
+
+#include "agents/mail/smtp/acceptance.h"
+#include "agents/mail/smtp/trace_header.h"
+#include "common/log.h"
+#include "common/status.h"
+
+namespace prov::smtp {
+namespace {
+
+constexpr size_t kBufferOctets = 64 * 1024;
+
+class RelayHandler final : public Handler {
+ public:
+  RelayHandler(const RelayServices& services, const net::Peer& peer, bool trusted) : services_(services) {
+    client_.address = peer.address;
+    client_.trusted = trusted;
+  }
+
+  asio::awaitable<Reply> Connect() override {
+    const policy::Verdict verdict = co_await services_.policy->Connect(client_);
+    co_return ReplyOf(verdict);
+  }
+
+  asio::awaitable<Reply> Hello(std::string name, bool extended) override {
+    client_.hello = std::move(name);
+    extended_ = extended;
+    const policy::Verdict verdict = co_await services_.policy->Hello(client_);
+    co_return verdict.go_on() ? Reply{250, "", services_.hostname} : ReplyOf(verdict);
+  }
+
+  asio::awaitable<Reply> Mail(const MailCommand& mail) override {
+    Reset();
+    envelope_.trace = queue::Spool::NewId(services_.clock->Now());
+    envelope_.sender = mail.sender.text;
+    eight_bit_ = mail.eight_bit;
+    const absl::Status room = co_await net::RunBlocking(
+        *services_.pool, [this, &mail] { return services_.spool->CheckRoom(mail.size); });
+    if (!room.ok()) {
+      Log(Level::kError, "queue_full", {{"error", room}});
+      co_return StorageReply(room);
+    }
+    const policy::Verdict verdict = co_await services_.policy->Mail(client_, envelope_);
+    if (!verdict.go_on()) co_return Refused("mail", ReplyOf(verdict));
+    co_return Reply{250, "2.1.0", "sender ok"};
+  }
+
+  asio::awaitable<Reply> Recipient(const Path& path) override {
+    const policy::Recipient recipient = PolicyRecipient(path);
+    const policy::Verdict verdict = co_await services_.policy->Rcpt(client_, envelope_, recipient);
+    if (!verdict.go_on()) co_return Refused(path.text, ReplyOf(verdict));
+    const bool postmaster = path.form == Path::Form::kPostmaster;
+    envelope_.recipients.push_back(postmaster ? path.local_part + "@" + services_.hostname : path.text);
+    co_return Reply{250, "2.1.5", "recipient ok"};
+  }
+
+  asio::awaitable<Reply> Data() override {
+    queue::Envelope envelope;
+    envelope.id = envelope.trace = envelope_.trace;
+    envelope.received = services_.clock->Now();
+    envelope.client = client_.address;
+    envelope.eight_bit = eight_bit_;
+    envelope.sender = envelope_.sender;
+    for (const std::string& address : envelope_.recipients) envelope.recipients.push_back({address});
+    absl::StatusOr<std::unique_ptr<queue::MessageWriter>> writer = co_await net::RunBlocking(
+        *services_.pool, [this, &envelope] { return services_.spool->Begin(std::move(envelope)); });
+    if (!writer.ok()) {
+      Log(Level::kError, "queue_write_failed", {{"trace", envelope_.trace}, {"error", writer.status()}});
+      co_return StorageReply(writer.status());
+    }
+    writer_ = *std::move(writer);
+    buffer_ = FormatReceived(ReceivedHere());
+    header_octets_ = buffer_.size();
+    co_return Reply{354, "", "end with CRLF.CRLF"};
+  }
+
+  asio::awaitable<void> Content(std::string text) override {
+    // A first line that begins with a blank is body: it must not become part of our field.
+    const bool first = buffer_.size() == header_octets_ && !began_;
+    if (first && (text.front() == ' ' || text.front() == '\t')) buffer_ += "\r\n";
+    began_ = true;
+    buffer_ += text;
+    if (buffer_.size() >= kBufferOctets) co_await Flush();
+  }
+
+  asio::awaitable<void> HeaderEnd(const HeaderFacts& facts) override {
+    const policy::Header header = PolicyHeader(facts);
+    const policy::Verdict verdict = co_await services_.policy->HeaderEnd(client_, envelope_, header);
+    if (!verdict.go_on()) refusal_ = ReplyOf(verdict);
+  }
+
+  asio::awaitable<std::vector<Reply>> End(const HeaderFacts&, uint64_t octets) override {
+    Reply reply = co_await Accept(octets);
+    Reset();
+    co_return std::vector<Reply>{std::move(reply)};
+  }
+
+  // A writer that goes removes its file.
+  void Reset() override {
+    if (writer_)
+      services_.pool->Post([writer = std::shared_ptr<queue::MessageWriter>(std::move(writer_))] {});
+    envelope_ = {};
+    buffer_.clear();
+    began_ = false;
+    failure_ = absl::OkStatus();
+    refusal_ = {};
+  }
+
+ private:
+  ReceivedBy ReceivedHere() const {
+    ReceivedBy received;
+    received.hello = client_.hello;
+    received.client_address = client_.address;
+    received.hostname = services_.hostname;
+    received.with = extended_ ? "ESMTP" : "SMTP";
+    received.id = envelope_.trace;
+    if (envelope_.recipients.size() == 1) received.recipient = envelope_.recipients.front();
+    received.time = services_.clock->Now();
+    return received;
+  }
+
+  Reply Refused(std::string_view what, Reply reply) const {
+    Log(Level::kInfo, "mail_refused",
+        {{"trace", envelope_.trace},
+         {"client", client_.address},
+         {"sender", envelope_.sender},
+         {"recipient", what},
+         {"reply", ReplyText(reply)}});
+    return reply;
+  }
+
+  asio::awaitable<void> Flush() {
+    if (failure_.ok()) {
+      failure_ = co_await net::RunBlocking(*services_.pool, [this] { return writer_->Append(buffer_); });
+    }
+    buffer_.clear();
+  }
+
+  asio::awaitable<Reply> Accept(uint64_t octets) {
+    if (refusal_.code != 0) co_return Refused("message", refusal_);
+    const policy::Verdict verdict = co_await services_.policy->MessageEnd(client_, envelope_, octets);
+    if (!verdict.go_on()) co_return Refused("message", ReplyOf(verdict));
+    const auto begun = services_.clock->Monotonic();
+    co_await Flush();
+    absl::StatusOr<queue::StoredMessage> stored = failure_;
+    if (failure_.ok()) {
+      stored = co_await net::RunBlocking(*services_.pool, [this] { return writer_->Commit(); });
+    }
+    if (!stored.ok()) {
+      Log(Level::kError, "queue_write_failed", {{"trace", envelope_.trace}, {"error", stored.status()}});
+      co_return StorageReply(stored.status());
+    }
+    if (services_.clock->Monotonic() - begun > kMostCommitTime) co_return co_await TooLate();
+    Log(Level::kInfo, "mail_accepted",
+        {{"trace", envelope_.trace},
+         {"client", client_.address},
+         {"hello", client_.hello},
+         {"sender", envelope_.sender},
+         {"recipients", envelope_.recipients.size()},
+         {"first_recipient", envelope_.recipients.front()},
+         {"octets", octets}});
+    services_.runner->Accept(*std::move(stored));
+    co_return Reply{250, "2.0.0", "queued as " + envelope_.trace};
+  }
+
+  asio::awaitable<Reply> TooLate() {
+    const absl::Status withdrawn = co_await net::RunBlocking(
+        *services_.pool, [this] { return services_.spool->Withdraw(envelope_.trace); });
+    Log(Level::kError, "queue_too_slow", {{"trace", envelope_.trace}, {"withdrawn", withdrawn}});
+    co_return Reply{451, "4.3.0", "it took too long, come again"};
+  }
+
+  const RelayServices services_;
+  policy::Client client_;
+  bool extended_ = false;
+  bool eight_bit_ = false;
+  policy::Envelope envelope_;
+  std::unique_ptr<queue::MessageWriter> writer_;
+  std::string buffer_;        // not yet written
+  size_t header_octets_ = 0;  // of our own field in front
+  bool began_ = false;        // content came
+  absl::Status failure_;
+  Reply refusal_;  // of a policy that saw the header
+};
+
+}  // namespace
+
+std::unique_ptr<Handler> MakeRelayHandler(const RelayServices& services, const net::Peer& peer,
+                                          bool trusted) {
+  return std::make_unique<RelayHandler>(services, peer, trusted);
+}
+
+}  // namespace prov::smtp

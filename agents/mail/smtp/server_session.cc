@@ -1,0 +1,141 @@
+#include "agents/mail/smtp/server_session.h"
+
+#include <asio/redirect_error.hpp>
+#include <asio/steady_timer.hpp>
+#include <asio/this_coro.hpp>
+#include <asio/use_awaitable.hpp>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace prov::smtp {
+namespace {
+
+using std::chrono::milliseconds;
+
+// A client that speaks before it is greeted has spoken by now; nobody is made to wait for it.
+constexpr milliseconds kEarlyTalkPause{0};
+
+class Session {
+ public:
+  Session(net::Connection& connection, ServerOptions options, Handler& handler, SessionTimes times)
+      : connection_(connection),
+        protocol_(options.protocol),
+        machine_(std::move(options)),
+        handler_(handler),
+        times_(times) {}
+
+  asio::awaitable<void> Run() {
+    co_await Open();
+    for (bool go_on = true; go_on;) go_on = co_await Step();
+    handler_.Reset();
+  }
+
+ private:
+  asio::awaitable<void> Open() {
+    const Reply reply = co_await handler_.Connect();
+    if (reply.code != 0) {
+      machine_.Reject(reply);
+      co_return;
+    }
+    if (protocol_ == Protocol::kSmtp) {
+      const absl::StatusOr<std::string_view> early = co_await connection_.Read(kEarlyTalkPause);
+      if (early.ok()) {
+        machine_.Reject({554, "5.5.0", "you spoke before the greeting", true});
+        co_return;
+      }
+    }
+    machine_.Greet();
+  }
+
+  // False: the session is over.
+  asio::awaitable<bool> Step() {
+    Event event = machine_.Next();
+    switch (event.kind) {
+      case Event::Kind::kNeedInput:
+        co_return co_await Flush() && co_await ReadMore();
+      case Event::Kind::kClose:
+        co_await Flush();
+        co_return false;
+      case Event::Kind::kContent:
+        co_await handler_.Content(std::move(event.text));
+        co_return true;
+      case Event::Kind::kHeaderEnd:
+        co_await handler_.HeaderEnd(machine_.facts());
+        co_return true;
+      case Event::Kind::kMessageEnd: {
+        const std::vector<Reply> replies = co_await handler_.End(machine_.facts(), machine_.message_octets());
+        machine_.AnswerMessage(replies);
+        co_return true;
+      }
+      case Event::Kind::kReset:
+        handler_.Reset();
+        co_return true;
+      default:
+        break;
+    }
+    const Reply reply = co_await Ask(event);
+    machine_.Answer(reply);
+    co_return true;
+  }
+
+  asio::awaitable<Reply> Ask(const Event& event) {
+    switch (event.kind) {
+      case Event::Kind::kHello:
+        return handler_.Hello(event.text, machine_.extended());
+      case Event::Kind::kMail:
+        return handler_.Mail(event.mail);
+      case Event::Kind::kRecipient:
+        return handler_.Recipient(event.recipient);
+      default:
+        return handler_.Data();
+    }
+  }
+
+  asio::awaitable<bool> Flush() {
+    const std::string output = machine_.TakeOutput();
+    if (output.empty()) co_return true;
+    if (machine_.slow()) {
+      asio::steady_timer timer(co_await asio::this_coro::executor, times_.slow_reply);
+      std::error_code ignored;
+      co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    }
+    const absl::Status written = co_await connection_.Write(output, times_.idle);
+    co_return written.ok();
+  }
+
+  asio::awaitable<bool> ReadMore() {
+    absl::StatusOr<std::string_view> got;
+    if (machine_.busy()) {
+      got = co_await connection_.Read(times_.idle);
+    } else {
+      got = co_await connection_.ReadIdle(times_.idle);
+    }
+    if (got.ok()) {
+      machine_.Input(*got);
+      co_return true;
+    }
+    // RFC 5321 section 3.8: say why before closing.
+    if (absl::IsDeadlineExceeded(got.status())) machine_.Reject({421, "4.4.2", "you were silent too long"});
+    if (absl::IsCancelled(got.status())) machine_.Reject({421, "4.3.2", "shutting down, come again"});
+    co_await Flush();
+    co_return false;
+  }
+
+  net::Connection& connection_;
+  const Protocol protocol_;
+  ServerMachine machine_;
+  Handler& handler_;
+  const SessionTimes times_;
+};
+
+}  // namespace
+
+asio::awaitable<void> ServeSession(std::unique_ptr<net::Connection> connection, ServerOptions options,
+                                   std::unique_ptr<Handler> handler, SessionTimes times) {
+  Session session(*connection, std::move(options), *handler, times);
+  co_await session.Run();
+}
+
+}  // namespace prov::smtp

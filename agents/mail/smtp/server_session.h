@@ -1,0 +1,23 @@
+// One SMTP or LMTP session: drives a ServerMachine over a Connection, and asks a Handler.
+#pragma once
+
+#include <asio/awaitable.hpp>
+#include <chrono>
+#include <memory>
+
+#include "agents/mail/net/connection.h"
+#include "agents/mail/smtp/handler.h"
+#include "agents/mail/smtp/server_machine.h"
+
+namespace prov::smtp {
+
+struct SessionTimes {
+  std::chrono::milliseconds idle = std::chrono::seconds(300);      // for each read and each step of a write
+  std::chrono::milliseconds slow_reply = std::chrono::seconds(1);  // after many errors
+};
+
+// Until the session is over. `connection` is closed then.
+asio::awaitable<void> ServeSession(std::unique_ptr<net::Connection> connection, ServerOptions options,
+                                   std::unique_ptr<Handler> handler, SessionTimes times = {});
+
+}  // namespace prov::smtp

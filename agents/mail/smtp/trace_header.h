@@ -1,0 +1,26 @@
+// The header fields that relay and store add: RFC 5321 section 4.4. Pure.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <string_view>
+
+namespace prov::smtp {
+
+struct ReceivedBy {
+  std::string hello;           // as the client named itself; what is no host's name becomes "unknown"
+  std::string client_address;  // "192.0.2.1"
+  std::string hostname;        // ours
+  const char* with = "";       // "SMTP", "ESMTP", "LMTP" (RFC 3848)
+  std::string id;              // the trace id
+  std::string recipient;       // the only one; empty when there are others, whom nobody else shall see
+  std::chrono::system_clock::time_point time;
+};
+
+// "Received: …\r\n", folded.
+std::string FormatReceived(const ReceivedBy& received);
+
+// The id of a Received field that such a host wrote, if it may be a trace id of ours; empty otherwise.
+std::string TraceIdOf(std::string_view received);
+
+}  // namespace prov::smtp
