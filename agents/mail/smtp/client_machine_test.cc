@@ -1,0 +1,189 @@
+#include "agents/mail/smtp/client_machine.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "agents/mail/smtp/content_encoder.h"
+#include "agents/mail/smtp/data_reader.h"
+#include "agents/mail/smtp/trace_header.h"
+
+namespace prov::smtp {
+namespace {
+
+// Answers what the client sends with a script, one answer for each line sent ("<content>" stands for one).
+struct Outcome {
+  std::vector<std::string> sent;
+  std::vector<Reply> replies;
+  bool spoke = false;
+};
+
+Outcome Play(Protocol protocol, const ClientMessage& message, const std::vector<std::string>& script) {
+  ClientMachine machine(protocol, "me.example", message);
+  Outcome outcome;
+  size_t line = 0;
+  const auto answer = [&] {
+    if (line < script.size() && !script[line].empty()) machine.Input(script[line]);
+    ++line;
+  };
+  answer();  // the greeting
+  for (int step_count = 0; step_count < 1000; ++step_count) {
+    const ClientStep step = machine.Next();
+    switch (step.kind) {
+      case ClientStep::Kind::kSend: {
+        std::string_view left = step.output;
+        while (!left.empty()) {
+          const size_t end = left.find("\r\n");
+          outcome.sent.emplace_back(left.substr(0, end));
+          left.remove_prefix(end + 2);
+          answer();
+        }
+        break;
+      }
+      case ClientStep::Kind::kSendContent:
+        outcome.sent.push_back("<content>");
+        machine.ContentSent();
+        answer();
+        break;
+      case ClientStep::Kind::kNeedInput:
+        machine.ConnectionLost("the script ended");
+        break;
+      case ClientStep::Kind::kDone:
+        outcome.replies = machine.replies();
+        outcome.spoke = machine.spoke();
+        return outcome;
+    }
+  }
+  ADD_FAILURE() << "it never ends";
+  return outcome;
+}
+
+const ClientMessage kOne = {"a@x.example", {"b@y.example"}, 100, true};
+const ClientMessage kThree = {"", {"a@y.example", "b@y.example", "c@y.example"}, 100, false};
+
+TEST(ClientMachine, SpeaksOnlyWhatWasAnnounced) {
+  const Outcome plain =
+      Play(Protocol::kSmtp, kOne,
+           {"220 hi\r\n", "250 y\r\n", "250 ok\r\n", "250 ok\r\n", "354 go\r\n", "250 2.0.0 queued\r\n"});
+  EXPECT_EQ(plain.sent, (std::vector<std::string>{"EHLO me.example", "MAIL FROM:<a@x.example>",
+                                                  "RCPT TO:<b@y.example>", "DATA", "<content>"}));
+  EXPECT_EQ(ReplyText(plain.replies[0]), "250 2.0.0 queued");
+
+  const Outcome rich = Play(Protocol::kSmtp, kOne,
+                            {"220 hi\r\n", "250-y\r\n250-SIZE 1000\r\n250-PIPELINING\r\n250 8BITMIME\r\n",
+                             "250 ok\r\n", "250 ok\r\n", "354 go\r\n", "250 ok\r\n"});
+  EXPECT_EQ(rich.sent[1], "MAIL FROM:<a@x.example> SIZE=100 BODY=8BITMIME");
+  EXPECT_TRUE(rich.replies[0].ok());
+}
+
+TEST(ClientMachine, FallsBackToHelo) {
+  const Outcome old = Play(
+      Protocol::kSmtp, kOne,
+      {"220 hi\r\n", "502 what\r\n", "250 y\r\n", "250 ok\r\n", "250 ok\r\n", "354 go\r\n", "250 ok\r\n"});
+  EXPECT_EQ(old.sent[1], "HELO me.example");
+  EXPECT_TRUE(old.replies[0].ok());
+}
+
+TEST(ClientMachine, EachRecipientHasItsOwnOutcome) {
+  for (const char* hello : {"250 y\r\n", "250-y\r\n250 PIPELINING\r\n"}) {
+    const Outcome outcome = Play(Protocol::kLmtp, kThree,
+                                 {"220 hi\r\n", hello, "250 ok\r\n", "250 ok\r\n", "550 5.1.1 no\r\n",
+                                  "250 ok\r\n", "354 go\r\n", "250 2.0.0 done\r\n452 4.3.1 full\r\n"});
+    EXPECT_EQ(outcome.sent[0], "LHLO me.example");
+    EXPECT_EQ(ReplyText(outcome.replies[0]), "250 2.0.0 done");
+    EXPECT_EQ(ReplyText(outcome.replies[1]), "550 5.1.1 no");
+    EXPECT_EQ(ReplyText(outcome.replies[2]), "452 4.3.1 full");
+  }
+}
+
+TEST(ClientMachine, LostInTheMiddleOfLmtpRepliesDefersOnlyTheRest) {
+  const Outcome outcome = Play(Protocol::kLmtp, kThree,
+                               {"220 hi\r\n", "250 y\r\n", "250 ok\r\n", "250 ok\r\n", "250 ok\r\n",
+                                "250 ok\r\n", "354 go\r\n", "250 2.0.0 done\r\n"});
+  EXPECT_EQ(outcome.replies[0].code, 250);
+  EXPECT_EQ(outcome.replies[1].code, 451);
+  EXPECT_EQ(outcome.replies[2].code, 451);
+}
+
+TEST(ClientMachine, NothingIsFinalBeforeTheServerTakesPart) {
+  for (const std::string& greeting :
+       {std::string("554 no\r\n"), std::string("421 busy\r\n"), std::string("HTTP/1.1 400\r\n"),
+        std::string(), std::string(10'000, 'x'), std::string("99\r\n"), std::string("250-x\r\n550 y\r\n")}) {
+    const Outcome outcome = Play(Protocol::kSmtp, kOne, {greeting});
+    EXPECT_FALSE(outcome.spoke) << greeting;
+    EXPECT_EQ(outcome.replies[0].code / 100, 4) << greeting;
+  }
+}
+
+TEST(ClientMachine, RefusalsAreForAllWhoHaveNoAnswerYet) {
+  const Outcome mail = Play(Protocol::kSmtp, kThree, {"220 hi\r\n", "250 y\r\n", "550 5.7.1 no\r\n"});
+  for (const Reply& reply : mail.replies) EXPECT_EQ(ReplyText(reply), "550 5.7.1 no");
+  const Outcome closing =
+      Play(Protocol::kSmtp, kThree,
+           {"220 hi\r\n", "250 y\r\n", "250 ok\r\n", "550 5.1.1 no\r\n", "421 4.3.2 bye\r\n"});
+  EXPECT_EQ(closing.replies[0].code, 550);
+  EXPECT_EQ(closing.replies[1].code, 421);
+  EXPECT_EQ(closing.replies[2].code, 421);
+  const Outcome all = Play(Protocol::kSmtp, kOne, {"220 hi\r\n", "250 y\r\n", "250 ok\r\n", "550 no\r\n"});
+  EXPECT_EQ(all.sent.back(), "RCPT TO:<b@y.example>") << "no DATA without recipients";
+}
+
+TEST(ClientMachine, TooLargeForTheNextHopIsKnownBeforehand) {
+  const Outcome outcome = Play(Protocol::kSmtp, kOne, {"220 hi\r\n", "250-y\r\n250 SIZE 99\r\n"});
+  EXPECT_EQ(outcome.replies[0].code, 552);
+  EXPECT_EQ(outcome.sent.size(), 1u);
+}
+
+std::string Encode(const std::string& content, size_t step) {
+  ContentEncoder encoder;
+  std::string wire;
+  for (size_t i = 0; i < content.size(); i += step)
+    encoder.Encode(std::string_view(content).substr(i, step), wire);
+  encoder.Finish(wire);
+  return wire;
+}
+
+TEST(ContentEncoder, WhateverLiesInTheStoreArrivesAsLinesAndEndsNothing) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"", ""},
+      {"a\r\n", "a\r\n"},
+      {"a", "a\r\n"},
+      {".\r\n..\r\n", ".\r\n..\r\n"},
+      {"a\n.\nb", "a\r\n.\r\nb\r\n"},
+      {"a\r.\rb\r", "a\r\n.\r\nb\r\n"},
+      {"a\r\r\n.\r\n", "a\r\n\r\n.\r\n"},
+  };
+  for (const auto& [content, received] : cases) {
+    for (const size_t step : {size_t{1}, size_t{2}, size_t{100}}) {
+      const std::string wire = Encode(content, step);
+      DataReader reader;
+      std::string read;
+      EXPECT_EQ(reader.Read(wire, read), wire.size());
+      EXPECT_TRUE(reader.ended());
+      EXPECT_EQ(reader.fault(), ContentFault::kNone);
+      EXPECT_EQ(read, received);
+    }
+  }
+}
+
+TEST(TraceHeader, NamesTheMailAndLetsNothingForgeALine) {
+  ReceivedBy received{"evil\") by x;",
+                      "2001:db8::1",
+                      "mx.example.net",
+                      "ESMTP",
+                      "018f3c2a9d1c01",
+                      "a@b.example",
+                      std::chrono::system_clock::time_point()};
+  EXPECT_EQ(
+      FormatReceived(received),
+      "Received: from unknown ([IPv6:2001:db8::1])\r\n\tby mx.example.net with ESMTP id 018f3c2a9d1c01\r\n"
+      "\tfor <a@b.example>;\r\n\tThu, 01 Jan 1970 00:00:00 +0000\r\n");
+  EXPECT_EQ(TraceIdOf("Received: from a ([::1])\tby b with ESMTP id 018f3c2a9d1c01;\tdate"),
+            "018f3c2a9d1c01");
+  EXPECT_EQ(TraceIdOf("Received: from a id ../../etc"), "");
+  EXPECT_EQ(TraceIdOf("Received: from a"), "");
+}
+
+}  // namespace
+}  // namespace prov::smtp
