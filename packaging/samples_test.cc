@@ -62,6 +62,7 @@ TEST_F(SamplesTest, WhatIsCommentedOutShowsTheDefault) {
   EXPECT_EQ(given->directory.ca, left_out->directory.ca);
   EXPECT_EQ(given->directory.starttls, left_out->directory.starttls);
   EXPECT_EQ(given->directory.home_prefix, left_out->directory.home_prefix);
+  EXPECT_EQ(given->directory.most_removals, left_out->directory.most_removals);
   EXPECT_EQ(given->directory.services.login, left_out->directory.services.login);
   EXPECT_EQ(given->directory.services.submit, left_out->directory.services.submit);
   EXPECT_EQ(given->directory.services.ftp, left_out->directory.services.ftp);

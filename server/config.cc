@@ -23,6 +23,8 @@ absl::StatusOr<ProvdConfig> LoadProvdConfig(const std::string& path) {
   config.directory.ca = reader.Path("directory.ca", "");
   config.directory.starttls = reader.Bool("directory.starttls", false);
   config.directory.home_prefix = reader.String("directory.home_prefix", "/srv/prov/homes");
+  config.directory.most_removals =
+      static_cast<size_t>(reader.Int("directory.most_removals", 100, 0, 1'000'000'000));
   directory::Services& services = config.directory.services;
   services.login = reader.Strings("directory.services.login", services.login);
   services.submit = reader.Strings("directory.services.submit", services.submit);

@@ -29,6 +29,7 @@ struct ProvdConfig {
     std::string ca;
     bool starttls = false;
     std::string home_prefix;
+    size_t most_removals = 0;
     directory::Services services;
   } directory;
 

@@ -70,6 +70,7 @@ absl::StatusOr<directory::Publisher::Options> PublisherOptions(const ProvdConfig
   options.starttls = config.starttls;
   options.services = config.services;
   options.home_prefix = config.home_prefix;
+  options.most_removals = config.most_removals;
   return options;
 }
 
