@@ -64,7 +64,7 @@ constexpr Statement kSave = {"save_subscriber", R"(
 UPDATE prov.subscriber SET display_name = $2, mail = $3, ftp = $4, web = $5, quota_bytes = $6, plan = $7,
   labels = $8::jsonb, forward_targets = $9::jsonb, forward_keep_copy = $10, state = $11, state_before_close = $12,
   suspend_reason = $13, store_pool = $14, password_hash = $15, credential_version = $16, update_time = now(),
-  delete_time = to_timestamp(NULLIF($17, 0) / 1e6), expire_time = to_timestamp(NULLIF($18, 0) / 1e6), revision = $19
+  delete_time = to_timestamp(NULLIF($17::bigint, 0) / 1e6), expire_time = to_timestamp(NULLIF($18::bigint, 0) / 1e6), revision = $19
 WHERE id = $1)"};
 
 constexpr Statement kAddAddress = {"add_address", R"(
