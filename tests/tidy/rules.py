@@ -19,15 +19,21 @@ BANNED = (
     # pattern, which files, why
     (re.compile(r"\b(TODO|FIXME|XXX|HACK)\b"), r"\.(cc|h|py|sh|bzl|proto|sql|bazel)$", "unfinished work belongs into an issue"),
     (re.compile(r"catch\s*\(\s*\.\.\.\s*\)"), r"\.(cc|h)$", "name what you catch"),
-    (re.compile(r"\b(sleep_for|usleep|sleep)\s*\("), r"_test\.cc$", "poll for a condition instead"),
-    (re.compile(r"\b(strcpy|strcat|sprintf|vsprintf|gets|system|popen|tmpnam|mktemp)\s*\("), r"\.(cc|h)$",
+    (re.compile(r"\bsleep_for\s*\(\s*(std::chrono::)?(seconds|minutes|hours)|\bsleep\s*\("), r"_test\.cc$",
+     "poll for a condition instead; only the pause between two looks is a sleep, of milliseconds"),
+    (re.compile(r"\b(strcpy|strcat|sprintf|vsprintf|gets|system|popen|tmpnam|mktemp)\s*\("), r"(?<!_test)\.(cc|h)$",
      "unsafe; use std::string, fmt, posix_spawn, mkdtemp"),
     (re.compile(r"InsecureServerCredentials|InsecureChannelCredentials"), r"\.(cc|h)$", "every channel is mutual TLS"),
     (re.compile(r"/(work|root)/"), r"\.(cc|h|py|sh|md|bzl|bazel|proto|sql|toml|in)$", "a path of one machine"),
 )
 # An RFC is cited as "RFC 5321 section 4.5.2", so that one search finds every place.
-MALFORMED_RFC = re.compile(r"\b(rfc|Rfc)\s?\d{3,4}\b|\bRFC\d{3,4}\b|RFC \d{3,4},? ?§|RFC \d{3,4} [Ss]ec\. ")
+# message/rfc822 is a media type.
+MALFORMED_RFC = re.compile(r"\b(rfc|Rfc)\s?(?!822\b)\d{3,4}\b|\bRFC\d{3,4}\b|RFC \d{3,4},? ?§|RFC \d{3,4} [Ss]ec\. ")
 BAD_NAMES = re.compile(r"(^|[/_])(utils?|helpers?|managers?|misc|common_stuff)([_./]|$)")
+
+
+# What only tests link may reach into other blocks.
+TEST_SUPPORT = re.compile(r"_test\.cc$|/testing/|/scripted_|_test_host\.|^tests/")
 
 
 def tracked(repository):
@@ -50,7 +56,7 @@ def room_of(path, rooms):
 
 def wrong_includes(repository, files):
     for name in files:
-        if not name.endswith((".cc", ".h")) or name.endswith("_test.cc") or name.startswith("tests/"):
+        if not name.endswith((".cc", ".h")) or TEST_SUPPORT.search(name):
             continue
         block = name.split("/")[0]
         rooms = BLOCKS.get(block, ())

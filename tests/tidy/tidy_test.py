@@ -30,7 +30,7 @@ class Tidy(unittest.TestCase):
                 "server/store/bad.cc": '#include "server/api/x.h"\n// TODO later\ntry {} catch (...) {}\n// see RFC5321\n',
                 "agents/state/bad.h": '#include "server/model/domain.h"\n',
                 "common/utils.cc": '#include "cli/x.h"\n',
-                "cli/a_test.cc": "sleep_for(1s);\n",
+                "cli/a_test.cc": "sleep_for(seconds(1));\n",
             }
             for name, text in planted.items():
                 os.makedirs(os.path.dirname(os.path.join(tree, name)), exist_ok=True)

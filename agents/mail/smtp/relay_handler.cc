@@ -145,10 +145,9 @@ class RelayHandler final : public Handler {
     if (!verdict.go_on()) co_return Refused("message", ReplyOf(verdict));
     const auto begun = services_.clock->Monotonic();
     co_await Flush();
-    absl::StatusOr<queue::StoredMessage> stored = failure_;
-    if (failure_.ok()) {
-      stored = co_await net::RunBlocking(*services_.pool, [this] { return writer_->Commit(); });
-    }
+    // The writer keeps the error of an Append, and says it again.
+    absl::StatusOr<queue::StoredMessage> stored =
+        co_await net::RunBlocking(*services_.pool, [this] { return writer_->Commit(); });
     if (!stored.ok()) {
       Log(Level::kError, "queue_write_failed", {{"trace", envelope_.trace}, {"error", stored.status()}});
       co_return StorageReply(stored.status());
