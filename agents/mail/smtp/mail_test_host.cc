@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <asio/executor_work_guard.hpp>
 #include <asio/post.hpp>
 #include <filesystem>
 #include <fstream>
@@ -71,7 +72,10 @@ void MailTestHost::Start() {
   auto server = start(loop_->get_executor(), config, *reader_, *pool_, SystemClock());
   Check(server.status());
   server_ = *std::move(server);
-  thread_ = std::thread([this] { loop_->run(); });
+  thread_ = std::thread([this] {
+    const auto work = asio::make_work_guard(*loop_);  // a loop that ran dry would answer no more
+    loop_->run();
+  });
 }
 
 void MailTestHost::Stop() {
@@ -158,7 +162,7 @@ v1::Record PoolRecord(const std::string& lmtp) {
 
 v1::Record RouteTo(const std::string& address, v1::Disposition receive) {
   v1::Record record;
-  record.set_key("subscribers/" + address);
+  record.set_key("subscribers/" + std::to_string(std::hash<std::string>()(address)));
   record.set_revision(1);
   record.mutable_mail_route()->add_addresses(address);
   record.mutable_mail_route()->set_pool("main");
@@ -169,7 +173,7 @@ v1::Record RouteTo(const std::string& address, v1::Disposition receive) {
 v1::Record MailboxOf(const std::string& id, const std::string& address,
                      const std::vector<std::string>& forwards, bool keep_copy, v1::Disposition receive) {
   v1::Record record;
-  record.set_key("subscribers/" + address);
+  record.set_key("subscribers/" + std::to_string(std::hash<std::string>()(address)));
   record.set_revision(1);
   v1::Mailbox* mailbox = record.mutable_mailbox();
   mailbox->set_mailbox_id(id);

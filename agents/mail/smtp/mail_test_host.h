@@ -1,8 +1,8 @@
 // A relay and a store with real sockets, real state and real files, in one process, for tests.
 #pragma once
 
-#include <asio/executor_work_guard.hpp>
 #include <asio/io_context.hpp>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>

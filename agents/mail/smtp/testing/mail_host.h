@@ -40,17 +40,20 @@ inline bool Eventually(const std::function<bool()>& condition) {
 
 class MailHost {
  public:
-  MailHost() {
+  MailHost() : MailHost("") {}
+  // State, queue and mail in `directory`, which lives on; empty: in one of its own.
+  explicit MailHost(const std::string& directory) : path_(directory.empty() ? own_.path() : directory) {
     config.host = config.engine.hostname = "host.example.net";
-    config.store.maildir_root = directory_.path() + "/mail";
+    config.store.maildir_root = path_ + "/mail";
     config.engine.smtp.listen = {"127.0.0.1:0"};
     config.engine.smtp.max_message_octets = 1 << 20;
     config.engine.lmtp.listen = {"127.0.0.1:0"};
-    config.engine.queue = {directory_.path() + "/queue", std::chrono::milliseconds(50),
-                           std::chrono::milliseconds(400), std::chrono::hours(1)};
+    config.engine.queue = {path_ + "/queue", std::chrono::milliseconds(50), std::chrono::milliseconds(400),
+                           std::chrono::hours(1)};
     std::filesystem::create_directory(config.store.maildir_root);
-    writer_ = *state::StateWriter::Open(directory_.path() + "/state");
-    state_ = *state::StateReader::Open(directory_.path() + "/state");
+    std::filesystem::create_directory(path_ + "/state");
+    writer_ = *state::StateWriter::Open(path_ + "/state");
+    state_ = *state::StateReader::Open(path_ + "/state");
     for (const v1::Role role : {v1::RELAY, v1::STORE}) {
       EXPECT_TRUE(writer_->BeginSnapshot(role).ok());
       EXPECT_TRUE(writer_->EndSnapshot(role, 1).ok());
@@ -59,7 +62,13 @@ class MailHost {
     thread_ = std::thread([this] { loop_.run(); });
   }
   ~MailHost() {
-    Stop();
+    OnLoop([this] {
+      for (const auto& server : servers_) {
+        server->Stop();
+        server->CloseAll();
+      }
+    });
+    AwaitRest();
     guard_.reset();
     loop_.stop();
     thread_.join();
@@ -68,7 +77,8 @@ class MailHost {
   }
 
   // Records of both roles, for example.net and subscriber `id`: user1@example.net.
-  void AddDomain(const std::string& name, const std::string& alias_of = "", const std::string& catch_all = "") {
+  void AddDomain(const std::string& name, const std::string& alias_of = "",
+                 const std::string& catch_all = "") {
     v1::Record record;
     record.set_key("domains/" + name);
     record.set_revision(1);
@@ -78,8 +88,8 @@ class MailHost {
     Set(v1::RELAY, record);
     Set(v1::STORE, record);
   }
-  void AddSubscriber(int id, v1::Disposition receive = v1::ALLOW, const std::vector<std::string>& forwards = {},
-                     bool keep_copy = false) {
+  void AddSubscriber(int id, v1::Disposition receive = v1::ALLOW,
+                     const std::vector<std::string>& forwards = {}, bool keep_copy = false) {
     AddMailbox(id, receive, forwards, keep_copy);
     v1::Record route = state::RouteRecord(id, 1);
     route.mutable_mail_route()->set_receive(receive);
@@ -118,28 +128,20 @@ class MailHost {
   // The port it listens on.
   uint16_t StartRelay() { return Start(smtp::StartRelay); }
   uint16_t StartStore() { return Start(smtp::StartStore); }
-  // All servers, as at the end of the program.
+  // As the program does when it is told to end; sessions in progress must end by themselves.
   void Stop() {
     OnLoop([this] {
-      for (const auto& server : servers_) {
-        server->Stop();
-        server->CloseAll();
-      }
+      for (const auto& server : servers_) server->Stop();
     });
-    EXPECT_TRUE(Eventually([this] {
-      size_t busy = 0;
-      OnLoop([&] {
-        for (const auto& server : servers_) busy += server->busy();
-      });
-      return busy == 0;
-    }));
+    AwaitRest();
   }
 
   // Messages in new/ of a mailbox, as they lie there.
   std::vector<std::string> Mail(const std::string& mailbox_id) const {
     std::vector<std::string> messages;
     std::error_code error;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(config.store.maildir_root, error)) {
+    for (const auto& entry :
+         std::filesystem::recursive_directory_iterator(config.store.maildir_root, error)) {
       const std::filesystem::path folder = entry.path().parent_path();
       if (!entry.is_regular_file() || folder.filename() != "new") continue;
       if (folder.parent_path().filename() != mailbox_id) continue;
@@ -182,7 +184,18 @@ class MailHost {
     done.get_future().wait();
   }
 
-  state::TestDirectory directory_;
+  void AwaitRest() {
+    EXPECT_TRUE(Eventually([this] {
+      size_t busy = 0;
+      OnLoop([&] {
+        for (const auto& server : servers_) busy += server->busy();
+      });
+      return busy == 0;
+    }));
+  }
+
+  state::TestDirectory own_;
+  const std::string path_;
   std::unique_ptr<state::StateWriter> writer_;
   std::unique_ptr<state::StateReader> state_;
   asio::io_context loop_{1};
