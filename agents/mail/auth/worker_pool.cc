@@ -128,8 +128,11 @@ class ThreadedPool : public WorkerPool {
     while (!stopping_) {
       if (queue_.empty()) {
         changed_.wait(lock);
-      } else if (queue_.front().deadline > std::chrono::steady_clock::now()) {
-        changed_.wait_until(lock, queue_.front().deadline);
+        continue;
+      }
+      const Time deadline = queue_.front().deadline;  // a worker may take the job while we wait for its time
+      if (deadline > std::chrono::steady_clock::now()) {
+        changed_.wait_until(lock, deadline);
       } else {
         Job job = std::move(queue_.front());
         queue_.pop_front();
