@@ -220,18 +220,20 @@ TEST_F(MaildirTest, AFullDiskIsAnErrorAndLeavesNothing) {
 
 TEST_F(MaildirTest, KilledDeliveryLeavesNoPartOfAMessageInNew) {
   ASSERT_TRUE(EnsureMailbox(root_, "m-1").ok());
-  const std::string body(100'000, 'x');
-  size_t whole = 0;
+  // Writing takes longer than syncing, so that many are killed in the middle of it.
+  const std::string piece(64 * 1024, 'x');
+  constexpr size_t kPieces = 128;
   for (int round = 0; round < 40; ++round) {
     const pid_t child = fork();
     ASSERT_GE(child, 0);
     if (child == 0) {
       for (;;) {
         auto delivery = Delivery::Begin(root_, "m-1", "h");
-        if (!delivery.ok() || !(*delivery)->Append(body).ok() || !(*delivery)->Append("\r\n").ok() ||
-            !(*delivery)->Commit().ok()) {
-          _exit(1);
+        if (!delivery.ok()) _exit(1);
+        for (size_t i = 0; i < kPieces; ++i) {
+          if (!(*delivery)->Append(piece).ok()) _exit(1);
         }
+        if (!(*delivery)->Append("\r\n").ok() || !(*delivery)->Commit().ok()) _exit(1);
       }
     }
     usleep(static_cast<useconds_t>(1000 + round * 733));
@@ -240,11 +242,13 @@ TEST_F(MaildirTest, KilledDeliveryLeavesNoPartOfAMessageInNew) {
     waitpid(child, &ended, 0);
     ASSERT_TRUE(WIFSIGNALED(ended));
   }
+  size_t whole = 0;
   for (const std::string& name : Names("new")) {
-    EXPECT_EQ(fs::file_size(path_ + "/new/" + name), body.size() + 1) << name;
+    EXPECT_EQ(fs::file_size(path_ + "/new/" + name), kPieces * piece.size() + 1) << name;
+    EXPECT_TRUE(WireOctetsOf(name).has_value()) << name;
     ++whole;
   }
-  EXPECT_GT(whole, 0u);
+  EXPECT_GT(whole + Names("tmp").size(), 0u);
 }
 
 TEST_F(MaildirTest, MessagesAreInOrderOfArrival) {

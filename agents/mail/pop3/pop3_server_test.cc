@@ -121,9 +121,21 @@ TEST_F(Pop3ServerTest, OneSessionAMailbox) {
   EXPECT_TRUE(first.LogIn().starts_with("+OK"));
   EXPECT_TRUE(second.LogIn().starts_with("-ERR [IN-USE] "));
   EXPECT_TRUE(other.LogIn("bob@example.net").starts_with("+OK"));
-  // Who has read the last word finds the mailbox free.
   EXPECT_EQ(first.Ask("QUIT"), "+OK Bye\r\n");
   EXPECT_TRUE(second.LogIn().starts_with("+OK"));
+}
+
+TEST_F(Pop3ServerTest, WhoHasReadTheLastWordFindsTheMailboxFree) {
+  const uint16_t port = service_.StartServer();
+  auto current = std::make_unique<TestClient>(port);
+  ASSERT_TRUE(current->LogIn().starts_with("+OK"));
+  for (int round = 0; round < 100; ++round) {
+    auto next = std::make_unique<TestClient>(port);
+    next->Ask("USER alice@example.net");
+    ASSERT_EQ(current->Ask("QUIT"), "+OK Bye\r\n");
+    ASSERT_TRUE(next->Ask("PASS right").starts_with("+OK")) << "round " << round;
+    current = std::move(next);
+  }
 }
 
 TEST_F(Pop3ServerTest, QuitRemovesAndADroppedConnectionDoesNot) {
