@@ -19,7 +19,6 @@
 #include "common/grpc_tls.h"
 #include "common/log.h"
 #include "common/metrics.h"
-#include "common/random.h"
 #include "common/status.h"
 #include "prov/v1/directory.grpc.pb.h"
 #include "prov/v1/enrolment.grpc.pb.h"
@@ -76,10 +75,10 @@ absl::StatusOr<directory::Publisher::Options> PublisherOptions(const ProvdConfig
 
 // A missing cracklib dictionary would refuse every password; better said once, at start.
 absl::Status CheckPasswordChecker() {
-  const std::string strong = "Zk9-" + RandomHex(16);
+  const std::string strong = "vioBn4Aw-plinth-Rook";
   return Annotate(
       model::CheckPassword("password", strong, "", model::kLeastPasswordCharacters),
-      "the password checker refuses a random password; is the package cracklib-runtime installed?");
+      "the password checker refuses a strong password; is the package cracklib-runtime installed?");
 }
 
 // Everything that lives as long as the server, in order of dependence.

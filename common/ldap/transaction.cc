@@ -64,9 +64,10 @@ absl::Status End(Connection::State& state, bool commit, berval* identifier, int*
   return state.Check(result->code, what, result->diagnostic);
 }
 
-// One after the other, each answer awaited: slapd 2.5.13 touches an update after it has answered it, and a commit that
-// overtakes that frees it, which crashes slapd. With olcThreads at 2 or 3 it begins no operation of a connection
-// before the one before has ended, as long as none is waiting; schema/ldap/slapd.ldif.in says so, too.
+// One after the other, each answer awaited: slapd 2.5.13 touches an update after it has answered it, and a
+// commit that overtakes that frees it, which crashes slapd. With olcThreads at 2 or 3 it begins no operation
+// of a connection before the one before has ended, as long as none is waiting; schema/ldap/slapd.ldif.in says
+// so, too.
 absl::Status SendAll(Connection::State& state, const std::vector<Write>& writes, berval* identifier,
                      std::vector<int>& ids, Culprit* culprit) {
   char oid[] = LDAP_CONTROL_TXN_SPEC;

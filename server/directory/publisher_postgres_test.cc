@@ -183,6 +183,8 @@ TEST_F(PublisherPostgresTest, BothServersMayBeKilledAtAnyMoment) {
   // The database stays while they write, for their own sake.
   for (int kill = 1; kill <= 4; ++kill) {
     publisher_->WaitApplied(static_cast<uint64_t>(kill * 60), kPatience);
+    publisher_->WaitApplied(UINT64_MAX,
+                            std::chrono::milliseconds(3 * kill));  // at a different moment each time
     slapd_->Kill();
     ASSERT_TRUE(slapd_->StartAgain().ok());
   }

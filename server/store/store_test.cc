@@ -215,7 +215,7 @@ TEST_F(Store, CrashOfPostgresLosesNothingAcknowledgedAndARetryDoesNotDouble) {
   for (int crash = 0; crash < 3; ++crash) {
     const int seen = count;
     while (count < seen + 5) std::this_thread::yield();
-    postgres_->Crash();
+    postgres_->Kill();
     ASSERT_TRUE(postgres_->StartAgain().ok());
   }
   const int seen = count;
