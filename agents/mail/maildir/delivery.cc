@@ -6,6 +6,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
@@ -23,6 +24,7 @@ namespace {
 
 constexpr size_t kBufferOctets = 64 * 1024;
 constexpr size_t kMaxHostOctets = 64;  // of the host's name in a file name
+constexpr size_t kMaxGivenNameOctets = 80;
 constexpr mode_t kFileMode = 0600;
 
 // A coroutine process repeats pid and microsecond; the counter does not.
@@ -61,8 +63,13 @@ bool IsOurFile(int directory, const std::string& name, const struct stat& ours) 
 
 class FileDelivery : public Delivery {
  public:
-  FileDelivery(FileDescriptor tmp, FileDescriptor fresh, FileDescriptor file, std::string name)
-      : tmp_(std::move(tmp)), new_(std::move(fresh)), file_(std::move(file)), name_(std::move(name)) {
+  FileDelivery(FileDescriptor tmp, FileDescriptor fresh, FileDescriptor file, std::string name,
+               std::string given_name)
+      : tmp_(std::move(tmp)),
+        new_(std::move(fresh)),
+        file_(std::move(file)),
+        name_(std::move(name)),
+        given_name_(std::move(given_name)) {
     buffer_.reserve(kBufferOctets);
   }
 
@@ -132,7 +139,14 @@ class FileDelivery : public Delivery {
   absl::Status Fail(const absl::Status& status) { return failure_ = Deferred(status); }
 
   absl::StatusOr<std::string> MoveIntoNew(const struct stat& ours) {
-    const std::string final_name = fmt::format("{},S={},W={}", name_, octets_, octets_ + lines_);
+    const std::string final_name =
+        fmt::format("{},S={},W={}", given_name_.empty() ? name_ : given_name_, octets_, octets_ + lines_);
+    if (!given_name_.empty() && faccessat(new_.get(), final_name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+      // Delivered before; whoever did it may have died before the directory was synced.
+      const absl::Status synced = SyncOpenDirectory(new_.get(), "new");
+      if (!synced.ok()) return Fail(synced);
+      return final_name;
+    }
     if (renameat(tmp_.get(), name_.c_str(), new_.get(), final_name.c_str()) != 0) {
       const int error = errno;
       if (!IsOurFile(new_.get(), final_name, ours)) {
@@ -148,7 +162,8 @@ class FileDelivery : public Delivery {
   }
 
   FileDescriptor tmp_, new_, file_;
-  std::string name_;
+  const std::string name_;        // in tmp/, and in new/ unless another one is given
+  const std::string given_name_;  // may be empty
   std::string buffer_;
   uint64_t octets_ = 0;  // with LF line ends
   uint64_t lines_ = 0;
@@ -158,24 +173,35 @@ class FileDelivery : public Delivery {
   absl::Status failure_;
 };
 
-absl::StatusOr<std::unique_ptr<Delivery>> BeginIn(int mailbox, std::string_view host) {
+bool IsGivenName(std::string_view name) {
+  return name.size() <= kMaxGivenNameOctets && std::all_of(name.begin(), name.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.';
+         });
+}
+
+absl::StatusOr<std::unique_ptr<Delivery>> BeginIn(int mailbox, std::string_view host,
+                                                  std::string_view given) {
   PROV_ASSIGN_OR_RETURN(FileDescriptor tmp, OpenBelow(mailbox, "tmp"));
   PROV_ASSIGN_OR_RETURN(FileDescriptor fresh, OpenBelow(mailbox, "new"));
   std::string name = UniqueName(host);
   FileDescriptor file(
       openat(tmp.get(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kFileMode));
   if (!file.valid()) return ErrnoStatus(errno, fmt::format("create tmp/{}", name));
-  return std::make_unique<FileDelivery>(std::move(tmp), std::move(fresh), std::move(file), std::move(name));
+  return std::make_unique<FileDelivery>(std::move(tmp), std::move(fresh), std::move(file), std::move(name),
+                                        std::string(given));
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Delivery>> Delivery::Begin(std::string_view root, std::string_view mailbox_id,
-                                                          std::string_view host) {
+                                                          std::string_view host, std::string_view name) {
+  if (!IsGivenName(name) || name.starts_with('.')) {
+    return absl::InvalidArgumentError("a delivery's name is [A-Za-z0-9.]{1,80}");
+  }
   PROV_RETURN_IF_ERROR(Deferred(EnsureMailbox(root, mailbox_id)));
   const auto mailbox = OpenMailbox(root, mailbox_id);
   PROV_RETURN_IF_ERROR(Deferred(mailbox.status()));
-  auto delivery = BeginIn(mailbox->get(), host);
+  auto delivery = BeginIn(mailbox->get(), host, name);
   PROV_RETURN_IF_ERROR(Deferred(delivery.status()));
   return delivery;
 }

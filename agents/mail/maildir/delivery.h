@@ -19,9 +19,11 @@ namespace prov::maildir {
 class Delivery {
  public:
   // Makes the mailbox if it is not there (a mail may be quicker than the driver). `host` goes into the file
-  // name.
+  // name. `name`, when not empty, is the file's unique part instead ("seconds.unique", [A-Za-z0-9.]{1,80}):
+  // the same message delivered again under the same name, while the first lies in new/, is one message. So a
+  // sender that lost our answer may repeat itself.
   static absl::StatusOr<std::unique_ptr<Delivery>> Begin(std::string_view root, std::string_view mailbox_id,
-                                                         std::string_view host);
+                                                         std::string_view host, std::string_view name = {});
   virtual ~Delivery() = default;
 
   // Message text with CRLF line ends, in pieces of any size; stored with LF. A CR or LF by itself is the

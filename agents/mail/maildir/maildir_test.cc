@@ -171,6 +171,26 @@ TEST_F(MaildirTest, WithoutCommitNothingRemains) {
   EXPECT_TRUE(Names("new").empty());
 }
 
+TEST_F(MaildirTest, ADeliveryRepeatedUnderItsNameIsOneMessage) {
+  const auto deliver = [&](std::string_view name, std::string_view text) {
+    auto delivery = Delivery::Begin(root_, "m-1", "store1", name);
+    EXPECT_TRUE(delivery.ok()) << delivery.status();
+    EXPECT_TRUE((*delivery)->Append(text).ok());
+    return (*delivery)->Commit().value_or("");
+  };
+  const std::string first = deliver("1700000000.M1Tabc", "a\r\n");
+  EXPECT_EQ(first, "1700000000.M1Tabc,S=2,W=3");
+  EXPECT_EQ(deliver("1700000000.M1Tabc", "a\r\n"), first);
+  EXPECT_EQ(Names("new").size(), 1u);
+  EXPECT_TRUE(Names("tmp").empty());
+  deliver("1700000000.M1Tabd", "a\r\n");
+  deliver("1700000000.M1Tabc", "another\r\n");
+  EXPECT_EQ(Names("new").size(), 3u);
+  for (const char* bad : {"../x", "a/b", "a:b", ".x", "a b"}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(Delivery::Begin(root_, "m-1", "store1", bad).status())) << bad;
+  }
+}
+
 TEST_F(MaildirTest, HostsNameCannotLeaveTheDirectory) {
   auto delivery = Delivery::Begin(root_, "m-1", "../a:b,c/d");
   ASSERT_TRUE((*delivery)->Append("x\r\n").ok());

@@ -183,6 +183,9 @@ TEST(TraceHeader, NamesTheMailAndLetsNothingForgeALine) {
             "018f3c2a9d1c01");
   EXPECT_EQ(TraceIdOf("Received: from a id ../../etc"), "");
   EXPECT_EQ(TraceIdOf("Received: from a"), "");
+  EXPECT_EQ(MaildirNameOf("01a2098e118cb49bc26abc"), "1795456635.M276000T01a2098e118cb49bc26abc");
+  EXPECT_EQ(MaildirNameOf("4xyz"), "");
+  EXPECT_EQ(MaildirNameOf("zzzzzzzzzzzzb49bc26abc"), "");
 }
 
 }  // namespace

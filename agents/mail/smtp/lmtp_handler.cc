@@ -76,6 +76,7 @@ class LmtpHandler final : public Handler {
     // The relay's Received is on top; its id goes on, so that one id leads from there to here.
     const std::string trace = TraceIdOf(facts.first_received);
     if (!trace.empty()) envelope_.trace = trace;
+    file_name_ = MaildirNameOf(trace);
     const policy::Header header = PolicyHeader(facts);
     const policy::Verdict verdict = co_await services_.policy->HeaderEnd(client_, envelope_, header);
     if (!verdict.go_on()) refusal_ = ReplyOf(verdict);
@@ -105,6 +106,7 @@ class LmtpHandler final : public Handler {
     mailboxes_.clear();
     content_.reset();
     blank_first_ = false;
+    file_name_.clear();
     failure_ = absl::OkStatus();
     refusal_ = {};
   }
@@ -151,6 +153,7 @@ class LmtpHandler final : public Handler {
     delivery.content = &*content_;
     delivery.maildir_root = services_.maildir_root;
     delivery.host = services_.host;
+    delivery.name = file_name_;
     delivery.trace = envelope_.trace;
     delivery.sender = envelope_.sender;
     delivery.client = client_.address;
@@ -176,6 +179,7 @@ class LmtpHandler final : public Handler {
   std::vector<v1::Mailbox> mailboxes_;  // of the recipients, in their order
   std::optional<ContentSpool> content_;
   bool blank_first_ = false;
+  std::string file_name_;  // in Maildirs; empty: a new one each time
   absl::Status failure_;
   Reply refusal_;
 };

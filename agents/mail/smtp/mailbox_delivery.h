@@ -17,6 +17,7 @@ struct MailboxDelivery {
   const ContentSpool* content = nullptr;
   std::string maildir_root;
   std::string host;  // in Maildir file names
+  std::string name;  // of the file, so that a repeated delivery is one; empty: a new one each time
   std::string trace;
   std::string sender;    // empty: null
   std::string client;    // address it came from

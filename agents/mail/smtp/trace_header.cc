@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "agents/mail/queue/mail_date.h"
 #include "agents/mail/queue/message_format.h"
@@ -30,6 +31,16 @@ std::string FormatReceived(const ReceivedBy& r) {
                                   AddressLiteral(r.client_address), r.hostname, r.with, r.id);
   if (!r.recipient.empty()) field += fmt::format("\r\n\tfor <{}>", r.recipient);
   return field + fmt::format(";\r\n\t{}\r\n", queue::MailDate(r.time));
+}
+
+std::string MaildirNameOf(std::string_view id) {
+  constexpr size_t kTimeDigits = 12, kRandomDigits = 10;
+  int64_t milliseconds = 0;
+  const auto [end, error] =
+      std::from_chars(id.data(), id.data() + std::min(id.size(), kTimeDigits), milliseconds, 16);
+  if (id.size() != kTimeDigits + kRandomDigits || error != std::errc() || end != id.data() + kTimeDigits)
+    return "";
+  return fmt::format("{}.M{:06}T{}", milliseconds / 1000, milliseconds % 1000 * 1000, id);
 }
 
 std::string TraceIdOf(std::string_view received) {

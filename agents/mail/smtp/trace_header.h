@@ -23,4 +23,8 @@ std::string FormatReceived(const ReceivedBy& received);
 // The id of a Received field that such a host wrote, if it may be a trace id of ours; empty otherwise.
 std::string TraceIdOf(std::string_view received);
 
+// What a message of that id, made by queue::Spool::NewId, is called in a Maildir: the relay that lost our
+// answer says the same id again. Empty when it is another kind of id.
+std::string MaildirNameOf(std::string_view id);
+
 }  // namespace prov::smtp
