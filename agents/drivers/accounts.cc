@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 #include <set>
@@ -15,6 +16,11 @@
 
 namespace prov::drivers {
 namespace {
+
+using std::chrono::steady_clock;
+
+// A small host's new account is there at once, and a large one's files are not written without end.
+constexpr int kRestPerWrite = 3;
 
 // What the files are to hold, and whom they cannot.
 struct Gathered {
@@ -62,14 +68,19 @@ class AccountDriver final : public Driver {
   }
 
   void WaitForTurn() const {
-    if (!last_write_) return;
     const auto now = clock_.Monotonic();
-    const auto next = *last_write_ + options_.least_interval;
-    if (next > now) std::this_thread::sleep_for(next - now);
+    if (rest_until_ > now) std::this_thread::sleep_for(rest_until_ - now);
   }
 
   absl::Status Write() {
-    last_write_ = clock_.Monotonic();
+    const auto begin = clock_.Monotonic();
+    const absl::Status status = WriteNow();
+    const auto end = clock_.Monotonic();
+    rest_until_ = end + std::min<steady_clock::duration>(kRestPerWrite * (end - begin), options_.longest_rest);
+    return status;
+  }
+
+  absl::Status WriteNow() {
     PROV_ASSIGN_OR_RETURN(Gathered gathered, Gather());
     PROV_ASSIGN_OR_RETURN(const bool changed,
                           WriteNssCache(options_.root, RenderNssCache(gathered.accounts)));
@@ -135,7 +146,7 @@ class AccountDriver final : public Driver {
 
   std::mutex write_mutex_;
   uint64_t written_ = 0;
-  std::optional<std::chrono::steady_clock::time_point> last_write_;
+  steady_clock::time_point rest_until_;
   std::map<std::string, absl::Status> refused_;
 };
 

@@ -17,10 +17,11 @@ struct AccountOptions {
   std::string home_prefix;  // pw_dir is HOME_PREFIX/xx/yy/HOME_ID
   uint32_t least_uid = 0;   // lower ones are refused
   std::vector<v1::Role> roles;
-  std::chrono::milliseconds least_interval = std::chrono::seconds(1);  // between two writes
+  std::chrono::milliseconds longest_rest = std::chrono::seconds(1);  // between two writes
 };
 
-// Gathers: the files are written whole by Flush, from the state, at most once an interval for all roles.
+// Gathers: the files are written whole by Flush, from the state, for all roles. A write is followed by a rest that is
+// some times as long as the write was.
 // Suspended and closed accounts stay in them, so that their files keep an owner with a name. `state` and
 // `clock` must outlive the driver.
 std::unique_ptr<Driver> MakeAccountDriver(AccountOptions options, state::StateWriter& state,

@@ -35,6 +35,14 @@ struct stat StatOf(const std::string& path) {
   return info;
 }
 
+// Apply and Flush, as an applier does them.
+absl::Status Do(Driver& driver, PendingItem item) {
+  std::vector<Work> works = {{std::move(item), absl::OkStatus()}};
+  works[0].status = driver.Apply(works[0].item);
+  PROV_RETURN_IF_ERROR(driver.Flush(works));
+  return works[0].status;
+}
+
 class Drivers : public testing::Test {
  protected:
   std::string Home(const v1::Record& record) const {
@@ -49,16 +57,32 @@ TEST_F(Drivers, MaildirIsMadeOnceKeptWhenClosedAndRemovedWithItsRecord) {
   v1::Record record = MailboxRecord(1, 1);
   const std::string path = maildir::MailboxPath(directory_.path(), "box-1").value();
   EXPECT_FALSE(driver->Inspect(record).value());
-  ASSERT_TRUE(driver->Apply(Wanted(record)).ok());
-  ASSERT_TRUE(driver->Apply(Wanted(record)).ok());
+  ASSERT_TRUE(Do(*driver, Wanted(record)).ok());
+  ASSERT_TRUE(Do(*driver, Wanted(record)).ok());
   EXPECT_TRUE(driver->Inspect(record).value());
   std::ofstream(path + "/new/mail") << "text";
   record.mutable_mailbox()->set_closed(true);
-  ASSERT_TRUE(driver->Apply(Wanted(record)).ok());
+  ASSERT_TRUE(Do(*driver, Wanted(record)).ok());
   EXPECT_TRUE(fs::exists(path + "/new/mail"));
-  ASSERT_TRUE(driver->Apply(Gone(record)).ok());
-  ASSERT_TRUE(driver->Apply(Gone(record)).ok());
+  ASSERT_TRUE(Do(*driver, Gone(record)).ok());
+  ASSERT_TRUE(Do(*driver, Gone(record)).ok());
   EXPECT_FALSE(fs::exists(path));
+}
+
+TEST_F(Drivers, ManyMaildirsAreMadeTogetherAndOneBadOneHarmsNone) {
+  const auto driver = MakeMaildirDriver(directory_.path(), std::nullopt);
+  std::vector<Work> works;
+  constexpr int kMany = 150;  // more than are open at once
+  for (int i = 0; i < kMany; ++i) works.push_back({Wanted(MailboxRecord(i, 1)), absl::OkStatus()});
+  const std::string taken = maildir::MailboxPath(directory_.path(), "box-70").value();
+  fs::create_directories(fs::path(taken).parent_path());
+  std::ofstream(taken) << "a file in the way";
+  for (Work& work : works) work.status = driver->Apply(work.item);
+  ASSERT_TRUE(driver->Flush(works).ok());
+  for (int i = 0; i < kMany; ++i) {
+    EXPECT_EQ(works[i].status.ok(), i != 70) << i;
+    EXPECT_TRUE(i == 70 || driver->Inspect(*works[i].item.record).value()) << i;
+  }
 }
 
 TEST_F(Drivers, RootMakesMaildirsForTheEnginesUser) {
@@ -66,7 +90,7 @@ TEST_F(Drivers, RootMakesMaildirsForTheEnginesUser) {
   constexpr FileOwner kSpool{54322, 54321};
   ASSERT_EQ(chown(directory_.path().c_str(), kSpool.uid, kSpool.gid), 0);
   const auto driver = MakeMaildirDriver(directory_.path(), kSpool);
-  ASSERT_TRUE(driver->Apply(Wanted(MailboxRecord(1, 1))).ok());
+  ASSERT_TRUE(Do(*driver, Wanted(MailboxRecord(1, 1))).ok());
   const std::string path = maildir::MailboxPath(directory_.path(), "box-1").value();
   EXPECT_EQ(StatOf(path + "/new").st_uid, kSpool.uid);
   EXPECT_EQ(StatOf(path + "/..").st_gid, kSpool.gid);
@@ -80,8 +104,8 @@ TEST_F(Drivers, HomeIsOursItsFolderTheSubscribers) {
   const auto driver = MakeHomeDriver(FtpHomes(directory_.path(), kLeastUid));
   const v1::Record record = AccountRecord(1, 1, 20001);
   EXPECT_FALSE(driver->Inspect(record).value());
-  ASSERT_TRUE(driver->Apply(Wanted(record)).ok());
-  ASSERT_TRUE(driver->Apply(Wanted(record)).ok());
+  ASSERT_TRUE(Do(*driver, Wanted(record)).ok());
+  ASSERT_TRUE(Do(*driver, Wanted(record)).ok());
   EXPECT_TRUE(driver->Inspect(record).value());
   const std::string home = Home(record);
   EXPECT_EQ(StatOf(home).st_mode & 07777, 0755u);
@@ -92,7 +116,7 @@ TEST_F(Drivers, HomeIsOursItsFolderTheSubscribers) {
   // Another uid does not get it.
   v1::Record other = record;
   other.mutable_account()->set_uid_number(20002);
-  EXPECT_FALSE(driver->Apply(Wanted(other)).ok());
+  EXPECT_FALSE(Do(*driver, Wanted(other)).ok());
   EXPECT_EQ(StatOf(home + "/files").st_uid, 20001u);
 }
 
@@ -105,15 +129,15 @@ TEST_F(Drivers, HostileIdsAndUidsReachNoPath) {
     v1::Record home = AccountRecord(1, 1, 20001);
     home.mutable_account()->set_home_id(id);
     home.mutable_account()->set_closed(true);
-    EXPECT_TRUE(absl::IsInvalidArgument(homes->Apply(Wanted(home)))) << id;
-    EXPECT_TRUE(absl::IsInvalidArgument(homes->Apply(Gone(home)))) << id;
+    EXPECT_TRUE(absl::IsInvalidArgument(Do(*homes, Wanted(home)))) << id;
+    EXPECT_TRUE(absl::IsInvalidArgument(Do(*homes, Gone(home)))) << id;
     v1::Record mailbox = MailboxRecord(1, 1);
     mailbox.mutable_mailbox()->set_mailbox_id(id);
-    EXPECT_TRUE(absl::IsInvalidArgument(maildirs->Apply(Wanted(mailbox)))) << id;
-    EXPECT_TRUE(absl::IsInvalidArgument(maildirs->Apply(Gone(mailbox)))) << id;
+    EXPECT_TRUE(absl::IsInvalidArgument(Do(*maildirs, Wanted(mailbox)))) << id;
+    EXPECT_TRUE(absl::IsInvalidArgument(Do(*maildirs, Gone(mailbox)))) << id;
   }
-  EXPECT_TRUE(absl::IsInvalidArgument(homes->Apply(Wanted(AccountRecord(1, 1, 0)))));
-  EXPECT_TRUE(absl::IsInvalidArgument(homes->Apply(Wanted(AccountRecord(1, 1, kLeastUid - 1)))));
+  EXPECT_TRUE(absl::IsInvalidArgument(Do(*homes, Wanted(AccountRecord(1, 1, 0)))));
+  EXPECT_TRUE(absl::IsInvalidArgument(Do(*homes, Wanted(AccountRecord(1, 1, kLeastUid - 1)))));
   EXPECT_TRUE(fs::is_empty(directory_.path()));
 }
 
@@ -125,8 +149,8 @@ TEST_F(Drivers, LinksLeadNobodyOutOfTheRoot) {
   const std::string home = Home(record);
   fs::create_directories(fs::path(home).parent_path());
   fs::create_directory_symlink(outside.path(), home);
-  EXPECT_FALSE(driver->Apply(Wanted(record)).ok());
-  EXPECT_FALSE(driver->Apply(Gone(record)).ok());
+  EXPECT_FALSE(Do(*driver, Wanted(record)).ok());
+  EXPECT_FALSE(Do(*driver, Gone(record)).ok());
   EXPECT_TRUE(fs::is_empty(outside.path()));
 }
 
@@ -134,19 +158,19 @@ TEST_F(Drivers, PurgeRemovesOnlyItsOwnFolderAndOnlyOfTheClosed) {
   const auto ftp = MakeHomeDriver(FtpHomes(directory_.path(), kLeastUid));
   const auto web = MakeHomeDriver(WebHomes(directory_.path(), kLeastUid));
   v1::Record record = AccountRecord(1, 1, 20001);
-  ASSERT_TRUE(ftp->Apply(Wanted(record)).ok());
-  ASSERT_TRUE(web->Apply(Wanted(record)).ok());
+  ASSERT_TRUE(Do(*ftp, Wanted(record)).ok());
+  ASSERT_TRUE(Do(*web, Wanted(record)).ok());
   const std::string home = Home(record);
   std::ofstream(home + "/files/data") << "x";
   // No longer entitled is not purged.
-  ASSERT_TRUE(ftp->Apply(Gone(record)).ok());
+  ASSERT_TRUE(Do(*ftp, Gone(record)).ok());
   EXPECT_TRUE(fs::exists(home + "/files/data"));
   record.mutable_account()->set_closed(true);
-  ASSERT_TRUE(ftp->Apply(Gone(record)).ok());
+  ASSERT_TRUE(Do(*ftp, Gone(record)).ok());
   EXPECT_FALSE(fs::exists(home + "/files"));
   EXPECT_TRUE(fs::exists(home + "/public_html"));
-  ASSERT_TRUE(web->Apply(Gone(record)).ok());
-  ASSERT_TRUE(web->Apply(Gone(record)).ok());
+  ASSERT_TRUE(Do(*web, Gone(record)).ok());
+  ASSERT_TRUE(Do(*web, Gone(record)).ok());
   EXPECT_FALSE(fs::exists(home));
 }
 

@@ -5,8 +5,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "agents/drivers/tree_removal.h"
 #include "agents/mail/maildir/directory.h"
@@ -19,20 +22,19 @@ namespace {
 
 constexpr mode_t kHashMode = 0711;  // to be passed through, not listed
 constexpr mode_t kHomeMode = 0755;
+constexpr size_t kHomesAtOnce = 64;  // five descriptors each
 
 using maildir::OpenBelow;
 using maildir::OpenRoot;
 using maildir::StepsOf;
 using maildir::SyncOpenDirectory;
 
-// The parent is synced even if the directory was there: whoever made it may have been killed before its sync.
 absl::StatusOr<FileDescriptor> MakeBelow(int parent, const std::string& name, mode_t mode) {
   const bool made = mkdirat(parent, name.c_str(), mode) == 0;
   if (!made && errno != EEXIST) return ErrnoStatus(errno, fmt::format("mkdir {}", name));
   PROV_ASSIGN_OR_RETURN(FileDescriptor fd, OpenBelow(parent, name));
   // The umask must not narrow it.
   if (made && fchmod(fd.get(), mode) != 0) return ErrnoStatus(errno, fmt::format("chmod {}", name));
-  PROV_RETURN_IF_ERROR(SyncOpenDirectory(parent, fmt::format("the parent of {}", name)));
   return fd;
 }
 
@@ -52,6 +54,14 @@ class HomeDriver final : public Driver {
     }
     Log(Level::kInfo, "home_remove", {{"key", item.key}, {"home", account.home_id()}});
     return Remove(account);
+  }
+
+  absl::Status Flush(std::vector<Work>& works) override {
+    for (size_t from = 0; from < works.size(); from += kHomesAtOnce) {
+      const size_t to = std::min(works.size(), from + kHomesAtOnce);
+      Sync(std::span(works).subspan(from, to - from));
+    }
+    return absl::OkStatus();
   }
 
   absl::StatusOr<bool> Inspect(const v1::Record& record) override {
@@ -98,7 +108,33 @@ class HomeDriver final : public Driver {
           fmt::format("the home belongs to uid {}, not to uid {}; mend it by hand", owner, uid));
     }
     if (fchown(folder, uid, uid) != 0) return ErrnoStatus(errno, "chown home");
-    return SyncOpenDirectory(folder, "home");
+    return absl::OkStatus();
+  }
+
+  // What was there before is synced as well: whoever made it may have been killed before its sync.
+  void Sync(std::span<Work> works) const {
+    std::vector<FileDescriptor> opened;
+    for (Work& work : works) {
+      if (!work.status.ok() || !work.item.record || !work.item.record->has_account()) continue;
+      work.status = Annotate(OpenAll(work.item.record->account(), opened), name());
+    }
+    if (opened.empty()) return;
+    std::vector<int> directories;
+    for (const FileDescriptor& fd : opened) directories.push_back(fd.get());
+    const absl::Status synced = Annotate(maildir::SyncOpenDirectories(directories, "homes"), name());
+    for (Work& work : works) work.status.Update(synced);
+  }
+
+  // The folder, for its owner, and every directory above it, for the names.
+  absl::Status OpenAll(const v1::Account& account, std::vector<FileDescriptor>& opened) const {
+    PROV_ASSIGN_OR_RETURN(const auto steps, StepsOf(account.home_id()));
+    PROV_ASSIGN_OR_RETURN(FileDescriptor fd, OpenRoot(options_.root));
+    for (const std::string& step : {steps.first, steps.second, steps.name, options_.folder}) {
+      PROV_ASSIGN_OR_RETURN(FileDescriptor below, OpenBelow(fd.get(), step));
+      opened.push_back(std::exchange(fd, std::move(below)));
+    }
+    opened.push_back(std::move(fd));
+    return absl::OkStatus();
   }
 
   absl::StatusOr<FileDescriptor> OpenHome(const v1::Account& account) const {

@@ -1,9 +1,11 @@
 #include "agents/drivers/maildirs.h"
 
 #include <utility>
+#include <vector>
 
 #include "agents/mail/maildir/layout.h"
 #include "common/log.h"
+#include "common/status.h"
 
 namespace prov::drivers {
 namespace {
@@ -19,14 +21,29 @@ class MaildirDriver final : public Driver {
   absl::Status Apply(const state::PendingItem& item) override {
     const ActAs owner(owner_);
     if (!owner.ok()) return CannotAct();
-    if (item.record) {
+    if (item.record) {  // made in Flush, many at once
       if (!item.record->has_mailbox()) return absl::OkStatus();
-      return maildir::EnsureMailbox(root_, item.record->mailbox().mailbox_id());
+      return maildir::MailboxPath(root_, item.record->mailbox().mailbox_id()).status();
     }
     if (!item.previous || !item.previous->has_mailbox()) return absl::OkStatus();
     const std::string& id = item.previous->mailbox().mailbox_id();
     Log(Level::kInfo, "mailbox_remove", {{"key", item.key}, {"mailbox", id}});
     return maildir::RemoveMailbox(root_, id);
+  }
+
+  absl::Status Flush(std::vector<Work>& works) override {
+    const ActAs owner(owner_);
+    if (!owner.ok()) return CannotAct();
+    std::vector<Work*> wanted;
+    std::vector<std::string> ids;
+    for (Work& work : works) {
+      if (!work.status.ok() || !work.item.record || !work.item.record->has_mailbox()) continue;
+      wanted.push_back(&work);
+      ids.push_back(work.item.record->mailbox().mailbox_id());
+    }
+    const std::vector<absl::Status> made = maildir::EnsureMailboxes(root_, ids);
+    for (size_t i = 0; i < wanted.size(); ++i) wanted[i]->status = Annotate(made[i], name());
+    return absl::OkStatus();
   }
 
   absl::StatusOr<bool> Inspect(const v1::Record& record) override {

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <memory>
 #include <utility>
@@ -18,6 +19,7 @@ namespace prov::maildir {
 namespace {
 
 constexpr mode_t kDirectoryMode = 0700;
+constexpr size_t kMailboxesAtOnce = 64;  // four descriptors each
 constexpr int kMaxRemovalDepth = 32;    // directories within directories; a Maildir has one level
 constexpr int kMaxRemovalAttempts = 8;  // mail that is being delivered meanwhile makes it not empty
 
@@ -34,10 +36,8 @@ absl::Status MakeBelow(int parent, const std::string& name) {
   return absl::OkStatus();
 }
 
-// The parent is synced even if the directory was there: whoever made it may have been killed before its sync.
-absl::StatusOr<FileDescriptor> MakeDurablyAndOpen(int parent, const std::string& name) {
+absl::StatusOr<FileDescriptor> MakeAndOpen(int parent, const std::string& name) {
   PROV_RETURN_IF_ERROR(MakeBelow(parent, name));
-  PROV_RETURN_IF_ERROR(SyncOpenDirectory(parent, fmt::format("the parent of {}", name)));
   return OpenBelow(parent, name);
 }
 
@@ -90,6 +90,62 @@ absl::Status RemoveEntries(int directory, int depth) {
   }
 }
 
+// tmp/ is made last, after all above it and beside it was synced: where it is, the rest is durable. A second
+// call, and each delivery, therefore needs to look only for it.
+//
+// All is made before anything is synced, so that many mailboxes wait for the disk together. What was there before
+// is synced as well: whoever made it may have been killed before its sync.
+class MailboxMaking {
+ public:
+  explicit MailboxMaking(std::string_view root) : root_(root) {}
+
+  // `status`, which must live until Finish, is what becomes of it.
+  absl::Status Add(const std::string& mailbox_id, absl::Status* status) {
+    PROV_ASSIGN_OR_RETURN(const MailboxSteps steps, StepsOf(mailbox_id));
+    PROV_ASSIGN_OR_RETURN(const bool whole, InspectMailbox(root_, mailbox_id));
+    if (whole) return absl::OkStatus();
+    Unfinished mailbox = {.status = status, .above = {}, .own = {}};
+    PROV_ASSIGN_OR_RETURN(mailbox.own, OpenRoot(root_));
+    for (const std::string& step : {steps.first, steps.second, steps.name}) {
+      PROV_ASSIGN_OR_RETURN(FileDescriptor below, MakeAndOpen(mailbox.own.get(), step));
+      mailbox.above.push_back(std::exchange(mailbox.own, std::move(below)));
+    }
+    PROV_RETURN_IF_ERROR(MakeBelow(mailbox.own.get(), "new"));
+    PROV_RETURN_IF_ERROR(MakeBelow(mailbox.own.get(), "cur"));
+    unfinished_.push_back(std::move(mailbox));
+    return absl::OkStatus();
+  }
+
+  void Finish() {
+    Sync();
+    for (Unfinished& mailbox : unfinished_) {
+      if (mailbox.status->ok()) *mailbox.status = MakeBelow(mailbox.own.get(), "tmp");
+      mailbox.above.clear();
+    }
+    Sync();
+  }
+
+ private:
+  struct Unfinished {
+    absl::Status* status;
+    std::vector<FileDescriptor> above;  // from the root on
+    FileDescriptor own;
+  };
+
+  void Sync() {
+    std::vector<int> directories;
+    for (const Unfinished& mailbox : unfinished_) {
+      directories.push_back(mailbox.own.get());
+      for (const FileDescriptor& above : mailbox.above) directories.push_back(above.get());
+    }
+    const absl::Status synced = SyncOpenDirectories(directories, "mailboxes");
+    for (Unfinished& mailbox : unfinished_) mailbox.status->Update(synced);
+  }
+
+  const std::string root_;
+  std::vector<Unfinished> unfinished_;
+};
+
 }  // namespace
 
 absl::StatusOr<std::string> MailboxPath(std::string_view root, std::string_view mailbox_id) {
@@ -97,21 +153,19 @@ absl::StatusOr<std::string> MailboxPath(std::string_view root, std::string_view 
   return fmt::format("{}/{}/{}/{}", root, steps.first, steps.second, steps.name);
 }
 
-// tmp/ is made last, after all above it and beside it was synced: where it is, the rest is durable. A second
-// call, and each delivery, therefore needs to look only for it.
 absl::Status EnsureMailbox(std::string_view root, std::string_view mailbox_id) {
-  PROV_ASSIGN_OR_RETURN(const MailboxSteps steps, StepsOf(mailbox_id));
-  PROV_ASSIGN_OR_RETURN(const bool whole, InspectMailbox(root, mailbox_id));
-  if (whole) return absl::OkStatus();
-  PROV_ASSIGN_OR_RETURN(const FileDescriptor base, OpenRoot(root));
-  PROV_ASSIGN_OR_RETURN(const FileDescriptor first, MakeDurablyAndOpen(base.get(), steps.first));
-  PROV_ASSIGN_OR_RETURN(const FileDescriptor second, MakeDurablyAndOpen(first.get(), steps.second));
-  PROV_ASSIGN_OR_RETURN(const FileDescriptor mailbox, MakeDurablyAndOpen(second.get(), steps.name));
-  PROV_RETURN_IF_ERROR(MakeBelow(mailbox.get(), "new"));
-  PROV_RETURN_IF_ERROR(MakeBelow(mailbox.get(), "cur"));
-  PROV_RETURN_IF_ERROR(SyncOpenDirectory(mailbox.get(), mailbox_id));
-  PROV_RETURN_IF_ERROR(MakeBelow(mailbox.get(), "tmp"));
-  return SyncOpenDirectory(mailbox.get(), mailbox_id);
+  return EnsureMailboxes(root, {std::string(mailbox_id)}).front();
+}
+
+std::vector<absl::Status> EnsureMailboxes(std::string_view root, const std::vector<std::string>& mailbox_ids) {
+  std::vector<absl::Status> statuses(mailbox_ids.size());
+  for (size_t from = 0; from < mailbox_ids.size(); from += kMailboxesAtOnce) {
+    MailboxMaking making(root);
+    const size_t to = std::min(mailbox_ids.size(), from + kMailboxesAtOnce);
+    for (size_t i = from; i < to; ++i) statuses[i] = making.Add(mailbox_ids[i], &statuses[i]);
+    making.Finish();
+  }
+  return statuses;
 }
 
 absl::StatusOr<bool> InspectMailbox(std::string_view root, std::string_view mailbox_id) {

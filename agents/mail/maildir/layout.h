@@ -6,6 +6,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -17,6 +18,9 @@ absl::StatusOr<std::string> MailboxPath(std::string_view root, std::string_view 
 
 // Makes the mailbox with tmp, new and cur, durable when it returns. One that is there already is OK.
 absl::Status EnsureMailbox(std::string_view root, std::string_view mailbox_id);
+
+// The same for many, waiting for the disk a few times for all of them; a status for each.
+std::vector<absl::Status> EnsureMailboxes(std::string_view root, const std::vector<std::string>& mailbox_ids);
 
 // Whether it is there and whole; drift otherwise.
 absl::StatusOr<bool> InspectMailbox(std::string_view root, std::string_view mailbox_id);
