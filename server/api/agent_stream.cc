@@ -112,9 +112,24 @@ absl::Status AgentStream::TryGreet(const v1::Hello& hello) {
 void AgentStream::NoteHead(uint64_t head_revision) {
   const std::lock_guard lock(mutex_);
   head_ = std::max(head_, head_revision);
-  if (head_ <= sent_revision_) return;
-  wanted_ = true;
-  Pump();
+  WantRound();
+}
+
+void AgentStream::WantRound() {
+  if (head_ <= sent_revision_ || wanted_ || round_scheduled_) return;
+  const auto now = parts_.clock->Monotonic();
+  if (now >= next_round_) {
+    next_round_ = now + kRoundInterval;
+    wanted_ = true;
+    return Pump();
+  }
+  round_scheduled_ = true;
+  const auto pause = std::chrono::duration_cast<std::chrono::milliseconds>(next_round_ - now);
+  workers_.PostAfter(pause + std::chrono::milliseconds(1), [self = Self()] {
+    const std::lock_guard lock(self->mutex_);
+    self->round_scheduled_ = false;
+    if (!self->ending()) self->WantRound();
+  });
 }
 
 void AgentStream::Heartbeat(uint64_t head_revision) {
@@ -160,6 +175,7 @@ void AgentStream::Produce() {
   sent_nonce_ = feed_->last_nonce();
   if (was_in_snapshot && !in_snapshot_) snapshot_nonce_ = sent_nonce_;
   if (!in_snapshot_) sent_revision_ = feed_->sent_revision();
+  if (!wanted_) WantRound();
   if (!step->message.has_value()) return Pump();
   if (step->message->has_batch()) {
     v1::Batch* batch = step->message->mutable_batch();

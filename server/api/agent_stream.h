@@ -4,6 +4,7 @@
 // no more than a few batches are unacknowledged: memory does not grow with what a slow agent has yet to read.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -67,6 +68,7 @@ class AgentStream final
 
   // With the mutex held.
   void Pump();
+  void WantRound();
   absl::Status TakeProgress(const v1::Progress& progress);
   void PersistSoon();
 
@@ -84,6 +86,8 @@ class AgentStream final
   bool wanted_ = false;  // there may be something to send
 
   uint64_t head_ = 0;
+  std::chrono::steady_clock::time_point next_round_;  // not earlier
+  bool round_scheduled_ = false;
   uint64_t sent_revision_ = 0;
   uint64_t sent_nonce_ = 0;
   uint64_t acknowledged_nonce_ = 0;

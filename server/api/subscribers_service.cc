@@ -11,7 +11,6 @@
 #include "server/model/password.h"
 #include "server/model/validate.h"
 #include "server/store/domain_repository.h"
-#include "server/store/fleet_repository.h"
 
 namespace prov::api {
 namespace {
@@ -42,28 +41,35 @@ absl::Status CheckNotScheduled(bool has_effective_time) {
   return absl::UnimplementedError("effective_time: scheduled changes are not there yet; leave it out");
 }
 
+absl::Status DomainUnknown(std::string_view field, const std::string& domain) {
+  return FieldError(
+      absl::StatusCode::kNotFound, field, "DOMAIN_UNKNOWN",
+      fmt::format("the domain {} is not hosted here; provctl add-domain {} hosts it", domain, domain));
+}
+
+absl::Status DomainExists(WriteTransaction& write, std::string_view field, const std::string& domain) {
+  return store::DomainRepository::Find(write, domain).ok() ? absl::OkStatus() : DomainUnknown(field, domain);
+}
+
 // Pool given or chosen; must be there and be of role store.
 absl::Status PlaceMailbox(WriteTransaction& write, Subscriber& subscriber) {
   constexpr char kField[] = "subscriber.store_pool";
-  if (subscriber.store_pool.empty()) {
-    PROV_ASSIGN_OR_RETURN(subscriber.store_pool, SubscriberRepository::ChooseStorePool(write));
-    if (!subscriber.store_pool.empty()) return absl::OkStatus();
+  const std::string domain = subscriber.login.substr(subscriber.login.rfind('@') + 1);
+  PROV_ASSIGN_OR_RETURN(const SubscriberRepository::Placement placement,
+                        SubscriberRepository::Place(write, domain, subscriber.store_pool));
+  if (!placement.domain_hosted) return DomainUnknown("subscriber.login", domain);
+  if (placement.store_pool.empty() && subscriber.store_pool.empty()) {
     return FieldError(
         absl::StatusCode::kFailedPrecondition, kField, "NO_STORE_POOL",
         "there is no pool of role store with a weight; provctl add-pool NAME --role store makes one");
   }
-  const absl::StatusOr<model::Pool> pool = store::FleetRepository::FindPool(write, subscriber.store_pool);
-  if (pool.ok() && pool->role == model::Role::kStore) return absl::OkStatus();
-  return FieldError(absl::StatusCode::kNotFound, kField, "POOL_UNKNOWN",
-                    fmt::format("{} is not a pool of role store; provctl list-pools shows those there are",
-                                model::Echo(subscriber.store_pool)));
-}
-
-absl::Status DomainExists(WriteTransaction& write, std::string_view field, const std::string& domain) {
-  if (store::DomainRepository::Find(write, domain).ok()) return absl::OkStatus();
-  return FieldError(
-      absl::StatusCode::kNotFound, field, "DOMAIN_UNKNOWN",
-      fmt::format("the domain {} is not hosted here; provctl add-domain {} hosts it", domain, domain));
+  if (placement.store_pool.empty()) {
+    return FieldError(absl::StatusCode::kNotFound, kField, "POOL_UNKNOWN",
+                      fmt::format("{} is not a pool of role store; provctl list-pools shows those there are",
+                                  model::Echo(subscriber.store_pool)));
+  }
+  subscriber.store_pool = placement.store_pool;
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -92,8 +98,6 @@ grpc::Status SubscribersService::CreateSubscriber(grpc::ServerContext* context,
     return absl::OkStatus();
   };
   const auto body = [&](WriteTransaction& write) -> absl::StatusOr<store::WriteResult> {
-    const std::string domain = wanted.login.substr(wanted.login.rfind('@') + 1);
-    PROV_RETURN_IF_ERROR(DomainExists(write, "subscriber.login", domain));
     PROV_RETURN_IF_ERROR(PlaceMailbox(write, wanted));
     PROV_ASSIGN_OR_RETURN(const Subscriber created, SubscriberRepository::Insert(write, wanted));
     const v1::Subscriber proto = ToProto(created);

@@ -90,6 +90,7 @@ absl::Status Follower::CatchUp(Session& session) {
     for (size_t i = 0; i < parts.size(); ++i) {
       PROV_RETURN_IF_ERROR(Publish(session, parts[i], i + 1 == parts.size() ? changes.to_revision : at));
     }
+    if (changes.to_revision == head) return absl::OkStatus();
   }
 }
 

@@ -19,6 +19,9 @@ namespace {
 
 // How long a lost notification, a dead server or a directory that was wiped can go unnoticed.
 constexpr std::chrono::milliseconds kLookAgain{2000};
+// Between two looks at the change log: under load writes share a transaction. After a pause the first one goes at
+// once.
+constexpr std::chrono::milliseconds kRoundInterval{20};
 
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
@@ -160,7 +163,10 @@ class Publisher::Thread {
     const uint64_t at = session_->cursor().revision;
     const auto until = std::min(steady_clock::now() + kLookAgain, follower_.failing().NextDue());
     std::unique_lock lock(mutex_);
-    return wake_.wait_until(lock, until, [&] { return stopping_ || head_ > at; });
+    if (!wake_.wait_until(lock, until, [&] { return stopping_ || head_ > at; })) return false;
+    wake_.wait_until(lock, next_round_, [&] { return stopping_; });
+    next_round_ = steady_clock::now() + kRoundInterval;
+    return true;
   }
 
   // Doubles up to the longest, less up to half by chance, so that several provd do not come back as one.
@@ -216,6 +222,7 @@ class Publisher::Thread {
   std::unique_ptr<Session> session_;
   int failures_ = 0;
   bool look_again_ = false;
+  steady_clock::time_point next_round_;  // not earlier
   std::minstd_rand random_{std::random_device{}()};
 
   mutable std::mutex mutex_;

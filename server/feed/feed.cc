@@ -26,7 +26,10 @@ struct Feed::ViewerCache {
   std::deque<std::shared_ptr<const Round>> rounds;
 };
 
-Feed::Feed(store::SnapshotSource& snapshots, FeedLimits limits) : snapshots_(snapshots), limits_(limits) {}
+Feed::Feed(store::SnapshotSource& snapshots, FeedLimits limits)
+    : snapshots_(snapshots),
+      limits_(limits),
+      change_sets_(snapshots, limits.changes_per_round, limits.cached_change_sets) {}
 
 Feed::~Feed() = default;
 
@@ -62,19 +65,15 @@ absl::StatusOr<Feed::Delta> Feed::DeltaAfter(const Viewer& viewer, uint64_t from
       return Delta{round, {}, round->head_revision};
     }
   }
-  PROV_ASSIGN_OR_RETURN(const std::unique_ptr<store::ReadSnapshot> snapshot, snapshots_.OpenSnapshot());
-  const uint64_t head = snapshot->head_revision();
-  if (from > head) {
-    cache->rounds.clear();  // of another database
-    return Delta{nullptr, "beyond_head", head};
+  PROV_ASSIGN_OR_RETURN(const ChangeSets::Found found, change_sets_.After(from, not_before));
+  if (found.set == nullptr) {
+    if (!found.snapshot_because.empty()) cache->rounds.clear();
+    return Delta{nullptr, found.snapshot_because, found.head_revision};
   }
-  if (from < snapshot->compacted_revision()) return Delta{nullptr, "compacted", head};
-  if (from == head) return Delta{nullptr, {}, head};
-  PROV_ASSIGN_OR_RETURN(Round made, MakeRound(*snapshot, viewer, from, limits_));
-  auto round = std::make_shared<const Round>(std::move(made));
+  auto round = std::make_shared<const Round>(MakeRound(*found.set, viewer, from, limits_));
   cache->rounds.push_back(round);
   if (cache->rounds.size() > limits_.cached_rounds) cache->rounds.pop_front();
-  return Delta{std::move(round), {}, head};
+  return Delta{std::move(round), {}, found.head_revision};
 }
 
 FeedStream::FeedStream(Feed& feed, model::Host host, model::Role role, Viewer viewer, uint64_t cursor,
@@ -147,7 +146,10 @@ absl::StatusOr<FeedStream::Step> FeedStream::NextOfDelta() {
     next_batch_ = 0;
   }
   Step step = Send(round_->batches[next_batch_++]);
-  if (next_batch_ == round_->batches.size()) round_.reset();
+  if (next_batch_ == round_->batches.size()) {
+    step.more = position_ < head_revision_;
+    round_.reset();
+  }
   return step;
 }
 

@@ -1,7 +1,7 @@
 // From the change log to one agent's stream: a snapshot where needed, deltas after it.
 //
-// A round (round.h) is made in one database snapshot and then kept in memory: no database connection waits
-// for a slow agent. A stream holds one round at a time. A snapshot for an agent is read page by page, each
+// What changed (change_set.h) is read in one database snapshot, once for all streams, and then kept in memory: no
+// database connection waits for a slow agent. Each view of it is a round (round.h); a stream holds one at a time. A snapshot for an agent is read page by page, each
 // in a database snapshot of its own; a page may thus be newer than the revision that the agent's snapshot
 // stands for, never older, and the delta that follows makes up the difference.
 #pragma once
@@ -62,6 +62,7 @@ class Feed {
 
   store::SnapshotSource& snapshots_;
   const FeedLimits limits_;
+  ChangeSets change_sets_;
   std::mutex mutex_;  // guards caches_, not what is in them
   std::map<Viewer, std::shared_ptr<ViewerCache>> caches_;
 };
@@ -73,7 +74,7 @@ class FeedStream {
     std::optional<v1::SyncResponse> message;
     bool more = false;  // call again, even though there may be no message this time
   };
-  // What the agent is to be sent next. Neither message nor `more`: it has been sent all there is.
+  // What the agent is to be sent next. Without `more` it has been sent all that was there at head_revision().
   // UNAVAILABLE when the database is away: call again later. PERMISSION_DENIED when the host may no longer
   // follow.
   absl::StatusOr<Step> Next();

@@ -6,10 +6,9 @@
 #include <memory>
 #include <vector>
 
-#include "absl/status/statusor.h"
 #include "prov/v1/agent_sync.pb.h"
+#include "server/feed/change_set.h"
 #include "server/feed/view.h"
-#include "server/store/read_snapshot.h"
 
 namespace prov::feed {
 
@@ -19,6 +18,7 @@ struct FeedLimits {
   size_t octets_per_batch = 1 << 20;  // a single larger record travels alone
   size_t rows_per_page = 500;         // of a snapshot
   size_t cached_rounds = 4;           // per viewer
+  size_t cached_change_sets = 8;
 };
 
 // Immutable, shared between streams.
@@ -30,12 +30,8 @@ struct Round {
   std::shared_ptr<const Fleet> fleet;  // set if pools or hosts changed
 };
 
-absl::StatusOr<Fleet> ReadFleet(store::ReadSnapshot& snapshot);
-
-// The changes after `from`, as many as the limits allow; `from` must be below the snapshot's head and not
-// below its compacted revision. Each changed aggregate is sent once, as it is now; what is not in the view
-// (any more) is named as removed.
-absl::StatusOr<Round> MakeRound(store::ReadSnapshot& snapshot, const Viewer& viewer, uint64_t from,
-                                const FeedLimits& limits);
+// What of `set` changed after `from`, as the viewer sees it. Each changed aggregate is sent once, as it is now; what
+// is not in the view (any more) is named as removed.
+Round MakeRound(const ChangeSet& set, const Viewer& viewer, uint64_t from, const FeedLimits& limits);
 
 }  // namespace prov::feed

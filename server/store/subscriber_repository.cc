@@ -81,9 +81,10 @@ constexpr Statement kReserveAddresses = {
     "WHERE subscriber_id = $1"};
 
 // Weighted choice: the least of exponential variates has rate proportional to weight.
-constexpr Statement kChoosePool = {"choose_store_pool",
-                                   "SELECT id FROM prov.pool WHERE role = 'store' AND weight > 0 ORDER BY "
-                                   "-ln(1 - random()) / weight LIMIT 1"};
+constexpr Statement kPlace = {"place_mailbox", R"(
+SELECT EXISTS (SELECT 1 FROM prov.domain WHERE name = $1),
+  CASE WHEN $2 <> '' THEN (SELECT id FROM prov.pool WHERE id = $2 AND role = 'store')
+  ELSE (SELECT id FROM prov.pool WHERE role = 'store' AND weight > 0 ORDER BY -ln(1 - random()) / weight LIMIT 1) END)"};
 
 Subscriber One(const pqxx::result& found) { return SubscriberOf(found[0]); }
 
@@ -200,9 +201,11 @@ absl::Status SubscriberRepository::ReserveAddresses(WriteTransaction& write, con
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> SubscriberRepository::ChooseStorePool(WriteTransaction& write) {
-  const pqxx::result chosen = write.Execute(kChoosePool);
-  return chosen.empty() ? std::string() : chosen[0][0].as<std::string>();
+absl::StatusOr<SubscriberRepository::Placement> SubscriberRepository::Place(WriteTransaction& write,
+                                                                            const std::string& domain,
+                                                                            const std::string& wanted_pool) {
+  const pqxx::result rows = write.Execute(kPlace, domain, wanted_pool);
+  return Placement{rows[0][0].as<bool>(), rows[0][1].as<std::string>("")};
 }
 
 }  // namespace prov::store

@@ -52,8 +52,14 @@ class SubscriberRepository {
   static absl::Status ReserveAddresses(WriteTransaction& write, const model::Subscriber& subscriber,
                                        int days);
 
-  // A pool of role store, by weight; "" when there is none.
-  static absl::StatusOr<std::string> ChooseStorePool(WriteTransaction& write);
+  struct Placement {
+    bool domain_hosted = false;
+    std::string store_pool;  // "" when there is none
+  };
+  // Where a mailbox of that domain goes: to `wanted_pool`, if there is such a store pool, or, when it is "", to one
+  // chosen by weight.
+  static absl::StatusOr<Placement> Place(WriteTransaction& write, const std::string& domain,
+                                         const std::string& wanted_pool);
 
  private:
   ConnectionPool& pool_;

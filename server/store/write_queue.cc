@@ -20,9 +20,11 @@ constexpr Statement kLockRevision = {"lock_revision", "SELECT value FROM prov.re
 constexpr Statement kSetRevision = {"set_revision",
                                     "WITH moved AS (UPDATE prov.revision SET value = $1 RETURNING value) "
                                     "SELECT pg_notify('prov_revision', value::text) FROM moved"};
-constexpr Statement kFindRequest = {
-    "find_request",
-    "SELECT fingerprint, response, revision FROM prov.request WHERE caller = $1 AND request_id = $2"};
+// Of a whole batch, in one round trip.
+constexpr Statement kFindRequests = {"find_requests", R"(
+SELECT r.caller, r.request_id, r.fingerprint, r.response, r.revision
+FROM jsonb_to_recordset($1::jsonb) AS wanted(caller text, request_id text),
+  LATERAL (SELECT * FROM prov.request WHERE caller = wanted.caller AND request_id = wanted.request_id OFFSET 0) AS r)"};
 // Change records, audit record and remembered answer of one write, in one round trip.
 constexpr Statement kRecordWrite = {"record_write", R"(
 WITH changed AS (
@@ -123,6 +125,9 @@ void WriteQueue::RunBatch(std::vector<std::shared_ptr<Call>>& batch) {
     if (!connection_ || !connection_->is_open()) {
       prepared_.clear();
       connection_ = pool_.Connect();
+      // A plan that was made while a table was empty must not scan it when it is full. The penalty for a scan is high
+      // enough to have small plans compiled, which takes longer than they do.
+      pqxx::nontransaction(*connection_).exec("SET enable_seqscan = off; SET jit = off");
     }
     RunConnected(timely);
     return absl::OkStatus();
@@ -139,6 +144,7 @@ void WriteQueue::RunConnected(std::vector<std::shared_ptr<Call>>& batch) {
   pqxx::work work(*connection_);
   WriteTransaction control(work, prepared_, 0);
   const auto before = control.Execute(kLockRevision)[0][0].as<uint64_t>();
+  FindRequests(control, batch);
   uint64_t revision = before;
   bool anything = false;
   for (auto& call : batch) {
@@ -162,19 +168,11 @@ absl::StatusOr<WriteResult> WriteQueue::RunCall(pqxx::transaction_base& sql, con
                                                 uint64_t revision) {
   const WriteContext& context = call.context;
   WriteTransaction transaction(sql, prepared_, revision);
-  if (!context.request_id.empty()) {
-    const pqxx::result found = transaction.Execute(kFindRequest, context.caller, context.request_id);
-    if (!found.empty()) {
-      if (pqxx::binarystring(found[0][0]).str() != context.fingerprint) {
-        return FieldError(absl::StatusCode::kInvalidArgument, "request_id", "REQUEST_ID_REUSED",
-                          "was used for another request; use a new one for each request");
-      }
-      WriteResult first;
-      first.response = pqxx::binarystring(found[0][1]).str();
-      first.revision = found[0][2].as<uint64_t>();
-      first.replayed = true;
-      return first;
-    }
+  const std::pair request(context.caller, context.request_id);
+  if (const auto first = requests_.find(request); first != requests_.end()) {
+    if (first->second.fingerprint == context.fingerprint) return first->second.result;
+    return FieldError(absl::StatusCode::kInvalidArgument, "request_id", "REQUEST_ID_REUSED",
+                      "was used for another request; use a new one for each request");
   }
   PROV_ASSIGN_OR_RETURN(WriteResult result, call.body(transaction));
   result.revision = transaction.changes().empty() ? 0 : revision;
@@ -182,7 +180,31 @@ absl::StatusOr<WriteResult> WriteQueue::RunCall(pqxx::transaction_base& sql, con
   transaction.Execute(kRecordWrite, result.revision, ChangesJson(transaction.changes()), context.caller,
                       context.peer, context.method, result.resource, context.request_id, result.before_json,
                       result.after_json, Binary(context.fingerprint), Binary(result.response));
+  if (!context.request_id.empty()) Remember(request, {context.fingerprint, result});
   return result;
+}
+
+// Asked once the revision is locked, for from then on nobody else adds any.
+void WriteQueue::FindRequests(WriteTransaction& control, const std::vector<std::shared_ptr<Call>>& batch) {
+  requests_.clear();
+  auto wanted = nlohmann::json::array();
+  for (const auto& call : batch) {
+    if (call->context.request_id.empty()) continue;
+    wanted.push_back({{"caller", call->context.caller}, {"request_id", call->context.request_id}});
+  }
+  if (wanted.empty()) return;
+  for (const auto& row : control.Execute(kFindRequests, wanted.dump())) {
+    WriteResult first;
+    first.response = pqxx::binarystring(row[3]).str();
+    first.revision = row[4].as<uint64_t>();
+    Remember({row[0].as<std::string>(), row[1].as<std::string>()},
+             {pqxx::binarystring(row[2]).str(), std::move(first)});
+  }
+}
+
+void WriteQueue::Remember(const std::pair<std::string, std::string>& caller_and_id, FirstCall first) {
+  first.result.replayed = true;
+  requests_.insert_or_assign(caller_and_id, std::move(first));
 }
 
 void WriteQueue::ForgetOldRequests() {

@@ -11,12 +11,14 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <pqxx/transaction_base>
 #include <set>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -106,9 +108,18 @@ class WriteQueue {
   absl::StatusOr<WriteResult> RunCall(pqxx::transaction_base& sql, const Call& call, uint64_t revision);
   void ForgetOldRequests();
 
+  // What a request id was first used for.
+  struct FirstCall {
+    std::string fingerprint;
+    WriteResult result;
+  };
+  void FindRequests(WriteTransaction& control, const std::vector<std::shared_ptr<Call>>& batch);
+  void Remember(const std::pair<std::string, std::string>& caller_and_id, FirstCall first);
+
   ConnectionPool& pool_;
   std::unique_ptr<pqxx::connection> connection_;  // the thread's own
   std::set<std::string> prepared_;                // on that connection
+  std::map<std::pair<std::string, std::string>, FirstCall> requests_;  // of the batch's ids that were used
   std::chrono::steady_clock::time_point requests_forgotten_;
 
   std::mutex mutex_;
