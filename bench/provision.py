@@ -10,6 +10,7 @@ Everything syncs to disk as in production. --quick uses 10 000 instead of 100 00
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ sys.path.insert(0, os.path.join(REPOSITORY, "tests", "stack"))
 
 from stack import Stack, built_programs  # noqa: E402
 
+DOMAIN = "example.net"
 LOGINS = 300
 LDAPADD_ENTRIES = 2000
 USERADD_ACCOUNTS = {1_000: 100, 10_000: 30, 100_000: 10}
@@ -33,34 +35,21 @@ def load(stack, *arguments):
 
 
 def ldapadd_rate(stack):
-    """Entries like ours, one at a time on one connection, into a branch of the same database."""
+    """The entries that provd made, under other names, one at a time on one connection into the same slapd."""
     slapd = stack.slapd
-    entries = [f"dn: ou=bench,{slapd.base}\nobjectClass: organizationalUnit\nou: bench\n"]
-    for number in range(LDAPADD_ENTRIES):
-        login = f"ldapadd{number}@example.net"
-        entries.append(f"""dn: uid={login},ou=bench,{slapd.base}
-objectClass: inetOrgPerson
-objectClass: posixAccount
-objectClass: inetLocalMailRecipient
-uid: {login}
-cn: Bench {number}
-sn: Bench
-uidNumber: {5_000_000 + number}
-gidNumber: {5_000_000 + number}
-homeDirectory: /srv/prov/homes/{number}
-loginShell: /usr/sbin/nologin
-mail: {login}
-mailLocalAddress: {login}
-mailHost: main
-userPassword: {{SSHA}}bench
-""")
+    bind = ["-x", "-H", slapd.ldapi, "-D", slapd.publisher_dn, "-y", slapd.publisher_password_file]
+    entries = subprocess.run(
+        ["ldapsearch", "-LLL", "-o", "ldif-wrap=no", *bind, "-b", f"ou=people,{slapd.base}", "(objectClass=inetOrgPerson)"],
+        stdout=subprocess.PIPE, check=True, encoding="utf-8").stdout.strip().split("\n\n")[:LDAPADD_ENTRIES]
+    renamed = [re.sub(rf"\b{re.escape(login)}\b", f"ldapadd{number}@{DOMAIN}", entry)
+               for number, entry in enumerate(entries)
+               for login in [re.search(r"^uid: (.*)$", entry, re.MULTILINE).group(1)]]
     with tempfile.NamedTemporaryFile("w", suffix=".ldif", delete=False) as ldif:
-        ldif.write("\n".join(entries))
+        ldif.write("\n\n".join(renamed) + "\n")
     try:
         start = time.monotonic()
-        subprocess.run(["ldapadd", "-x", "-H", slapd.ldapi, "-D", slapd.publisher_dn, "-y",
-                        slapd.publisher_password_file, "-f", ldif.name], stdout=subprocess.DEVNULL, check=True)
-        return LDAPADD_ENTRIES / (time.monotonic() - start)
+        subprocess.run(["ldapadd", *bind, "-f", ldif.name], stdout=subprocess.DEVNULL, check=True)
+        return len(renamed) / (time.monotonic() - start)
     finally:
         os.unlink(ldif.name)
 
@@ -103,8 +92,10 @@ def measure(stack, subscribers):
     row = {"subscribers": subscribers}
     row["single"] = load(stack, "create", "--count", "300", "--callers", "1", "--prefix", f"one{tag}x")
     row["many"] = load(stack, "create", "--count", "5000", "--callers", "32", "--prefix", f"many{tag}x")
+    print(f"    {subscribers}: adds measured", flush=True)
     row["login"] = load(stack, "login", "--count", str(LOGINS), "--prefix", f"login{tag}x", "--pop3",
                         stack.address("pop3"))
+    print(f"    {subscribers}: first logins measured", flush=True)
     row["useradd_per_second"] = useradd_rate(subscribers)
     return row
 
@@ -134,7 +125,7 @@ def main():
     stack = Stack(state, built_programs(os.path.join(REPOSITORY, "bazel-bin")), REPOSITORY)
     try:
         stack.start()
-        stack.provctl("add-domain", "example.net", "--wait")
+        stack.provctl("add-domain", DOMAIN, "--wait")
         rows, present = [], 0
         for subscribers in (1_000, 10_000 if arguments.quick else 100_000):
             fill(stack, present, subscribers)
