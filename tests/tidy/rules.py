@@ -24,6 +24,9 @@ BANNED = (
     (re.compile(r"\b(strcpy|strcat|sprintf|vsprintf|gets|system|popen|tmpnam|mktemp)\s*\("), r"(?<!_test)\.(cc|h)$",
      "unsafe; use std::string, fmt, posix_spawn, mkdtemp"),
     (re.compile(r"InsecureServerCredentials|InsecureChannelCredentials"), r"\.(cc|h)$", "every channel is mutual TLS"),
+    (re.compile(r"(&&|\|\|)\s*!?\s*co_await\b|\bco_await\b[^;{}]*(&&|\|\|)"
+                r"|\b(while|for)\s*\([^{;]*\bco_await\b[^{;]*\)\s*\{"), r"\.(cc|h)$",
+     "GCC 12 miscompiles an await within && or || or a loop's condition: give it a statement of its own"),
     (re.compile(r"/(work|root)/"), r"\.(cc|h|py|sh|md|bzl|bazel|proto|sql|toml|in)$", "a path of one machine"),
 )
 # An RFC is cited as "RFC 5321 section 4.5.2", so that one search finds every place.

@@ -31,6 +31,7 @@ class Tidy(unittest.TestCase):
                 "agents/state/bad.h": '#include "server/model/domain.h"\n',
                 "common/utils.cc": '#include "cli/x.h"\n',
                 "cli/a_test.cc": "sleep_for(seconds(1));\n",
+                "cli/b.cc": "co_return co_await A() && co_await B();\n",
             }
             for name, text in planted.items():
                 os.makedirs(os.path.dirname(os.path.join(tree, name)), exist_ok=True)
@@ -38,7 +39,7 @@ class Tidy(unittest.TestCase):
                     file.write(text)
             found = [problem for rule in rules.ALL for problem in rule(tree, list(planted))]
             for expected in ("above it", "agents may not know server", "common may not know cli", "'TODO'", "catch (...)",
-                             "'RFC5321'", "sleep_for", "name it for what it holds", "lacks #pragma once"):
+                             "'RFC5321'", "sleep_for", "'co_await A() &&'", "name it for what it holds", "lacks #pragma once"):
                 self.assertTrue(any(expected in problem for problem in found), f"{expected}: {found}")
 
 

@@ -53,8 +53,12 @@ class Session {
   asio::awaitable<bool> Step() {
     Event event = machine_.Next();
     switch (event.kind) {
-      case Event::Kind::kNeedInput:
-        co_return co_await Flush() && co_await ReadMore();
+      case Event::Kind::kNeedInput: {
+        const bool flushed = co_await Flush();
+        if (!flushed) co_return false;
+        const bool read = co_await ReadMore();
+        co_return read;
+      }
       case Event::Kind::kClose:
         co_await Flush();
         co_return false;
