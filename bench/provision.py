@@ -92,10 +92,10 @@ def measure(stack, subscribers):
     row = {"subscribers": subscribers}
     row["single"] = load(stack, "create", "--count", "300", "--callers", "1", "--prefix", f"one{tag}x")
     row["many"] = load(stack, "create", "--count", "5000", "--callers", "32", "--prefix", f"many{tag}x")
-    print(f"    {subscribers}: adds measured", flush=True)
+    print(f"    {subscribers}: adds {row['many']}", flush=True)
     row["login"] = load(stack, "login", "--count", str(LOGINS), "--prefix", f"login{tag}x", "--pop3",
                         stack.address("pop3"))
-    print(f"    {subscribers}: first logins measured", flush=True)
+    print(f"    {subscribers}: first logins {row['login']}", flush=True)
     row["useradd_per_second"] = useradd_rate(subscribers)
     return row
 

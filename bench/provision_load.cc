@@ -1,10 +1,10 @@
 // Load for `./dev bench provision`: creates subscribers through the API, and times a new one's way to its
 // first POP3 login.
 //
-//   provision_load --config provctl.toml create --count 1000 --callers 32 --prefix a   rate of
-//   CreateSubscriber provision_load --config provctl.toml login --count 200 --prefix b --pop3 127.0.0.1:2110
-//                                                       milliseconds from the call to the first +OK after
-//                                                       PASS
+//   provision_load --config provctl.toml create --count 1000 --callers 32 --prefix a
+//       rate of CreateSubscriber, and of everything following
+//   provision_load --config provctl.toml login --count 200 --prefix b --pop3 127.0.0.1:2110
+//       milliseconds from the call to the first +OK after PASS
 //
 // One JSON object on standard output.
 #include <arpa/inet.h>
@@ -153,6 +153,18 @@ bool LogIn(const sockaddr_in& address, const std::string& login) {
   return WriteAll(fd.get(), "QUIT\r\n").ok();
 }
 
+// Whether all that a POP3 login needs has the subscriber.
+bool MayLogIn(const v1::RevisionProgress& progress) {
+  bool directory = false, store = false;
+  for (const v1::FollowerProgress& follower : progress.followers()) {
+    const bool wanted = follower.name() == "directory" || follower.role() == v1::STORE || follower.role() == v1::POP_PROXY;
+    if (wanted && follower.state() != v1::FollowerProgress::CURRENT) return false;
+    directory = directory || follower.name() == "directory";
+    store = store || follower.role() == v1::STORE;
+  }
+  return progress.converged() || (directory && store);
+}
+
 absl::Status Login(const std::shared_ptr<grpc::Channel>& channel, const std::string& prefix, int count,
                    const std::string& pop3) {
   sockaddr_in address{};
@@ -174,16 +186,18 @@ absl::Status Login(const std::shared_ptr<grpc::Channel>& channel, const std::str
       return FromGrpcStatus(status);
     }
     // A subscriber logs in when it is told that the account is there, not before: a refused attempt would
-    // only measure the delay after failed logins. Directory and store having it is what "told" means.
+    // only measure the delay after failed logins. Directory, store and POP3 proxy having it is what "told" means.
     auto operations = v1::Operations::NewStub(channel);
     grpc::ClientContext wait_context;
     v1::WaitForRevisionRequest wait;
     wait.set_revision(created.revision());
     auto stream = operations->WaitForRevision(&wait_context, wait);
     v1::RevisionProgress progress;
-    while (stream->Read(&progress)) {
+    while (stream->Read(&progress) && !MayLogIn(progress)) {
     }
-    if (const grpc::Status status = stream->Finish(); !status.ok()) return FromGrpcStatus(status);
+    wait_context.TryCancel();
+    (void)stream->Finish();  // cancelled, or at its end
+    if (!MayLogIn(progress)) return absl::UnavailableError("directory and stores do not follow");
     if (!LogIn(address, created.login())) return absl::InternalError(created.login() + " cannot log in");
     latencies.push_back(Milliseconds(Clock::now() - called));
   }
