@@ -157,7 +157,8 @@ bool LogIn(const sockaddr_in& address, const std::string& login) {
 bool MayLogIn(const v1::RevisionProgress& progress) {
   bool directory = false, store = false;
   for (const v1::FollowerProgress& follower : progress.followers()) {
-    const bool wanted = follower.name() == "directory" || follower.role() == v1::STORE || follower.role() == v1::POP_PROXY;
+    const bool wanted =
+        follower.name() == "directory" || follower.role() == v1::STORE || follower.role() == v1::POP_PROXY;
     if (wanted && follower.state() != v1::FollowerProgress::CURRENT) return false;
     directory = directory || follower.name() == "directory";
     store = store || follower.role() == v1::STORE;
@@ -186,7 +187,8 @@ absl::Status Login(const std::shared_ptr<grpc::Channel>& channel, const std::str
       return FromGrpcStatus(status);
     }
     // A subscriber logs in when it is told that the account is there, not before: a refused attempt would
-    // only measure the delay after failed logins. Directory, store and POP3 proxy having it is what "told" means.
+    // only measure the delay after failed logins. Directory, store and POP3 proxy having it is what "told"
+    // means.
     auto operations = v1::Operations::NewStub(channel);
     grpc::ClientContext wait_context;
     v1::WaitForRevisionRequest wait;

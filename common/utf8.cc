@@ -33,8 +33,9 @@ bool IsValidUtf8(std::string_view text) {
 }
 
 bool IsControlCharacter(char32_t character) {
-  return character < 0x20 || (character >= 0x7f && character < 0xa0) || character == 0x2028 || character == 0x2029 ||
-         (character >= 0x202a && character <= 0x202e) || (character >= 0x2066 && character <= 0x2069);
+  return character < 0x20 || (character >= 0x7f && character < 0xa0) || character == 0x2028 ||
+         character == 0x2029 || (character >= 0x202a && character <= 0x202e) ||
+         (character >= 0x2066 && character <= 0x2069);
 }
 
 }  // namespace prov

@@ -6,7 +6,8 @@
 
 namespace prov {
 
-// Length of the sequence at the start of `text`, which must not be empty; 0 if it is malformed. Sets `character`.
+// Length of the sequence at the start of `text`, which must not be empty; 0 if it is malformed. Sets
+// `character`.
 size_t DecodeUtf8(std::string_view text, char32_t& character);
 
 bool IsValidUtf8(std::string_view text);

@@ -78,7 +78,8 @@ TEST_F(SamplesTest, ProvctlReadsItsSample) {
   // It gets as far as the certificates, which are not there.
   const auto missing = cli::Connect({.config = config});
   EXPECT_TRUE(absl::IsNotFound(missing.status())) << missing.status();
-  for (const char* file : {"ca.pem", "provctl.pem", "provctl.key"}) std::ofstream(directory_ + "/" + file) << "";
+  for (const char* file : {"ca.pem", "provctl.pem", "provctl.key"})
+    std::ofstream(directory_ + "/" + file) << "";
   const auto connection = cli::Connect({.config = config});
   ASSERT_TRUE(connection.ok()) << connection.status();
   EXPECT_EQ(connection->server, "provd.example.net:7443");

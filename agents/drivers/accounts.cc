@@ -76,7 +76,8 @@ class AccountDriver final : public Driver {
     const auto begin = clock_.Monotonic();
     const absl::Status status = WriteNow();
     const auto end = clock_.Monotonic();
-    rest_until_ = end + std::min<steady_clock::duration>(kRestPerWrite * (end - begin), options_.longest_rest);
+    rest_until_ =
+        end + std::min<steady_clock::duration>(kRestPerWrite * (end - begin), options_.longest_rest);
     return status;
   }
 

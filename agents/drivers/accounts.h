@@ -20,10 +20,9 @@ struct AccountOptions {
   std::chrono::milliseconds longest_rest = std::chrono::seconds(1);  // between two writes
 };
 
-// Gathers: the files are written whole by Flush, from the state, for all roles. A write is followed by a rest that is
-// some times as long as the write was.
-// Suspended and closed accounts stay in them, so that their files keep an owner with a name. `state` and
-// `clock` must outlive the driver.
+// Gathers: the files are written whole by Flush, from the state, for all roles. A write is followed by a rest
+// that is some times as long as the write was. Suspended and closed accounts stay in them, so that their
+// files keep an owner with a name. `state` and `clock` must outlive the driver.
 std::unique_ptr<Driver> MakeAccountDriver(AccountOptions options, state::StateWriter& state,
                                           const Clock& clock);
 

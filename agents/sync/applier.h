@@ -16,7 +16,8 @@
 namespace prov::sync {
 
 struct ApplierOptions {
-  size_t slice = 4096;         // items between two commits of their outcomes; files written whole are written for each
+  size_t slice =
+      4096;  // items between two commits of their outcomes; files written whole are written for each
   unsigned threads = 8;        // items applied side by side: they mostly wait for the disk
   size_t inspect_slice = 500;  // records inspected between two looks at what is pending
   Backoff retry = {.first = std::chrono::seconds(1), .longest = std::chrono::minutes(5)};

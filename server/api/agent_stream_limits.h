@@ -10,7 +10,8 @@ namespace prov::api {
 constexpr std::chrono::seconds kHeartbeatInterval{5};
 constexpr std::chrono::seconds kHelloPatience{10};
 constexpr std::chrono::milliseconds kPersistInterval{1000};
-// Between two looks at the change log: under load writes travel together. After a pause the first one goes at once.
+// Between two looks at the change log: under load writes travel together. After a pause the first one goes at
+// once.
 constexpr std::chrono::milliseconds kRoundInterval{20};
 constexpr std::chrono::milliseconds kDatabaseRetry{1000};
 constexpr uint64_t kMaxUnacknowledgedBatches = 4;

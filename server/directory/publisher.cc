@@ -19,8 +19,8 @@ namespace {
 
 // How long a lost notification, a dead server or a directory that was wiped can go unnoticed.
 constexpr std::chrono::milliseconds kLookAgain{2000};
-// Between two looks at the change log: under load writes share a transaction. After a pause the first one goes at
-// once.
+// Between two looks at the change log: under load writes share a transaction. After a pause the first one
+// goes at once.
 constexpr std::chrono::milliseconds kRoundInterval{20};
 
 using std::chrono::milliseconds;

@@ -106,10 +106,11 @@ std::shared_ptr<const ChangeSet> ChangeSets::Kept(uint64_t from, uint64_t not_be
     std::shared_ptr<Slot> slot;
     {
       const std::lock_guard lock(mutex_);
-      const auto found = std::find_if(slots_.begin(), slots_.end(), [&](const std::shared_ptr<Slot>& candidate) {
-        return candidate->after_revision <= from && from - candidate->after_revision < changes_per_set_ &&
-               !tried.contains(candidate);
-      });
+      const auto found =
+          std::find_if(slots_.begin(), slots_.end(), [&](const std::shared_ptr<Slot>& candidate) {
+            return candidate->after_revision <= from && from - candidate->after_revision < changes_per_set_ &&
+                   !tried.contains(candidate);
+          });
       if (found == slots_.end()) {
         fresh = std::make_shared<Slot>();
         fresh->after_revision = from;

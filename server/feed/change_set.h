@@ -71,7 +71,7 @@ class ChangeSets {
   store::SnapshotSource& snapshots_;
   const size_t changes_per_set_;
   const size_t kept_;
-  std::mutex mutex_;  // guards slots_, not what is in them
+  std::mutex mutex_;                         // guards slots_, not what is in them
   std::deque<std::shared_ptr<Slot>> slots_;  // the newest first
 };
 

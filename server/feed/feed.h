@@ -1,9 +1,10 @@
 // From the change log to one agent's stream: a snapshot where needed, deltas after it.
 //
-// What changed (change_set.h) is read in one database snapshot, once for all streams, and then kept in memory: no
-// database connection waits for a slow agent. Each view of it is a round (round.h); a stream holds one at a time. A snapshot for an agent is read page by page, each
-// in a database snapshot of its own; a page may thus be newer than the revision that the agent's snapshot
-// stands for, never older, and the delta that follows makes up the difference.
+// What changed (change_set.h) is read in one database snapshot, once for all streams, and then kept in
+// memory: no database connection waits for a slow agent. Each view of it is a round (round.h); a stream holds
+// one at a time. A snapshot for an agent is read page by page, each in a database snapshot of its own; a page
+// may thus be newer than the revision that the agent's snapshot stands for, never older, and the delta that
+// follows makes up the difference.
 #pragma once
 
 #include <cstddef>

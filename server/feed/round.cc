@@ -25,7 +25,8 @@ void AddChanged(const std::map<Key, uint64_t>& changes, uint64_t from, std::map<
   for (const auto& [key, revision] : changes) {
     if (revision <= from) continue;
     Item item{revision, name(key), std::nullopt};
-    if (const auto record = records.find(key); record != records.end()) item.record = std::move(record->second);
+    if (const auto record = records.find(key); record != records.end())
+      item.record = std::move(record->second);
     items->push_back(std::move(item));
   }
 }

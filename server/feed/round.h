@@ -30,8 +30,8 @@ struct Round {
   std::shared_ptr<const Fleet> fleet;  // set if pools or hosts changed
 };
 
-// What of `set` changed after `from`, as the viewer sees it. Each changed aggregate is sent once, as it is now; what
-// is not in the view (any more) is named as removed.
+// What of `set` changed after `from`, as the viewer sees it. Each changed aggregate is sent once, as it is
+// now; what is not in the view (any more) is named as removed.
 Round MakeRound(const ChangeSet& set, const Viewer& viewer, uint64_t from, const FeedLimits& limits);
 
 }  // namespace prov::feed

@@ -27,8 +27,8 @@ ConnectionPool::Lease::~Lease() {
 
 std::unique_ptr<pqxx::connection> OpenConnection(const std::string& conninfo) {
   auto connection = std::make_unique<pqxx::connection>(conninfo);
-  // libpqxx 6 would silently connect again, with session state lost; we want to know. Its successor never does, hence
-  // the deprecation.
+  // libpqxx 6 would silently connect again, with session state lost; we want to know. Its successor never
+  // does, hence the deprecation.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
   connection->inhibit_reactivation(true);

@@ -56,8 +56,8 @@ class SubscriberRepository {
     bool domain_hosted = false;
     std::string store_pool;  // "" when there is none
   };
-  // Where a mailbox of that domain goes: to `wanted_pool`, if there is such a store pool, or, when it is "", to one
-  // chosen by weight.
+  // Where a mailbox of that domain goes: to `wanted_pool`, if there is such a store pool, or, when it is "",
+  // to one chosen by weight.
   static absl::StatusOr<Placement> Place(WriteTransaction& write, const std::string& domain,
                                          const std::string& wanted_pool);
 

@@ -117,8 +117,8 @@ class WriteQueue {
   void Remember(const std::pair<std::string, std::string>& caller_and_id, FirstCall first);
 
   ConnectionPool& pool_;
-  std::unique_ptr<pqxx::connection> connection_;  // the thread's own
-  std::set<std::string> prepared_;                // on that connection
+  std::unique_ptr<pqxx::connection> connection_;                       // the thread's own
+  std::set<std::string> prepared_;                                     // on that connection
   std::map<std::pair<std::string, std::string>, FirstCall> requests_;  // of the batch's ids that were used
   std::chrono::steady_clock::time_point requests_forgotten_;
 

@@ -14,8 +14,8 @@ namespace prov::maildir {
 namespace {
 
 constexpr size_t kMaxMailboxIdOctets = 64;
-// Each fsync flushes the disk's cache, even where the journal has nothing new. Other programs' unwritten data is
-// what makes a whole file system dearer, so a few are still synced one by one.
+// Each fsync flushes the disk's cache, even where the journal has nothing new. Other programs' unwritten data
+// is what makes a whole file system dearer, so a few are still synced one by one.
 constexpr size_t kMostSyncedSingly = 32;
 
 bool IsMailboxId(std::string_view id) {

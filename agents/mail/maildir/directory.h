@@ -31,8 +31,8 @@ absl::StatusOr<FileDescriptor> OpenMailbox(std::string_view root, std::string_vi
 // Makes names in the directory durable.
 absl::Status SyncOpenDirectory(int fd, std::string_view name);
 
-// The same for many of one file system, which is synced whole when that means fewer waits for the disk. An error
-// stands for all of them.
+// The same for many of one file system, which is synced whole when that means fewer waits for the disk. An
+// error stands for all of them.
 absl::Status SyncOpenDirectories(const std::vector<int>& fds, std::string_view name);
 
 }  // namespace prov::maildir

@@ -20,8 +20,8 @@ namespace {
 
 constexpr mode_t kDirectoryMode = 0700;
 constexpr size_t kMailboxesAtOnce = 64;  // four descriptors each
-constexpr int kMaxRemovalDepth = 32;    // directories within directories; a Maildir has one level
-constexpr int kMaxRemovalAttempts = 8;  // mail that is being delivered meanwhile makes it not empty
+constexpr int kMaxRemovalDepth = 32;     // directories within directories; a Maildir has one level
+constexpr int kMaxRemovalAttempts = 8;   // mail that is being delivered meanwhile makes it not empty
 
 struct DirCloser {
   void operator()(DIR* dir) const { closedir(dir); }
@@ -93,8 +93,8 @@ absl::Status RemoveEntries(int directory, int depth) {
 // tmp/ is made last, after all above it and beside it was synced: where it is, the rest is durable. A second
 // call, and each delivery, therefore needs to look only for it.
 //
-// All is made before anything is synced, so that many mailboxes wait for the disk together. What was there before
-// is synced as well: whoever made it may have been killed before its sync.
+// All is made before anything is synced, so that many mailboxes wait for the disk together. What was there
+// before is synced as well: whoever made it may have been killed before its sync.
 class MailboxMaking {
  public:
   explicit MailboxMaking(std::string_view root) : root_(root) {}
@@ -157,7 +157,8 @@ absl::Status EnsureMailbox(std::string_view root, std::string_view mailbox_id) {
   return EnsureMailboxes(root, {std::string(mailbox_id)}).front();
 }
 
-std::vector<absl::Status> EnsureMailboxes(std::string_view root, const std::vector<std::string>& mailbox_ids) {
+std::vector<absl::Status> EnsureMailboxes(std::string_view root,
+                                          const std::vector<std::string>& mailbox_ids) {
   std::vector<absl::Status> statuses(mailbox_ids.size());
   for (size_t from = 0; from < mailbox_ids.size(); from += kMailboxesAtOnce) {
     MailboxMaking making(root);
