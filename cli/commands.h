@@ -18,7 +18,9 @@ void AddSubscriberCommands(CLI::App& app, Action& chosen);
 void AddMailboxCommands(CLI::App& app, Action& chosen);
 void AddLifecycleCommands(CLI::App& app, Action& chosen);
 void AddDomainCommands(CLI::App& app, Action& chosen);
-void AddFleetCommands(CLI::App& app, Action& chosen);
+void AddPoolCommands(CLI::App& app, Action& chosen);
+void AddHostCommands(CLI::App& app, Action& chosen);
+void AddDirectoryCommands(CLI::App& app, Action& chosen);
 void AddOperationCommands(CLI::App& app, Action& chosen);
 
 inline constexpr char kSeeGlobal[] =

@@ -121,7 +121,9 @@ int Main(int argc, char** argv) {
   AddMailboxCommands(app, chosen);
   AddLifecycleCommands(app, chosen);
   AddDomainCommands(app, chosen);
-  AddFleetCommands(app, chosen);
+  AddPoolCommands(app, chosen);
+  AddHostCommands(app, chosen);
+  AddDirectoryCommands(app, chosen);
   AddOperationCommands(app, chosen);
   try {
     app.parse(argc, argv);

@@ -25,6 +25,7 @@
 #include "prov/v1/lists.grpc.pb.h"
 #include "server/api/agent_sync_service.h"
 #include "server/api/audit_service.h"
+#include "server/api/directory_service.h"
 #include "server/api/domains_service.h"
 #include "server/api/fleet_service.h"
 #include "server/api/operations_service.h"
@@ -112,7 +113,12 @@ class Provd {
         audit_service_(authoriser_, audit_),
         feed_(snapshots_),
         convergence_(SystemClock()),
-        publisher_(snapshots_, watch_, std::move(publishing)),
+        publisher_(snapshots_, watch_, publishing),
+        directory_service_({.authoriser = &authoriser_,
+                            .snapshots = &snapshots_,
+                            .audit = &audit_,
+                            .publisher = &publisher_,
+                            .options = publishing}),
         workers_(kWorkerThreads),
         operations_({.feed = &feed_,
                      .convergence = &convergence_,
@@ -184,7 +190,7 @@ class Provd {
     record.peer = caller.peer;
     record.method = std::string(method);
     record.code = static_cast<int>(status.code());
-    if (const absl::Status written = audit_.RecordRefused(record); !written.ok()) {
+    if (const absl::Status written = audit_.Record(record); !written.ok()) {
       Log(Level::kError, "audit_failed", {{"error", written}});
     }
   }
@@ -209,12 +215,12 @@ class Provd {
   api::AuditService audit_service_;
   // These answer UNIMPLEMENTED.
   v1::MailingLists::Service lists_service_;
-  v1::Directory::Service directory_service_;
   v1::Enrolment::Service enrolment_service_;
 
   feed::Feed feed_;
   feed::Convergence convergence_;
   directory::Publisher publisher_;
+  api::DirectoryService directory_service_;
   api::Workers workers_;
   api::OperationsService operations_;
   api::AgentSyncService agent_sync_;

@@ -14,7 +14,8 @@ _provctl_options() {
     purge-user) echo "$global --yes" ;;
     add-domain) echo "$global --suspended-mail --alias-of --catch-all" ;;
     add-pool) echo "$global --role --weight" ;;
-    add-host) echo "$global --pool --weight" ;;
+    add-host | update-host) echo "$global --pool --weight" ;;
+    update-pool) echo "$global --weight" ;;
     audit) echo "$global --resource --limit" ;;
     *) echo "$global" ;;
   esac
@@ -22,8 +23,9 @@ _provctl_options() {
 
 _provctl() {
   local commands="add-user show-user list-users update-user set-password add-alias remove-alias set-forward suspend-user
-    resume-user delete-user undelete-user purge-user add-domain list-domains delete-domain add-pool list-pools add-host
-    list-hosts show-host wait status whoami audit"
+    resume-user delete-user undelete-user purge-user add-domain list-domains delete-domain add-pool list-pools
+    update-pool delete-pool add-host list-hosts show-host update-host drain-host undrain-host delete-host directory wait
+    status whoami audit"
   local with_value=" --config --server --ca --certificate --key -o --output --timeout --request-id --name --quota --plan
     --label --pool --filter --domain --limit --may-use --reason --suspended-mail --alias-of --catch-all --role --weight
     --resource "
@@ -66,6 +68,8 @@ _provctl() {
 
   if [[ $current == -* ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$(_provctl_options "$command")" -- "$current")
+  elif [[ $command == directory && $previous == directory ]]; then
+    mapfile -t COMPREPLY < <(compgen -W "verify repair rebuild" -- "$current")
   elif [[ -z $command ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$current")
   fi

@@ -2,10 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "common/grpc_status.h"
 #include "common/status.h"
+#include "server/api/field_mask.h"
 #include "server/api/page_token.h"
 #include "server/api/translation.h"
 #include "server/model/validate.h"
@@ -44,22 +43,6 @@ absl::StatusOr<Domain> FieldsOf(const v1::Domain& proto) {
     domain.catch_all = address.ToString();
   }
   return domain;
-}
-
-bool IsNamed(const v1::UpdateDomainRequest& request, std::string_view path, bool is_set) {
-  const auto& paths = request.update_mask().paths();
-  return paths.empty() ? is_set : std::find(paths.begin(), paths.end(), path) != paths.end();
-}
-
-absl::Status CheckMask(const v1::UpdateDomainRequest& request) {
-  for (const std::string& path : request.update_mask().paths()) {
-    if (path != "suspended_mail" && path != "alias_of" && path != "catch_all") {
-      return InvalidField("update_mask",
-                          fmt::format("{} cannot be updated; there are suspended_mail, alias_of, catch_all",
-                                      model::Echo(path)));
-    }
-  }
-  return absl::OkStatus();
 }
 
 // An alias of an alias would make a look-up a walk, and could make it a circle.
@@ -129,7 +112,7 @@ grpc::Status DomainsService::UpdateDomain(grpc::ServerContext* context,
                                           const v1::UpdateDomainRequest* request, v1::Domain* response) {
   Domain wanted;
   const auto prepare = [&]() -> absl::Status {
-    PROV_RETURN_IF_ERROR(CheckMask(*request));
+    PROV_RETURN_IF_ERROR(CheckMask(request->update_mask(), {"suspended_mail", "alias_of", "catch_all"}));
     PROV_ASSIGN_OR_RETURN(wanted, FieldsOf(request->domain()));
     PROV_ASSIGN_OR_RETURN(wanted.name, DomainKeyOf("domain.name", request->domain().name()));
     return absl::OkStatus();
@@ -139,10 +122,12 @@ grpc::Status DomainsService::UpdateDomain(grpc::ServerContext* context,
     PROV_RETURN_IF_ERROR(CheckEtag(request->domain().etag(), domain.revision));
     const v1::Domain before = ToProto(domain);
     const v1::Domain& given = request->domain();
-    if (IsNamed(*request, "suspended_mail", given.suspended_mail() != 0))
+    if (IsNamed(request->update_mask(), "suspended_mail", given.suspended_mail() != 0))
       domain.suspended_mail = wanted.suspended_mail;
-    if (IsNamed(*request, "alias_of", !given.alias_of().empty())) domain.alias_of = wanted.alias_of;
-    if (IsNamed(*request, "catch_all", !given.catch_all().empty())) domain.catch_all = wanted.catch_all;
+    if (IsNamed(request->update_mask(), "alias_of", !given.alias_of().empty()))
+      domain.alias_of = wanted.alias_of;
+    if (IsNamed(request->update_mask(), "catch_all", !given.catch_all().empty()))
+      domain.catch_all = wanted.catch_all;
     PROV_RETURN_IF_ERROR(CheckAlias(write, domain));
     PROV_ASSIGN_OR_RETURN(const Domain saved, DomainRepository::Save(write, domain));
     const v1::Domain after = ToProto(saved);

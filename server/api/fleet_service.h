@@ -1,5 +1,7 @@
-// prov.v1.Fleet: pools and hosts. Moves, drain, eviction and ban answer UNIMPLEMENTED for now.
+// prov.v1.Fleet: pools and hosts. Moves, eviction and ban answer UNIMPLEMENTED for now.
 #pragma once
+
+#include <string_view>
 
 #include "prov/v1/fleet.grpc.pb.h"
 #include "server/api/write_call.h"
@@ -21,14 +23,30 @@ class FleetService final : public v1::Fleet::Service {
                        v1::Pool* response) override;
   grpc::Status ListPools(grpc::ServerContext* context, const v1::ListPoolsRequest* request,
                          v1::ListPoolsResponse* response) override;
+  grpc::Status UpdatePool(grpc::ServerContext* context, const v1::UpdatePoolRequest* request,
+                          v1::Pool* response) override;
+  grpc::Status DeletePool(grpc::ServerContext* context, const v1::DeletePoolRequest* request,
+                          v1::DeletePoolResponse* response) override;
   grpc::Status CreateHost(grpc::ServerContext* context, const v1::CreateHostRequest* request,
                           v1::Host* response) override;
   grpc::Status GetHost(grpc::ServerContext* context, const v1::GetHostRequest* request,
                        v1::Host* response) override;
   grpc::Status ListHosts(grpc::ServerContext* context, const v1::ListHostsRequest* request,
                          v1::ListHostsResponse* response) override;
+  grpc::Status UpdateHost(grpc::ServerContext* context, const v1::UpdateHostRequest* request,
+                          v1::Host* response) override;
+  grpc::Status DeleteHost(grpc::ServerContext* context, const v1::DeleteHostRequest* request,
+                          v1::DeleteHostResponse* response) override;
+  grpc::Status DrainHost(grpc::ServerContext* context, const v1::DrainHostRequest* request,
+                         v1::Host* response) override;
+  grpc::Status UndrainHost(grpc::ServerContext* context, const v1::UndrainHostRequest* request,
+                           v1::Host* response) override;
 
  private:
+  template <typename Request>
+  grpc::Status ChangeState(grpc::ServerContext* context, std::string_view method, const Request& request,
+                           model::HostState from, model::HostState to, v1::Host* response);
+
   const WriteCalls& writes_;
   store::FleetRepository& fleet_;
   store::HostProgressRepository& progress_;

@@ -244,7 +244,10 @@ uint64_t StreamTest::AddHost(const std::string& id, const std::vector<std::strin
 
 uint64_t StreamTest::SetHostState(const std::string& id, model::HostState state) {
   return Write([&](store::WriteTransaction& write) {
-    return store::FleetRepository::SetHostState(write, id, state).status();
+    absl::StatusOr<model::Host> host = store::FleetRepository::FindHost(write, id);
+    if (!host.ok()) return host.status();
+    host->state = state;
+    return store::FleetRepository::SaveHost(write, *host).status();
   });
 }
 

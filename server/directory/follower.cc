@@ -94,6 +94,11 @@ absl::Status Follower::CatchUp(Session& session) {
   }
 }
 
+absl::Status Follower::CompareAll(Session& session) {
+  PROV_ASSIGN_OR_RETURN(const std::unique_ptr<store::ReadSnapshot> snapshot, source_.OpenSnapshot());
+  return FullPass(session, *snapshot);
+}
+
 absl::Status Follower::RetryFailing(Session& session) {
   const Touched due = failing_.Due(options_.batch_entries);
   if (due.empty()) return absl::OkStatus();

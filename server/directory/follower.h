@@ -33,6 +33,8 @@ class Follower {
 
   // Brings the directory to the newest revision. The session has its layout and a fresh cursor.
   absl::Status CatchUp(Session& session);
+  // Compares every entry with the truth and mends what differs, whatever the cursor says.
+  absl::Status CompareAll(Session& session);
   // Tries again what is due.
   absl::Status RetryFailing(Session& session);
 

@@ -108,6 +108,24 @@ class Publisher::Thread {
     return status_.applied_revision;
   }
 
+  uint64_t RequestPass() {
+    uint64_t pass = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      pass = ++passes_wanted_;
+    }
+    wake_.notify_all();
+    return pass;
+  }
+
+  absl::StatusOr<bool> WaitPass(uint64_t pass, milliseconds timeout) const {
+    std::unique_lock lock(mutex_);
+    applied_.wait_for(lock, timeout, [&] { return stopping_ || passes_done_ >= pass; });
+    if (passes_done_ < pass) return false;
+    PROV_RETURN_IF_ERROR(last_pass_);
+    return true;
+  }
+
   uint64_t Subscribe(std::function<void(const Status&)> listener) {
     const std::lock_guard lock(listeners_mutex_);
     listeners_[++last_listener_] = std::move(listener);
@@ -155,7 +173,26 @@ class Publisher::Thread {
       PROV_RETURN_IF_ERROR(session_->ReadCursor());
     }
     PROV_RETURN_IF_ERROR(follower_.CatchUp(*session_));
+    PROV_RETURN_IF_ERROR(PassIfWanted());
     return follower_.RetryFailing(*session_);
+  }
+
+  absl::Status PassIfWanted() {
+    uint64_t pass = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      if (passes_wanted_ == passes_done_) return absl::OkStatus();
+      pass = passes_wanted_;
+    }
+    const absl::Status status = follower_.CompareAll(*session_);
+    if (!status.ok() && !absl::IsFailedPrecondition(status)) return status;  // it is tried again
+    {
+      const std::lock_guard lock(mutex_);
+      passes_done_ = pass;
+      last_pass_ = status;
+    }
+    applied_.notify_all();
+    return absl::OkStatus();
   }
 
   // True when there is a new revision or the end; false when it is merely time to look again.
@@ -163,7 +200,9 @@ class Publisher::Thread {
     const uint64_t at = session_->cursor().revision;
     const auto until = std::min(steady_clock::now() + kLookAgain, follower_.failing().NextDue());
     std::unique_lock lock(mutex_);
-    if (!wake_.wait_until(lock, until, [&] { return stopping_ || head_ > at; })) return false;
+    if (!wake_.wait_until(lock, until,
+                          [&] { return stopping_ || head_ > at || passes_wanted_ > passes_done_; }))
+      return false;
     wake_.wait_until(lock, next_round_, [&] { return stopping_; });
     next_round_ = steady_clock::now() + kRoundInterval;
     return true;
@@ -230,6 +269,8 @@ class Publisher::Thread {
   mutable std::condition_variable applied_;
   bool stopping_ = false;
   uint64_t head_ = 0;
+  uint64_t passes_wanted_ = 0, passes_done_ = 0;
+  absl::Status last_pass_;
   Status status_;
 
   std::mutex listeners_mutex_;
@@ -251,6 +292,12 @@ Publisher::Status Publisher::GetStatus() const { return thread_->GetStatus(); }
 
 uint64_t Publisher::WaitApplied(uint64_t revision, milliseconds timeout) const {
   return thread_->WaitApplied(revision, timeout);
+}
+
+uint64_t Publisher::RequestPass() { return thread_->RequestPass(); }
+
+absl::StatusOr<bool> Publisher::WaitPass(uint64_t pass, milliseconds timeout) const {
+  return thread_->WaitPass(pass, timeout);
 }
 
 uint64_t Publisher::Subscribe(std::function<void(const Status&)> listener) {

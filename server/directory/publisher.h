@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "server/directory/services.h"
 #include "server/store/host_progress.h"
 #include "server/store/read_snapshot.h"
@@ -71,6 +72,13 @@ class Publisher {
 
   // Blocks until `revision` is applied, `timeout` has passed or Stop. Returns what is applied.
   uint64_t WaitApplied(uint64_t revision, std::chrono::milliseconds timeout) const;
+
+  // Has all entries compared with the truth, and mended, as soon as the directory can be reached. Returns the
+  // pass's number; one that has begun already does not count.
+  uint64_t RequestPass();
+  // Blocks until that pass has ended, `timeout` has passed or Stop. False: it has not ended.
+  // FAILED_PRECONDITION: it was given up, and somebody has to decide, as about too many removals.
+  absl::StatusOr<bool> WaitPass(uint64_t pass, std::chrono::milliseconds timeout) const;
 
   // Calls `listener` with each change of the status, from the publisher's thread; it must be quick. Returns
   // an id.

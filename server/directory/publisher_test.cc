@@ -57,12 +57,22 @@ class PublisherTest : public ::testing::Test {
     return true;
   }
 
+  static VerifyHooks Collecting(std::vector<DirectoryDifference>& differences) {
+    VerifyHooks hooks;
+    hooks.progress = [&](const Verification&, const std::vector<DirectoryDifference>& found) {
+      differences.insert(differences.end(), found.begin(), found.end());
+      return absl::OkStatus();
+    };
+    return hooks;
+  }
+
   void ExpectNoDifference(uint64_t entries) {
-    const auto result = VerifyDirectory(truth_, options_);
+    std::vector<DirectoryDifference> differences;
+    const auto result = VerifyDirectory(truth_, options_, Collecting(differences));
     ASSERT_TRUE(result.ok()) << result.status();
     EXPECT_EQ(result->entries_compared, entries);
     EXPECT_EQ(result->differing, 0u);
-    for (const auto& one : result->differences) {
+    for (const auto& one : differences) {
       std::string attributes;
       for (const auto& name : one.attributes) attributes += name + " ";
       ADD_FAILURE() << static_cast<int>(one.kind) << " " << one.dn << " " << attributes;
@@ -256,20 +266,60 @@ TEST_F(PublisherTest, DriftIsMendedByAFullPass) {
   ldap::Entry extra = *SubscriberEntry(TestSubscriber(99, "extra@example.net"),
                                        {.base = "o=prov", .services = {}, .home_prefix = "/h"});
   ASSERT_TRUE(writer->Apply(ldap::Add{extra}).ok());
-  const auto found = VerifyDirectory(truth_, options_);
+  std::vector<DirectoryDifference> differences;
+  const auto found = VerifyDirectory(truth_, options_, Collecting(differences));
   ASSERT_TRUE(found.ok());
   using Kind = DirectoryDifference::Kind;
   EXPECT_EQ(found->differing, 3u);
-  EXPECT_EQ(found->differences, (std::vector<DirectoryDifference>{
-                                    {Kind::kMissing, "uid=u3@example.net,ou=people,o=prov", {}},
-                                    {Kind::kDifferent, "uid=u4@example.net,ou=people,o=prov", {"mailHost"}},
-                                    {Kind::kExtra, "uid=extra@example.net,ou=people,o=prov", {}}}));
+  EXPECT_EQ(differences, (std::vector<DirectoryDifference>{
+                             {Kind::kMissing, "uid=u3@example.net,ou=people,o=prov", {}},
+                             {Kind::kDifferent, "uid=u4@example.net,ou=people,o=prov", {"mailHost"}},
+                             {Kind::kExtra, "uid=extra@example.net,ou=people,o=prov", {}}}));
   // The publisher notices by itself that the cursor has gone.
   ASSERT_TRUE(writer->Apply(ldap::Delete{"cn=cursor,ou=system,o=prov"}).ok());
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   while (VerifyDirectory(truth_, options_)->differing > 0 && std::chrono::steady_clock::now() < deadline) {
   }
   ExpectNoDifference(30);
+}
+
+TEST_F(PublisherTest, AskedForPassMendsWhatWasChangedByHand) {
+  for (int64_t id = 1; id <= 30; ++id) truth_.Put(TestSubscriber(id, fmt::format("u{}@example.net", id)));
+  Start();
+  ExpectApplied(truth_.head());
+  const auto writer = Writer();
+  ASSERT_TRUE(writer->Apply(ldap::Delete{"uid=u3@example.net,ou=people,o=prov"}).ok());
+  EXPECT_EQ(VerifyDirectory(truth_, options_)->differing, 1u);
+  ASSERT_TRUE(publisher_->WaitPass(publisher_->RequestPass(), kPatience).value());
+  ExpectNoDifference(30);
+}
+
+TEST_F(PublisherTest, ChangesWhileVerifyingAreNoDifferences) {
+  for (int64_t id = 1; id <= 30; ++id) truth_.Put(TestSubscriber(id, fmt::format("u{}@example.net", id)));
+  Start();
+  ExpectApplied(truth_.head());
+  // Each look at the directory finds records that have changed since the truth was read.
+  int changes = 0;
+  VerifyHooks hooks;
+  std::vector<DirectoryDifference> differences;
+  hooks.progress = [&](const Verification&, const std::vector<DirectoryDifference>& found) {
+    differences.insert(differences.end(), found.begin(), found.end());
+    if (++changes > 1) return absl::OkStatus();
+    model::Subscriber one = TestSubscriber(1, "u1@example.net");
+    one.store_pool = "elsewhere";
+    truth_.Put(one);
+    truth_.Put(TestSubscriber(31, "u31@example.net"));
+    ExpectApplied(truth_.head());
+    return absl::OkStatus();
+  };
+  hooks.settle = [&](uint64_t revision) {
+    return publisher_->WaitApplied(revision, kPatience) >= revision ? absl::OkStatus()
+                                                                    : absl::DeadlineExceededError("settle");
+  };
+  const auto result = VerifyDirectory(truth_, options_, hooks);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->differing, 0u);
+  EXPECT_TRUE(differences.empty());
 }
 
 TEST_F(PublisherTest, CompactedLogLeadsToAFullPass) {

@@ -12,6 +12,10 @@ namespace {
 
 using Kind = DirectoryDifference::Kind;
 
+// Of comparing suspects: a record that was changed and published between reading truth and directory seems to
+// differ.
+constexpr int kRounds = 3;
+
 DirectoryDifference DifferenceOf(const ldap::Write& write) {
   if (const auto* add = std::get_if<ldap::Add>(&write)) return {Kind::kMissing, add->entry.dn, {}};
   if (const auto* gone = std::get_if<ldap::Delete>(&write)) return {Kind::kExtra, gone->dn, {}};
@@ -21,23 +25,89 @@ DirectoryDifference DifferenceOf(const ldap::Write& write) {
   return difference;
 }
 
-absl::Status Compare(Session& session, const std::vector<Item>& items, Verification& result) {
-  PROV_ASSIGN_OR_RETURN(const std::vector<ldap::Entry> current, session.FindCurrent(items));
-  for (const PlannedWrite& planned : Plan(items, current)) {
-    ++result.differing;
-    if (result.differences.size() < kMostDifferencesShown) {
-      result.differences.push_back(DifferenceOf(planned.write));
+class Verifier {
+ public:
+  Verifier(store::SnapshotSource& source, const Publisher::Options& options, const VerifyHooks& hooks,
+           Session& session)
+      : source_(source),
+        mapping_{.base = options.base, .services = options.services, .home_prefix = options.home_prefix},
+        batch_(options.batch_entries),
+        hooks_(hooks),
+        session_(session) {}
+
+  absl::StatusOr<Verification> Run() {
+    PROV_RETURN_IF_ERROR(CompareAll());
+    for (int round = 1; round <= kRounds && !suspects_.empty(); ++round) {
+      PROV_RETURN_IF_ERROR(CompareSuspects(round == kRounds));
     }
+    PROV_RETURN_IF_ERROR(Tell({}));
+    return result_;
   }
-  return absl::OkStatus();
-}
+
+ private:
+  absl::Status Tell(const std::vector<DirectoryDifference>& found) {
+    result_.differing += found.size();
+    return hooks_.progress ? hooks_.progress(result_, found) : absl::OkStatus();
+  }
+
+  absl::StatusOr<std::vector<PlannedWrite>> PlanFor(const std::vector<Item>& items) {
+    PROV_ASSIGN_OR_RETURN(const std::vector<ldap::Entry> current, session_.FindCurrent(items));
+    return Plan(items, current);
+  }
+
+  absl::Status CompareAll() {
+    PROV_ASSIGN_OR_RETURN(const std::unique_ptr<store::ReadSnapshot> snapshot, source_.OpenSnapshot());
+    KnownKeys known;
+    PROV_RETURN_IF_ERROR(ReadEverything(*snapshot, batch_, mapping_, [&](const std::vector<Item>& items) {
+      known.Add(items);
+      for (const Item& item : items) result_.entries_compared += item.wanted.has_value() ? 1 : 0;
+      PROV_ASSIGN_OR_RETURN(const std::vector<PlannedWrite> plan, PlanFor(items));
+      for (const PlannedWrite& write : plan) Suspect(items[write.item]);
+      return Tell({});
+    }));
+    size_t entries = 0;
+    PROV_ASSIGN_OR_RETURN(const std::vector<Item> extra, FindExtra(session_, known, &entries));
+    for (const Item& item : extra) Suspect(item);
+    return absl::OkStatus();
+  }
+
+  void Suspect(const Item& item) { suspects_[{item.kind, item.key}] = item.revision; }
+
+  absl::Status CompareSuspects(bool last) {
+    PROV_ASSIGN_OR_RETURN(std::unique_ptr<store::ReadSnapshot> snapshot, source_.OpenSnapshot());
+    const uint64_t head = snapshot->head_revision();
+    PROV_ASSIGN_OR_RETURN(const std::vector<Item> items, ReadItems(*snapshot, suspects_, mapping_));
+    snapshot.reset();
+    if (hooks_.settle) PROV_RETURN_IF_ERROR(hooks_.settle(head));
+    suspects_.clear();
+    for (size_t from = 0; from < items.size(); from += batch_) {
+      const auto begin = items.begin() + static_cast<ptrdiff_t>(from);
+      const auto end = items.begin() + static_cast<ptrdiff_t>(std::min(from + batch_, items.size()));
+      const std::vector<Item> part(begin, end);
+      PROV_ASSIGN_OR_RETURN(const std::vector<PlannedWrite> plan, PlanFor(part));
+      std::vector<DirectoryDifference> found;
+      for (const PlannedWrite& write : plan) {
+        Suspect(part[write.item]);
+        found.push_back(DifferenceOf(write.write));
+      }
+      if (last && !found.empty()) PROV_RETURN_IF_ERROR(Tell(found));
+    }
+    return absl::OkStatus();
+  }
+
+  store::SnapshotSource& source_;
+  const MappingOptions mapping_;
+  const size_t batch_;
+  const VerifyHooks& hooks_;
+  Session& session_;
+  Verification result_;
+  Touched suspects_;
+};
 
 }  // namespace
 
-absl::StatusOr<Verification> VerifyDirectory(store::SnapshotSource& source,
-                                             const Publisher::Options& options) {
-  const MappingOptions mapping{
-      .base = options.base, .services = options.services, .home_prefix = options.home_prefix};
+absl::StatusOr<Verification> VerifyDirectory(store::SnapshotSource& source, const Publisher::Options& options,
+                                             const VerifyHooks& hooks) {
   PROV_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session,
                         Session::Open({.connect = {.uri = options.uri,
                                                    .ca = options.ca,
@@ -48,24 +118,7 @@ absl::StatusOr<Verification> VerifyDirectory(store::SnapshotSource& source,
                                        .password = options.password,
                                        .base = options.base,
                                        .use_transactions = false}));
-  PROV_ASSIGN_OR_RETURN(const std::unique_ptr<store::ReadSnapshot> snapshot, source.OpenSnapshot());
-  Verification result;
-  KnownKeys known;
-  PROV_RETURN_IF_ERROR(
-      ReadEverything(*snapshot, options.batch_entries, mapping, [&](const std::vector<Item>& items) {
-        known.Add(items);
-        for (const Item& item : items) result.entries_compared += item.wanted.has_value() ? 1 : 0;
-        return Compare(*session, items, result);
-      }));
-  size_t entries = 0;
-  PROV_ASSIGN_OR_RETURN(const std::vector<Item> extra, FindExtra(*session, known, &entries));
-  for (size_t start = 0; start < extra.size(); start += options.batch_entries) {
-    const auto begin = extra.begin() + static_cast<ptrdiff_t>(start);
-    const auto end =
-        extra.begin() + static_cast<ptrdiff_t>(std::min(start + options.batch_entries, extra.size()));
-    PROV_RETURN_IF_ERROR(Compare(*session, std::vector<Item>(begin, end), result));
-  }
-  return result;
+  return Verifier(source, options, hooks, *session).Run();
 }
 
 }  // namespace prov::directory

@@ -1,6 +1,8 @@
 // Compares the directory with the truth, and changes nothing.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -9,8 +11,6 @@
 #include "server/store/read_snapshot.h"
 
 namespace prov::directory {
-
-constexpr size_t kMostDifferencesShown = 1000;
 
 struct DirectoryDifference {
   enum class Kind { kMissing, kExtra, kDifferent };
@@ -23,11 +23,19 @@ struct DirectoryDifference {
 struct Verification {
   uint64_t entries_compared = 0;  // that should be there
   uint64_t differing = 0;
-  std::vector<DirectoryDifference> differences;  // the first of them
 };
 
-// With connections of its own. What the publisher has not come to yet differs, of course: wait for it first.
-absl::StatusOr<Verification> VerifyDirectory(store::SnapshotSource& source,
-                                             const Publisher::Options& options);
+struct VerifyHooks {
+  // Called from time to time, each difference in one call alone; an error ends the verification.
+  std::function<absl::Status(const Verification& so_far, const std::vector<DirectoryDifference>& found)>
+      progress;
+  // Waits until the publisher has applied a revision. Without it whatever it has not come to yet differs.
+  std::function<absl::Status(uint64_t revision)> settle;
+};
+
+// With connections of its own, while the publisher goes on: what differs at first is compared again with what
+// the truth has become, and only what still differs is told.
+absl::StatusOr<Verification> VerifyDirectory(store::SnapshotSource& source, const Publisher::Options& options,
+                                             const VerifyHooks& hooks = {});
 
 }  // namespace prov::directory

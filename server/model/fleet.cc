@@ -37,4 +37,18 @@ std::optional<Role> RoleOfName(std::string_view name) {
   return std::nullopt;
 }
 
+std::string_view HostStateName(HostState state) {
+  switch (state) {
+    case HostState::kServing:
+      return "serving";
+    case HostState::kDrained:
+      return "drained";
+    case HostState::kEvicted:
+      return "evicted";
+    case HostState::kBanned:
+      return "banned";
+  }
+  return "serving";
+}
+
 }  // namespace prov::model

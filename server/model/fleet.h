@@ -30,6 +30,9 @@ struct Pool {
 
 enum class HostState { kServing, kDrained, kEvicted, kBanned };
 
+// "serving", "drained", "evicted", "banned": as stored and shown.
+std::string_view HostStateName(HostState state);
+
 struct Host {
   std::string id;                  // "store1"
   std::vector<std::string> pools;  // ids

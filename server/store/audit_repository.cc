@@ -10,7 +10,7 @@ namespace {
 
 constexpr char kInsert[] =
     "INSERT INTO prov.audit (caller, peer, method, resource, request_id, revision, code) VALUES ($1, $2, $3, "
-    "'', '', 0, $4)";
+    "$4, $5, 0, $6)";
 
 constexpr char kColumns[] =
     "SELECT id, (extract(epoch FROM time) * 1e6)::bigint AS time_us, caller, peer, method, resource, "
@@ -36,11 +36,12 @@ AuditRecord RecordOf(const pqxx::row& row) {
 
 }  // namespace
 
-absl::Status AuditRepository::RecordRefused(const AuditRecord& record) {
+absl::Status AuditRepository::Record(const AuditRecord& record) {
   PROV_ASSIGN_OR_RETURN(const ConnectionPool::Lease lease, pool_.Acquire());
-  return Guarded("audit a refused call", [&]() -> absl::Status {
+  return Guarded("audit a call", [&]() -> absl::Status {
     pqxx::work write(*lease);
-    write.exec_params(kInsert, record.caller, record.peer, record.method, record.code);
+    write.exec_params(kInsert, record.caller, record.peer, record.method, record.resource, record.request_id,
+                      record.code);
     write.commit();
     return absl::OkStatus();
   });

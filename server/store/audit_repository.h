@@ -33,8 +33,8 @@ class AuditRepository {
  public:
   explicit AuditRepository(ConnectionPool& pool) : pool_(pool) {}
 
-  // A call that was refused: caller, peer, method and code.
-  absl::Status RecordRefused(const AuditRecord& record);
+  // A call that is no write: one that was refused, or that acts elsewhere. Writes are audited by their queue.
+  absl::Status Record(const AuditRecord& record);
 
   // Newest first, those before `before_id` (0: from the newest). `resource` empty: all.
   absl::StatusOr<std::vector<AuditRecord>> List(uint64_t before_id, const std::string& resource,

@@ -20,8 +20,18 @@ constexpr Statement kInsertHost = {"insert_host",
                                    "INSERT INTO prov.host (id, weight, revision) VALUES ($1, $2, $3)"};
 constexpr Statement kInsertHostPool = {"insert_host_pool",
                                        "INSERT INTO prov.host_pool (host, pool) VALUES ($1, $2)"};
-constexpr Statement kSetState = {
-    "set_host_state", "UPDATE prov.host SET state = $2, update_time = now(), revision = $3 WHERE id = $1"};
+constexpr Statement kSavePool = {
+    "save_pool", "UPDATE prov.pool SET weight = $2, update_time = now(), revision = $3 WHERE id = $1"};
+constexpr Statement kPoolInUse = {"pool_in_use", R"(
+SELECT EXISTS (SELECT 1 FROM prov.host_pool WHERE pool = $1) OR EXISTS (SELECT 1 FROM prov.subscriber WHERE store_pool = $1)
+  OR EXISTS (SELECT 1 FROM prov.mailing_list WHERE pool = $1)
+  OR EXISTS (SELECT 1 FROM prov.mailbox_move WHERE from_pool = $1 OR to_pool = $1))"};
+constexpr Statement kRemovePool = {"remove_pool", "DELETE FROM prov.pool WHERE id = $1"};
+constexpr Statement kSaveHost = {
+    "save_host",
+    "UPDATE prov.host SET weight = $2, state = $3, update_time = now(), revision = $4 WHERE id = $1"};
+constexpr Statement kLeavePools = {"leave_host_pools", "DELETE FROM prov.host_pool WHERE host = $1"};
+constexpr Statement kRemoveHost = {"remove_host", "DELETE FROM prov.host WHERE id = $1"};
 constexpr Statement kSetEndpoints = {
     "set_host_endpoints",
     "UPDATE prov.host SET endpoints = $2::jsonb, update_time = now(), revision = $3 WHERE id = $1"};
@@ -117,11 +127,35 @@ absl::StatusOr<Host> FleetRepository::InsertHost(WriteTransaction& write, const 
   return FindHost(write, host.id);
 }
 
-absl::StatusOr<Host> FleetRepository::SetHostState(WriteTransaction& write, const std::string& id,
-                                                   model::HostState state) {
-  write.Execute(kSetState, id, std::string(HostStateName(state)), write.revision());
-  write.AddChange(AggregateKind::kHost, id);
-  return FindHost(write, id);
+absl::StatusOr<Pool> FleetRepository::SavePool(WriteTransaction& write, const Pool& pool) {
+  write.Execute(kSavePool, pool.id, pool.weight, write.revision());
+  write.AddChange(AggregateKind::kPool, pool.id);
+  return FindPool(write, pool.id);
+}
+
+absl::Status FleetRepository::RemovePool(WriteTransaction& write, const std::string& id) {
+  if (write.Execute(kPoolInUse, id)[0][0].as<bool>()) {
+    return FieldError(absl::StatusCode::kFailedPrecondition, "name", "POOL_IN_USE",
+                      fmt::format("{} still has hosts, mailboxes (purged ones count) or lists", id));
+  }
+  if (write.Execute(kRemovePool, id).affected_rows() == 0) return PoolNotFound(id);
+  write.AddChange(AggregateKind::kPool, id, true);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Host> FleetRepository::SaveHost(WriteTransaction& write, const Host& host) {
+  write.Execute(kSaveHost, host.id, host.weight, std::string(model::HostStateName(host.state)),
+                write.revision());
+  write.Execute(kLeavePools, host.id);
+  for (const std::string& pool : host.pools) write.Execute(kInsertHostPool, host.id, pool);
+  write.AddChange(AggregateKind::kHost, host.id);
+  return FindHost(write, host.id);
+}
+
+absl::Status FleetRepository::RemoveHost(WriteTransaction& write, const std::string& id) {
+  if (write.Execute(kRemoveHost, id).affected_rows() == 0) return HostNotFound(id);
+  write.AddChange(AggregateKind::kHost, id, true);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Host> FleetRepository::SetEndpoints(WriteTransaction& write, const std::string& id,

@@ -30,8 +30,12 @@ class FleetRepository {
   static absl::StatusOr<model::Host> FindHost(WriteTransaction& write, const std::string& id);
   static absl::StatusOr<model::Pool> InsertPool(WriteTransaction& write, const model::Pool& pool);
   static absl::StatusOr<model::Host> InsertHost(WriteTransaction& write, const model::Host& host);
-  static absl::StatusOr<model::Host> SetHostState(WriteTransaction& write, const std::string& id,
-                                                  model::HostState state);
+  // Writes weight; FAILED_PRECONDITION to remove one that hosts, mailboxes or lists are in.
+  static absl::StatusOr<model::Pool> SavePool(WriteTransaction& write, const model::Pool& pool);
+  static absl::Status RemovePool(WriteTransaction& write, const std::string& id);
+  // Writes pools, weight and state.
+  static absl::StatusOr<model::Host> SaveHost(WriteTransaction& write, const model::Host& host);
+  static absl::Status RemoveHost(WriteTransaction& write, const std::string& id);
   static absl::StatusOr<model::Host> SetEndpoints(WriteTransaction& write, const std::string& id,
                                                   const std::map<std::string, std::string>& endpoints);
 

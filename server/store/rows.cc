@@ -31,7 +31,7 @@ SuspendedMail SuspendedMailOf(const std::string& name) {
 HostState HostStateOf(const std::string& name) {
   for (const HostState state :
        {HostState::kServing, HostState::kDrained, HostState::kEvicted, HostState::kBanned}) {
-    if (HostStateName(state) == name) return state;
+    if (model::HostStateName(state) == name) return state;
   }
   throw std::runtime_error("unknown host state " + name);
 }
@@ -161,20 +161,6 @@ std::string_view SuspendedMailName(SuspendedMail policy) {
       return "defer";
   }
   return "keep";
-}
-
-std::string_view HostStateName(HostState state) {
-  switch (state) {
-    case HostState::kServing:
-      return "serving";
-    case HostState::kDrained:
-      return "drained";
-    case HostState::kEvicted:
-      return "evicted";
-    case HostState::kBanned:
-      return "banned";
-  }
-  return "serving";
 }
 
 int64_t ToMicroseconds(model::Time time) {

@@ -34,7 +34,6 @@ std::string ToJson(const std::map<std::string, std::string>& table);
 std::string ToArray(const std::vector<int64_t>& numbers);
 
 std::string_view SuspendedMailName(model::SuspendedMail policy);
-std::string_view HostStateName(model::HostState state);
 
 // Microseconds since 1970, for `to_timestamp($1 / 1e6)`.
 int64_t ToMicroseconds(model::Time time);

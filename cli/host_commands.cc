@@ -1,7 +1,8 @@
-// add-pool, list-pools, add-host, list-hosts, show-host.
+// add-host, list-hosts, show-host, update-host, drain-host, undrain-host, delete-host.
 #include <fmt/format.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,86 +18,94 @@ namespace {
 
 using v1::Fleet;
 using v1::Host;
-using v1::Pool;
 
 std::string ShortName(const std::string& name) { return name.substr(name.find('/') + 1); }
 
-struct PoolOptions {
-  std::string name, role;
-  uint32_t weight = 1;
-};
-
-absl::Status RunAddPool(Session& session, const PoolOptions& o) {
-  if (!IsValidUtf8(o.name)) return InvalidField("pool.name", "is not valid UTF-8");
-  v1::CreatePoolRequest request;
-  request.mutable_pool()->set_name("pools/" + o.name);
-  request.mutable_pool()->set_weight(o.weight);
-  for (int role = v1::Role_MIN; role <= v1::Role_MAX; ++role) {
-    if (RoleText(static_cast<v1::Role>(role)) == o.role)
-      request.mutable_pool()->set_role(static_cast<v1::Role>(role));
-  }
-  auto stub = Fleet::NewStub(session.channel());
-  Pool created;
-  PROV_RETURN_IF_ERROR(session.Write(*stub, &Fleet::Stub::CreatePool, request, &created));
+absl::Status Report(Session& session, std::string_view done, const Host& written) {
   if (session.format() == Format::kJson) {
-    fmt::print("{}", ToJson(created));
+    fmt::print("{}", ToJson(written));
   } else if (!session.options.quiet) {
-    fmt::print("{}\n", WriteText(session, "added", Safe(created.name()), created.revision()));
+    fmt::print("{}\n", WriteText(session, done, Safe(written.name()), written.revision()));
   }
-  return session.WaitIfAsked(created.revision());
-}
-
-struct Nothing {};
-
-absl::Status RunListPools(Session& session, const Nothing&) {
-  auto stub = Fleet::NewStub(session.channel());
-  v1::ListPoolsRequest request;
-  request.set_page_size(1000);
-  v1::ListPoolsResponse all;
-  do {
-    v1::ListPoolsResponse page;
-    PROV_RETURN_IF_ERROR(session.Invoke(
-        [&](grpc::ClientContext* context) { return stub->ListPools(context, request, &page); }));
-    all.mutable_pools()->MergeFrom(page.pools());
-    request.set_page_token(page.next_page_token());
-  } while (!request.page_token().empty());
-  if (session.format() == Format::kJson) {
-    fmt::print("{}", ToJson(all));
-    return absl::OkStatus();
-  }
-  std::vector<std::vector<std::string>> rows;
-  for (const Pool& pool : all.pools()) {
-    rows.push_back({ShortName(pool.name()), RoleText(pool.role()), std::to_string(pool.weight())});
-  }
-  fmt::print("{}", ToTable({"POOL", "ROLE", "WEIGHT"}, rows));
-  return absl::OkStatus();
+  return session.WaitIfAsked(written.revision());
 }
 
 struct HostOptions {
   std::string name;
   std::vector<std::string> pools;
-  uint32_t weight = 1;
+  std::optional<uint32_t> weight;
 };
 
-absl::Status RunAddHost(Session& session, const HostOptions& o) {
-  v1::CreateHostRequest request;
-  Host& host = *request.mutable_host();
+absl::Status SetNameAndPools(const HostOptions& o, Host& host) {
   if (!IsValidUtf8(o.name)) return InvalidField("host.name", "is not valid UTF-8");
   host.set_name("hosts/" + o.name);
-  host.set_weight(o.weight);
   for (const std::string& pool : o.pools) {
     if (!IsValidUtf8(pool)) return InvalidField("host.pools", "is not valid UTF-8");
     host.add_pools("pools/" + pool);
   }
+  return absl::OkStatus();
+}
+
+absl::Status RunAddHost(Session& session, const HostOptions& o) {
+  v1::CreateHostRequest request;
+  PROV_RETURN_IF_ERROR(SetNameAndPools(o, *request.mutable_host()));
+  request.mutable_host()->set_weight(o.weight.value_or(1));
   auto stub = Fleet::NewStub(session.channel());
   Host created;
   PROV_RETURN_IF_ERROR(session.Write(*stub, &Fleet::Stub::CreateHost, request, &created));
-  if (session.format() == Format::kJson) {
-    fmt::print("{}", ToJson(created));
-  } else if (!session.options.quiet) {
-    fmt::print("{}\n", WriteText(session, "added", Safe(created.name()), created.revision()));
+  return Report(session, "added", created);
+}
+
+struct Nothing {};
+
+absl::Status RunUpdateHost(Session& session, const HostOptions& o) {
+  v1::UpdateHostRequest request;
+  PROV_RETURN_IF_ERROR(SetNameAndPools(o, *request.mutable_host()));
+  if (!o.pools.empty()) request.mutable_update_mask()->add_paths("pools");
+  if (o.weight) {
+    request.mutable_update_mask()->add_paths("weight");
+    request.mutable_host()->set_weight(*o.weight);
   }
-  return session.WaitIfAsked(created.revision());
+  if (request.update_mask().paths().empty()) return InvalidField("--pool, --weight", "give one at least");
+  auto stub = Fleet::NewStub(session.channel());
+  Host updated;
+  PROV_RETURN_IF_ERROR(session.Write(*stub, &Fleet::Stub::UpdateHost, request, &updated));
+  return Report(session, "updated", updated);
+}
+
+template <typename Request>
+absl::Status RunStep(Session& session, const HostOptions& o, std::string_view verb,
+                     grpc::Status (Fleet::Stub::*method)(grpc::ClientContext*, const Request&, Host*)) {
+  if (!IsValidUtf8(o.name)) return InvalidField("name", "is not valid UTF-8");
+  Request request;
+  request.set_name("hosts/" + o.name);
+  auto stub = Fleet::NewStub(session.channel());
+  Host host;
+  PROV_RETURN_IF_ERROR(session.Write(*stub, method, request, &host));
+  return Report(session, verb, host);
+}
+
+absl::Status RunDrainHost(Session& session, const HostOptions& o) {
+  return RunStep<v1::DrainHostRequest>(session, o, "drained", &Fleet::Stub::DrainHost);
+}
+
+absl::Status RunUndrainHost(Session& session, const HostOptions& o) {
+  return RunStep<v1::UndrainHostRequest>(session, o, "undrained", &Fleet::Stub::UndrainHost);
+}
+
+absl::Status RunDeleteHost(Session& session, const HostOptions& o) {
+  if (!IsValidUtf8(o.name)) return InvalidField("name", "is not valid UTF-8");
+  v1::DeleteHostRequest request;
+  request.set_name("hosts/" + o.name);
+  auto stub = Fleet::NewStub(session.channel());
+  v1::DeleteHostResponse removed;
+  PROV_RETURN_IF_ERROR(session.Write(*stub, &Fleet::Stub::DeleteHost, request, &removed));
+  if (session.format() == Format::kJson) {
+    fmt::print("{}", ToJson(removed));
+  } else if (!session.options.quiet) {
+    fmt::print("{}\n", WriteText(session, "removed", Safe(request.name()), removed.revision()));
+  }
+  return session.WaitIfAsked(removed.revision());
 }
 
 std::string PoolsText(const Host& host) {
@@ -175,24 +184,9 @@ absl::Status RunShowHost(Session& session, const HostOptions& o) {
 
 }  // namespace
 
-void AddFleetCommands(CLI::App& app, Action& chosen) {
-  auto pool = std::make_shared<PoolOptions>();
-  CLI::App* command = AddCommand(app, chosen, "add-pool",
-                                 "Make a pool: hosts of one role that are clones of each other.\n"
-                                 "Example: provctl add-pool main --role store",
-                                 pool, RunAddPool);
-  command->add_option("name", pool->name, "a-z, 0-9 and dashes")->required();
-  command->add_option("--role", pool->role, "what its hosts do; for good")
-      ->required()
-      ->check(CLI::IsMember({"relay", "store", "outbound", "list", "pop-proxy", "ftp", "web"}));
-  command->add_option("--weight", pool->weight, "share of new mailboxes; 0 takes none")
-      ->capture_default_str();
-
-  AddCommand(app, chosen, "list-pools", "List pools.\nExample: provctl list-pools",
-             std::make_shared<Nothing>(), RunListPools);
-
+void AddHostCommands(CLI::App& app, Action& chosen) {
   auto host = std::make_shared<HostOptions>();
-  command =
+  CLI::App* command =
       AddCommand(app, chosen, "add-host",
                  "Tell of a host; its agent may then connect, with a certificate for prov://agent/NAME.\n"
                  "Example: provctl add-host store1 --pool main",
@@ -201,7 +195,7 @@ void AddFleetCommands(CLI::App& app, Action& chosen) {
   command->add_option("--pool", host->pools, "one for each role that it plays; repeatable")
       ->required()
       ->allow_extra_args(false);
-  command->add_option("--weight", host->weight, "share among its pool's hosts")->capture_default_str();
+  command->add_option("--weight", host->weight, "share among its pool's hosts; 1 unless given");
 
   AddCommand(app, chosen, "list-hosts",
              "List hosts, and how far each has followed.\nExample: provctl list-hosts",
@@ -212,6 +206,32 @@ void AddFleetCommands(CLI::App& app, Action& chosen) {
              "Show a host, and what fails there.\nExample: provctl show-host store1", show, RunShowHost)
       ->add_option("name", show->name, "of the host")
       ->required();
+
+  auto update = std::make_shared<HostOptions>();
+  command = AddCommand(app, chosen, "update-host",
+                       "Put a host into other pools, or give it another share of their work.\n"
+                       "Example: provctl update-host store1 --weight 2",
+                       update, RunUpdateHost);
+  command->add_option("name", update->name, "of the host")->required();
+  command->add_option("--pool", update->pools, "replaces all; one for each role; repeatable")
+      ->allow_extra_args(false);
+  command->add_option("--weight", update->weight, "share among its pool's hosts");
+
+  const auto add = [&](const char* name, const char* description,
+                       absl::Status (*run)(Session&, const HostOptions&)) {
+    auto target = std::make_shared<HostOptions>();
+    AddCommand(app, chosen, name, description, target, run)
+        ->add_option("name", target->name, "of the host")
+        ->required();
+  };
+  add("drain-host",
+      "Send no new sessions to a host; those in progress end by themselves.\n"
+      "Example: provctl drain-host store1 --wait",
+      RunDrainHost);
+  add("undrain-host", "Take a drained host back into service.\nExample: provctl undrain-host store1",
+      RunUndrainHost);
+  add("delete-host", "Forget a drained host, there or gone.\nExample: provctl delete-host store1",
+      RunDeleteHost);
 }
 
 }  // namespace prov::cli
