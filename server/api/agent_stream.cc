@@ -175,13 +175,15 @@ void AgentStream::Produce() {
   sent_nonce_ = feed_->last_nonce();
   if (was_in_snapshot && !in_snapshot_) snapshot_nonce_ = sent_nonce_;
   if (!in_snapshot_) sent_revision_ = feed_->sent_revision();
-  if (!wanted_) WantRound();
-  if (!step->message.has_value()) return Pump();
-  if (step->message->has_batch()) {
-    v1::Batch* batch = step->message->mutable_batch();
-    batch->set_head_revision(std::max(batch->head_revision(), head_));
+  if (step->message.has_value()) {
+    if (step->message->has_batch()) {
+      v1::Batch* batch = step->message->mutable_batch();
+      batch->set_head_revision(std::max(batch->head_revision(), head_));
+    }
+    Write(*std::move(step->message));  // first: from here on nothing more is produced until it is done
   }
-  Write(*std::move(step->message));
+  WantRound();
+  Pump();
 }
 
 absl::Status AgentStream::TakeProgress(const v1::Progress& progress) {

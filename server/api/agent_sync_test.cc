@@ -252,6 +252,33 @@ TEST_F(AgentSync, AgentThatVanishesLeavesNothingBehind) {
   }
 }
 
+// One stream has one batch on its way, however far the head runs ahead of a round that another agent's look made.
+TEST_F(AgentSync, AgentsThatShareRoundsFollowWritersThatDoNotPause) {
+  constexpr int kAgents = 8, kWriters = 3, kWrites = 20, kEach = 100;
+  std::vector<std::unique_ptr<TestAgent>> agents;
+  for (int i = 0; i < kAgents; ++i) {
+    const std::string host = fmt::format("relay{}", i);
+    const uint64_t added = AddHost(host, {"mx"});
+    agents.push_back(std::make_unique<TestAgent>(Dial("agent/" + host)));
+    agents.back()->Hello(v1::RELAY, 0);
+    agents.back()->Follow(added);
+  }
+  std::vector<std::thread> threads;
+  for (int writer = 0; writer < kWriters; ++writer) {
+    threads.emplace_back([this, writer] {
+      for (int i = 0; i < kWrites; ++i) {
+        const int first = (writer * kWrites + i) * kEach;
+        AddSubscribers(first, first + kEach);
+      }
+    });
+  }
+  for (const auto& agent : agents) {
+    threads.emplace_back([&] { agent->Follow(5 + kAgents + kWriters * kWrites); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const auto& agent : agents) EXPECT_THAT(agent->records, SizeIs(kWriters * kWrites * kEach + 2));
+}
+
 // I5: what is quiet stays connected, what needs the database is told to come again, and nothing is skipped.
 TEST_F(AgentSync, DatabaseThatWasAwayDelaysAndLosesNothing) {
   TestAgent agent(Dial("agent/mx1"));

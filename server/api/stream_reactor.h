@@ -7,6 +7,7 @@
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/server_callback.h>
 
+#include <cassert>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -50,6 +51,7 @@ class StreamReactor : public Reactor, public std::enable_shared_from_this<Stream
   bool ending() const { return ending_; }
   bool CanWrite() const { return !writing_ && !ending_; }
   void Write(Response response) {
+    assert(CanWrite());
     response_ = std::move(response);
     writing_ = true;
     this->StartWrite(&response_);
