@@ -103,11 +103,18 @@ absl::StatusOr<std::optional<ldap::Entry>> FindPerson(ldap::Connection& connecti
   return std::optional<ldap::Entry>(std::move(found->front()));
 }
 
-Standing StandingOf(const std::optional<ldap::Entry>& entry, std::string_view service) {
+// Only "allowed" lets anybody in, for only then is the password asked about. A state that an access rule
+// hides, or of a newer provd, decides nothing.
+absl::StatusOr<Standing> StandingOf(const std::optional<ldap::Entry>& entry, std::string_view service) {
   if (!entry) return Standing::kUnknown;
   const std::string& state = FirstOf(*entry, "provLoginState");
   if (state == "suspended") return Standing::kSuspended;
   if (state == "no-password") return Standing::kWrong;
+  if (state == "no-entitlement") return Standing::kNotEntitled;
+  if (state != "allowed") {
+    return absl::UnavailableError(fmt::format(
+        "{} has provLoginState {:?}, which is none that is known; may we read it?", entry->dn, state));
+  }
   return Names(*entry, service) ? Standing::kAllowed : Standing::kNotEntitled;
 }
 
@@ -121,7 +128,9 @@ absl::StatusOr<LoginResult> TryServer(const Config& config, const std::string& u
   if (!found.ok()) return found.status();
   const std::optional<ldap::Entry>& entry = *found;
   LoginResult result;
-  result.standing = StandingOf(entry, service);
+  const absl::StatusOr<Standing> standing = StandingOf(entry, service);
+  if (!standing.ok()) return standing.status();
+  result.standing = *standing;
   if (entry) result.credential_version = FirstOf(*entry, "provCredentialVersion");
   if (password == nullptr) return result;
   // Who has no password there is verified against an account that refuses everybody, for it takes as long.

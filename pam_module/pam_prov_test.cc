@@ -252,6 +252,31 @@ TEST_F(PamProvTest, EntitlementIsByService) {
   EXPECT_EQ(LogInThroughPam("webonly@example.net", kPassword, "other").authenticate, PAM_AUTH_ERR);
 }
 
+// An access rule that hides the attribute, or a state of a newer provd: nothing says that the password
+// counts.
+TEST_F(PamProvTest, WithoutAKnownLoginStateNobodyGetsIn) {
+  auto connection = ldap::Connection::Open({.uri = slapd_->ldapi()});
+  ASSERT_TRUE(connection.ok());
+  ASSERT_TRUE((*connection)->Bind(slapd_->ServiceDn("publisher"), slapd_->ServicePassword("publisher")).ok());
+  int id = 10;
+  for (const ldap::Values& state : {ldap::Values{}, ldap::Values{"paused"}}) {
+    const std::string login = fmt::format("user{}@example.net", id);
+    const auto entry =
+        directory::SubscriberEntry(directory::TestSubscriber(id++, login),
+                                   {.base = "o=prov", .services = {}, .home_prefix = "/srv/prov/homes"});
+    ldap::Entry changed = *entry;
+    changed.attributes.erase("provLoginState");
+    if (!state.empty()) changed.attributes["provLoginState"] = state;
+    const absl::Status added = (*connection)->Apply(ldap::Add{changed});
+    ASSERT_TRUE(added.ok()) << added;
+    for (const char* password : {kPassword, "wrong"}) {
+      const Outcome outcome = LogInThroughPam(login, password);
+      EXPECT_EQ(outcome.authenticate, PAM_AUTHINFO_UNAVAIL) << password;
+      EXPECT_EQ(outcome.account, PAM_AUTHINFO_UNAVAIL) << password;
+    }
+  }
+}
+
 TEST_F(PamProvTest, AccountStageStandsAloneAndFollowsTheName) {
   char typed[] = "secret";
   const pam_conv conversation{&Converse, typed};
