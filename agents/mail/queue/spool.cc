@@ -170,7 +170,10 @@ absl::StatusOr<std::vector<StoredMessage>> Spool::Scan() {
       messages.push_back(*std::move(message));
       continue;
     }
-    if (!absl::IsDataLoss(message.status())) return message.status();
+    if (!absl::IsDataLoss(message.status())) {
+      Log(Level::kError, "queue_file_unreadable", {{"id", name}, {"error", message.status()}});
+      continue;
+    }
     Log(Level::kError, "queue_file_torn", {{"id", name}, {"error", message.status()}});
     PROV_RETURN_IF_ERROR(Bury(name));
   }

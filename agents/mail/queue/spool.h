@@ -56,8 +56,8 @@ class Spool {
   // `envelope` is complete; its id is new.
   absl::StatusOr<std::unique_ptr<MessageWriter>> Begin(Envelope envelope);
 
-  // Every message that was acknowledged and is not finished. Files that are torn are moved to dead/, and
-  // told of in the log.
+  // Every message that was acknowledged and is not finished. Files that are torn are moved to dead/; those
+  // that cannot be read now stay for the next start. Both are told of in the log.
   absl::StatusOr<std::vector<StoredMessage>> Scan();
 
   bool Has(const std::string& id) const;

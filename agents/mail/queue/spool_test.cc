@@ -72,6 +72,20 @@ TEST(Spool, TornFilesAreNeverAccepted) {
   EXPECT_EQ(directory.Files("dead"), std::vector<std::string>{id});
 }
 
+// I4: what cannot be read now holds up nobody else, and stays where it is.
+TEST(Spool, AFileThatCannotBeReadStopsNoOthers) {
+  TestQueueDirectory directory;
+  const auto spool = OpenSpool(directory.path());
+  const std::string id = Store(*spool, TestEnvelope("a@b.c", {"x@y.z"}), kText).envelope.id;
+  std::filesystem::create_directory(directory.path() + "/active/0000000000000000000000");
+  std::filesystem::create_symlink("/etc/passwd", directory.path() + "/active/0000000000000000000001");
+  const auto messages = spool->Scan();
+  ASSERT_TRUE(messages.ok()) << messages.status();
+  ASSERT_EQ(messages->size(), 1u);
+  EXPECT_EQ(messages->front().envelope.id, id);
+  EXPECT_EQ(directory.Files("active").size(), 3u);
+}
+
 TEST(Spool, WhatWasDeliveredStaysDelivered) {
   TestQueueDirectory directory;
   std::string id;
