@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -33,6 +34,14 @@ bool SetCapabilities(unsigned wanted) {
   return syscall(SYS_capset, &header, data) == 0;
 }
 
+// The soft limit is low for the sake of programs that use select(); each session has some descriptors.
+bool RaiseFileLimit() {
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return false;
+  limit.rlim_cur = limit.rlim_max;
+  return setrlimit(RLIMIT_NOFILE, &limit) == 0;
+}
+
 void ResetSignals() {
   sigset_t none;
   sigemptyset(&none);
@@ -56,6 +65,7 @@ EngineChild::EngineChild(const std::string& program, const std::string& config,
 
 void EngineChild::Run(int report) {
   ResetSignals();
+  if (!RaiseFileLimit()) Fail(report, "raise its file limit");
   if (user_ && !TakeIdentity()) Fail(report, "take the engine's user");
   if (geteuid() == 0 || getuid() == 0) {
     errno = EPERM;

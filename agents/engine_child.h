@@ -24,9 +24,10 @@ class EngineChild {
   EngineChild(const std::string& program, const std::string& config, const std::optional<EngineUser>& user,
               bool low_ports, pid_t parent);
 
-  // Takes the user's identity for good, drops all capabilities but that of low ports, lets the kernel kill it
-  // with its parent, closes all descriptors but standard ones and `report`, and executes the program. Writes
-  // a ChildFailure to `report` when something fails, which exec closes otherwise.
+  // Lets it open as many files as the hard limit allows, takes the user's identity for good, drops all
+  // capabilities but that of low ports, lets the kernel kill it with its parent, closes all descriptors but
+  // standard ones and `report`, and executes the program. Writes a ChildFailure to `report` when something
+  // fails, which exec closes otherwise.
   [[noreturn]] void Run(int report);
 
  private:

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -63,6 +64,7 @@ class Engine : public testing::Test {
                         << "grep CapPrm /proc/self/status >> " << out << "capabilities\n"
                         << "grep SigBlk /proc/self/status > " << out << "signals\n"
                         << "ls /proc/self/fd | wc -l > " << out << "files\n"
+                        << "ulimit -Sn > " << out << "limits; ulimit -Hn >> " << out << "limits\n"
                         << "echo $$ > " << out << "pid.new; mv " << out << "pid.new " << out << "pid\n"
                         << then << "\n";
     chmod(path.c_str(), 0755);
@@ -103,6 +105,20 @@ TEST_F(Engine, IsStartedUnprivilegedAndBare) {
   }
   pthread_sigmask(SIG_UNBLOCK, &blocked, nullptr);
   unsetenv("NOTIFY_SOCKET");
+}
+
+// Two thousand sessions of a listener have some descriptors each; systemd's soft limit is 1024.
+TEST_F(Engine, MayOpenAsManyFilesAsTheHostLets) {
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit low = {.rlim_cur = 200, .rlim_max = before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+  EngineSupervisor supervisor(Program("exec sleep 600"), SystemClock());
+  supervisor.Poll();
+  EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  ASSERT_TRUE(Eventually([&] { return IsUp(); }));
+  const std::string hard = std::to_string(before.rlim_max);
+  EXPECT_EQ(Out("limits"), hard + "\n" + hard + "\n");
 }
 
 TEST_F(Engine, LowPortsAreTheOnlyCapability) {
