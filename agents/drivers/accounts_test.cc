@@ -1,11 +1,14 @@
 #include "agents/drivers/accounts.h"
 
 #include <dlfcn.h>
+#include <fmt/format.h>
 #include <grp.h>
 #include <gtest/gtest.h>
 #include <nss.h>
 #include <pwd.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -274,6 +277,28 @@ TEST(NssCache, NoAccountsAreEmptyFiles) {
   const auto module = NssModule::Load(root.path() + "/etc");
   if (module == nullptr) GTEST_SKIP() << "libnss-cache is not installed";
   EXPECT_EQ(module->ByName("user1@example.net"), kNotFound);
+}
+
+// Each may be as large as the account base: an agent that is killed again and again must not fill /etc.
+TEST(NssCache, WhatAKilledWriterLeftIsGoneAfterTheNextWrite) {
+  const TestDirectory root;
+  std::vector<UnixAccount> accounts;
+  for (uint32_t i = 0; i < 5000; ++i) accounts.push_back({fmt::format("u{}@x.net", i), 20000 + i, "", "/h"});
+  const NssCacheFiles files = RenderNssCache(accounts);
+  for (int i = 0; i < 3; ++i) {
+    const pid_t writer = fork();
+    if (writer == 0) {
+      const rlimit few = {.rlim_cur = 20000, .rlim_max = 20000};
+      setrlimit(RLIMIT_FSIZE, &few);  // the kernel ends it in the middle of writing
+      WriteNssCache(root.path(), files).IgnoreError();
+      _exit(0);
+    }
+    int status = 0;
+    ASSERT_EQ(waitpid(writer, &status, 0), writer);
+    ASSERT_TRUE(WIFSIGNALED(status)) << status;
+  }
+  ASSERT_TRUE(WriteNssCache(root.path(), files).ok());
+  EXPECT_EQ(std::distance(fs::directory_iterator(root.path() + "/etc"), fs::directory_iterator()), 6);
 }
 
 }  // namespace

@@ -12,7 +12,6 @@
 #include <utility>
 
 #include "common/file.h"
-#include "common/random.h"
 #include "common/status.h"
 
 namespace prov::drivers {
@@ -72,7 +71,11 @@ time_t ModifiedAt(const std::string& path) {
   return stat(path.c_str(), &info) == 0 ? info.st_mtime : 0;
 }
 
+// Always the same name: what a writer that was killed left behind goes with the next write.
+std::string TemporaryOf(const std::string& path) { return path + ".tmp"; }
+
 absl::Status WriteAt(const std::string& path, std::string_view content, time_t modified) {
+  if (unlink(path.c_str()) != 0 && errno != ENOENT) return ErrnoStatus(errno, fmt::format("remove {}", path));
   FileDescriptor file(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kFileMode));
   if (!file.valid()) return ErrnoStatus(errno, fmt::format("create {}", path));
   PROV_RETURN_IF_ERROR(Annotate(WriteAll(file.get(), content), path));
@@ -85,18 +88,17 @@ absl::Status WriteAt(const std::string& path, std::string_view content, time_t m
 
 // Everything is written beside its place first, so that the renames come close together.
 absl::Status ReplaceAll(const std::vector<Target>& targets, time_t modified) {
-  const std::string suffix = fmt::format(".{}.tmp", RandomHex(8));
   absl::Status status;
   for (const Target& target : targets) {
-    if (status.ok()) status = WriteAt(target.path + suffix, *target.content, modified);
+    if (status.ok()) status = WriteAt(TemporaryOf(target.path), *target.content, modified);
   }
   for (const Target& target : targets) {
-    if (status.ok() && rename((target.path + suffix).c_str(), target.path.c_str()) != 0) {
+    if (status.ok() && rename(TemporaryOf(target.path).c_str(), target.path.c_str()) != 0) {
       status = ErrnoStatus(errno, fmt::format("rename to {}", target.path));
     }
   }
   if (!status.ok()) {
-    for (const Target& target : targets) unlink((target.path + suffix).c_str());
+    for (const Target& target : targets) unlink(TemporaryOf(target.path).c_str());
   }
   return status;
 }
