@@ -197,6 +197,18 @@ TEST_F(Agent, RefusesAnEngineAsRootAndBadConfigurationWithStatusTwo) {
   EXPECT_FALSE(fs::exists(Path("out/pid")));
 }
 
+TEST_F(Agent, RefusesTimesThatMakeItTryWithoutPauseOrGiveUpAtOnce) {
+  for (const std::string line :
+       {"first_retry = \"0s\"", "longest_retry = \"0s\"", "give_up = \"1000000d\""}) {
+    Write("agent.toml", Configuration() + "[engine.queue]\n" + line + "\n");
+    const auto config = LoadAgentConfig(Path("agent.toml"));
+    ASSERT_FALSE(config.ok()) << line;
+    EXPECT_NE(config.status().message().find("engine.queue." + line.substr(0, line.find(' ')) + " must be"),
+              std::string::npos)
+        << config.status();
+  }
+}
+
 TEST_F(Agent, BrokenStateIsPutAsideAndBegunAnew) {
   fs::create_directory(Path("state"));
   Write("state/data.mdb", std::string(100000, 'x'));

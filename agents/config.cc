@@ -25,6 +25,7 @@ constexpr std::array kRoleNames = {
 
 constexpr int64_t kDefaultMessageOctets = 10 << 20;  // Postfix's message_size_limit
 constexpr int64_t kMostMessageOctets = int64_t{1} << 30;
+constexpr milliseconds kLeastRetry{100};  // without a pause a next hop that is down would keep us busy
 
 AgentConfig::Engine ReadEngine(ConfigReader& reader) {
   AgentConfig::Engine engine;
@@ -42,13 +43,13 @@ AgentConfig::Engine ReadEngine(ConfigReader& reader) {
   engine.pop3.listen = reader.Strings("engine.pop3.listen");
   engine.pop3_proxy.listen = reader.Strings("engine.pop3_proxy.listen");
   engine.queue.directory = reader.Path("engine.queue.directory", "/var/spool/prov");
-  engine.queue.first_retry = reader.Duration("engine.queue.first_retry", minutes(5));
-  engine.queue.longest_retry = reader.Duration("engine.queue.longest_retry", seconds(4000));
+  engine.queue.first_retry = reader.Duration("engine.queue.first_retry", minutes(5), kLeastRetry);
+  engine.queue.longest_retry = reader.Duration("engine.queue.longest_retry", seconds(4000), kLeastRetry);
   engine.queue.give_up = reader.Duration("engine.queue.give_up", hours(5 * 24));
   engine.pam.worker_program = reader.Path("engine.pam.worker_program", "/usr/lib/prov/prov-pam-worker");
   engine.pam.config_directory = reader.Path("engine.pam.config_directory", "");
   engine.pam.workers = static_cast<uint32_t>(reader.Int("engine.pam.workers", 4, 1, 256));
-  engine.pam.timeout = reader.Duration("engine.pam.timeout", seconds(10));
+  engine.pam.timeout = reader.Duration("engine.pam.timeout", seconds(10), milliseconds(1));
   return engine;
 }
 

@@ -28,6 +28,8 @@ struct ConfigReader::State {
 namespace {
 
 constexpr size_t kMaxFileOctets = 1 << 20;
+// Added to a time of today it stays within what 64 bits of nanoseconds can say.
+constexpr std::chrono::milliseconds kLongestDuration = std::chrono::hours(24) * 36500;
 
 // Collects keys of values (not of tables) that nobody asked for.
 void CollectUnknown(const toml::table& table, const std::string& prefix, const std::set<std::string>& asked,
@@ -143,13 +145,18 @@ int64_t ConfigReader::Int(std::string_view key, int64_t fallback, int64_t least,
   return fallback;
 }
 
-std::chrono::milliseconds ConfigReader::Duration(std::string_view key, std::chrono::milliseconds fallback) {
+std::chrono::milliseconds ConfigReader::Duration(std::string_view key, std::chrono::milliseconds fallback,
+                                                 std::chrono::milliseconds least) {
   const auto node = state_->At(key);
   if (!node) return fallback;
-  if (const auto text = node.value_exact<std::string>()) {
-    if (const auto value = ParseDuration(*text)) return *value;
+  const auto text = node.value_exact<std::string>();
+  const auto value = text ? ParseDuration(*text) : std::nullopt;
+  if (!value || *value > kLongestDuration) {
+    Fail(key, "must be a string such as \"500ms\", \"30s\", \"5m\", \"4h\" or \"5d\", at most \"36500d\"");
+    return fallback;
   }
-  Fail(key, "must be a string such as \"500ms\", \"30s\", \"5m\", \"4h\" or \"5d\"");
+  if (*value >= least) return *value;
+  Fail(key, fmt::format("must be at least {}ms", least.count()));
   return fallback;
 }
 

@@ -40,8 +40,9 @@ class ConfigReader {
   std::vector<std::string> Strings(std::string_view key, std::vector<std::string> fallback = {});
   bool Bool(std::string_view key, bool fallback);
   int64_t Int(std::string_view key, int64_t fallback, int64_t least, int64_t most);
-  // A whole number with unit: "500ms", "30s", "5m", "4h", "5d".
-  std::chrono::milliseconds Duration(std::string_view key, std::chrono::milliseconds fallback);
+  // A whole number with unit: "500ms", "30s", "5m", "4h", "5d"; from `least` to a century.
+  std::chrono::milliseconds Duration(std::string_view key, std::chrono::milliseconds fallback,
+                                     std::chrono::milliseconds least = std::chrono::milliseconds(0));
   // A file or directory; a relative one is taken from the configuration file's directory.
   std::string Path(std::string_view key, std::string_view fallback);
   std::string RequiredPath(std::string_view key);

@@ -1,5 +1,6 @@
 #include "common/config.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 namespace prov {
@@ -40,6 +41,22 @@ TEST(Config, NamesLineAndKeyOfEveryError) {
   EXPECT_NE(status.message().find("agent.toml:2: lissten is not a setting"), std::string::npos);
   EXPECT_NE(status.message().find("agent.toml:3: idle must be"), std::string::npos);
   EXPECT_NE(status.message().find("host is required"), std::string::npos);
+}
+
+// A century would do, but a clock that counts nanoseconds in 64 bits ends after 292 years, and a time beyond
+// it is one in the past.
+TEST(Config, ATimeBeyondWhatAClockCanCountIsRefused) {
+  for (const char* text : {"110000d", "1000000000d", "1000000000h", "1000000000m"}) {
+    auto reader = ConfigReader::Parse(fmt::format("give_up = \"{}\"\n", text), "agent.toml");
+    ASSERT_TRUE(reader.ok());
+    EXPECT_EQ(reader->Duration("give_up", milliseconds(1)), milliseconds(1));
+    EXPECT_NE(reader->Finish().message().find("agent.toml:1: give_up must be"), std::string::npos) << text;
+  }
+  auto reader = ConfigReader::Parse("give_up = \"3650d\"\nshort = \"5ms\"\n", "agent.toml");
+  ASSERT_TRUE(reader.ok());
+  EXPECT_EQ(reader->Duration("give_up", milliseconds(1)), std::chrono::hours(24) * 3650);
+  reader->Duration("short", milliseconds(1), milliseconds(10));
+  EXPECT_NE(reader->Finish().message().find("agent.toml:2: short must be at least 10ms"), std::string::npos);
 }
 
 TEST(Config, SyntaxErrorTellsTheLine) {
