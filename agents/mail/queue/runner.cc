@@ -34,6 +34,11 @@ bool MayBeBehind(std::string_view reply) {
   return reply.starts_with("550 5.1.1") || reply.starts_with("550 5.2.1");
 }
 
+// It follows from the first recipient that it tells of, so that telling again after a crash is no second one.
+std::string NotificationId(const std::string& original, size_t recipient) {
+  return fmt::format("{}d{}", original, recipient);
+}
+
 }  // namespace
 
 struct Runner::Entry {
@@ -69,6 +74,7 @@ struct Runner::Result {
   bool soon = false;
   bool shares_our_view = false;
   bool postponed = false;  // not tried: no attempt
+  milliseconds rest{0};    // when postponed: how long the hop still rests
   std::string hop;
 };
 
@@ -161,6 +167,11 @@ asio::awaitable<void> Runner::Dispatch(EntryPtr entry) {
     const bool waits = recipients[i].state == State::kPending && !entry->busy.contains(i);
     if (waits && recipients[i].due <= clock_.Now()) due.push_back(i);
   }
+  // A clock that was set back in between: its time has yet to come.
+  if (due.empty()) {
+    Plan(entry);
+    co_return;
+  }
   entry->busy.insert(due.begin(), due.end());
   const std::vector<route::HopDecision> decisions = co_await net::RunBlocking(pool_, [&] {
     std::vector<route::HopDecision> found;
@@ -215,7 +226,8 @@ asio::awaitable<void> Runner::Work(std::shared_ptr<Hop> hop) {
 
 asio::awaitable<std::vector<Runner::Result>> Runner::Attempt(Hop& hop, const Job& job) {
   std::vector<Outcome> outcomes;
-  const bool rests = clock_.Monotonic() < hop.rests_until;
+  const auto left = std::chrono::ceil<milliseconds>(hop.rests_until - clock_.Monotonic());
+  const bool rests = left.count() > 0;
   if (rests) {
     outcomes.assign(job.recipients.size(),
                     {State::kPending, "450 4.4.1 the next hop did not answer a moment ago"});
@@ -240,9 +252,15 @@ asio::awaitable<std::vector<Runner::Result>> Runner::Attempt(Hop& hop, const Job
     result.shares_our_view = job.hop.shares_our_view;
     result.soon = job.hop.shares_our_view && outcomes[i].unreachable;
     result.postponed = rests;
+    result.rest = left;
     results.push_back(std::move(result));
   }
   co_return results;
+}
+
+// Not all of them at the very moment at which the hop's rest ends.
+milliseconds Runner::JitterAfterRest() {
+  return milliseconds(static_cast<int64_t>(static_cast<double>(kSoon.count()) * Chance()));
 }
 
 Time Runner::DueAfter(uint32_t attempts, bool soon) {
@@ -291,10 +309,17 @@ asio::awaitable<void> Runner::Notify(EntryPtr entry, std::vector<Result>& result
     if (result.outcome.state == State::kFailed) failed.push_back(result);
   }
   if (failed.empty()) co_return;
-  if (entry->message.envelope.sender.empty()) {
+  const Envelope& original = entry->message.envelope;
+  if (original.sender.empty()) {
     entry->dead = true;  // RFC 5321 section 6.1: a notification is never sent for one
     co_return;
   }
+  // Those whom a process told of that was killed before it noted it. What lies there may be on its way: it is
+  // not to be written over.
+  while (!failed.empty() && entries_.contains(NotificationId(original.id, failed.front().recipient))) {
+    failed.erase(failed.begin());
+  }
+  if (failed.empty()) co_return;
   StoredMessage notification;
   const absl::Status written =
       co_await net::RunBlocking(pool_, [&] { return WriteNotification(*entry, failed, &notification); });
@@ -302,13 +327,13 @@ asio::awaitable<void> Runner::Notify(EntryPtr entry, std::vector<Result>& result
     Accept(std::move(notification));
     co_return;
   }
-  Log(Level::kError, "notification_failed", {{"trace", entry->message.envelope.trace}, {"error", written}});
+  Log(Level::kError, "notification_failed", {{"trace", original.trace}, {"error", written}});
   for (Result& result : results) {
     if (result.outcome.state == State::kFailed) result.outcome.state = State::kPending;
   }
 }
 
-// Blocks. The id follows from what it tells of, so that telling twice after a crash is one message.
+// Blocks.
 absl::Status Runner::WriteNotification(const Entry& entry, const std::vector<Result>& failed,
                                        StoredMessage* stored) {
   const Envelope& original = entry.message.envelope;
@@ -322,7 +347,7 @@ absl::Status Runner::WriteNotification(const Entry& entry, const std::vector<Res
     notification.failed.push_back({original.recipients[result.recipient].address, result.outcome.reply});
   }
   Envelope envelope;
-  envelope.id = notification.id = fmt::format("{}d{}", original.id, failed.front().recipient);
+  envelope.id = notification.id = NotificationId(original.id, failed.front().recipient);
   envelope.trace = original.trace;
   envelope.received = notification.now;
   envelope.client = "local";
@@ -342,7 +367,7 @@ asio::awaitable<void> Runner::Record(EntryPtr entry, const std::vector<Result>& 
     Recipient& recipient = envelope.recipients[result.recipient];
     const Outcome& outcome = result.outcome;
     if (result.postponed && outcome.state == State::kPending) {
-      recipient.due = DueAfter(1, true);
+      recipient.due = clock_.Now() + result.rest + JitterAfterRest();
       continue;
     }
     JournalEntry change{outcome.state, clock_.Now(), Time(), {result.recipient}, outcome.reply};

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <asio/io_context.hpp>
+#include <atomic>
 #include <functional>
 #include <thread>
 
@@ -19,11 +20,14 @@ constexpr std::chrono::seconds kPatience{60};
 class HopsByDomain final : public route::NextHops {
  public:
   route::HopDecision Find(std::string_view address) const override {
+    ++asked;
     const std::string domain(address.substr(address.find('@') + 1));
     if (domain == "nowhere.example") return route::NoWay{"550 5.1.1 gone"};
     if (domain == "later.example") return route::NotNow{"451 4.4.1 no host", true};
     return route::NextHop{domain, {domain + ":25"}, true, domain == "example.net", std::string(address)};
   }
+
+  mutable std::atomic<size_t> asked{0};
 };
 
 // Another server, as its client sees it.
@@ -66,11 +70,13 @@ class RunnerTest : public testing::Test {
   void Run(
       ScriptedTransport& transport, std::function<bool()> until = [] { return false; },
       milliseconds give_up = std::chrono::hours(1)) {
+    RunWith(transport, {milliseconds(10), milliseconds(40), give_up}, SystemClock(), std::move(until));
+  }
+  void RunWith(ScriptedTransport& transport, const RetrySchedule& retry, const Clock& clock,
+               const std::function<bool()>& until) {
     asio::io_context loop(1);
     net::BlockingPool pool(2);
-    const HopsByDomain hops;
-    Runner runner(loop.get_executor(), *spool_, pool, hops, transport,
-                  {"mx.example.net", {milliseconds(10), milliseconds(40), give_up}}, SystemClock());
+    Runner runner(loop.get_executor(), *spool_, pool, hops_, transport, {"mx.example.net", retry}, clock);
     ASSERT_TRUE(runner.Start().ok());
     const auto deadline = std::chrono::steady_clock::now() + kPatience;
     while (runner.messages() > 0 && !until() && std::chrono::steady_clock::now() < deadline) {
@@ -91,6 +97,7 @@ class RunnerTest : public testing::Test {
     spool_ = OpenSpool(directory_.path());
   }
 
+  const HopsByDomain hops_;
   TestQueueDirectory directory_;
   std::unique_ptr<Spool> spool_ = OpenSpool(directory_.path());
 };
@@ -200,6 +207,54 @@ TEST_F(RunnerTest, ResumesWithThoseWhoHaveNotGotIt) {
   Run(transport);
   ASSERT_EQ(transport.asked.size(), 1u);
   EXPECT_EQ(transport.asked[0].second, "y@one.example");
+}
+
+// A hundred thousand messages for a host that is down must not keep the loop busy until it is asked again.
+TEST_F(RunnerTest, MessagesForAHopThatRestsWaitUntilItsRestIsOver) {
+  constexpr size_t kMessages = 20;
+  for (size_t i = 0; i < kMessages; ++i) Add("a@b.c", {"x@down.example"});
+  ScriptedTransport transport([](auto&, auto&) { return Unreachable(); });
+  const RetrySchedule retry = {std::chrono::seconds(3), std::chrono::seconds(3), std::chrono::hours(1)};
+  RunWith(transport, retry, SystemClock(), [&] { return transport.asked.size() > 1; });
+  // Once when they came, and once when the rest was over.
+  EXPECT_LE(hops_.asked, 2 * kMessages);
+}
+
+// A clock that is corrected backwards between two looks at it.
+TEST_F(RunnerTest, AClockThatIsSetBackStopsNobody) {
+  class UnsteadyClock final : public Clock {
+   public:
+    Time Now() const override { return SystemClock().Now() - milliseconds(++looks_ % 2 == 0 ? 30 : 0); }
+    std::chrono::steady_clock::time_point Monotonic() const override { return SystemClock().Monotonic(); }
+
+   private:
+    mutable int looks_ = 0;
+  } clock;
+  for (int i = 0; i < 20; ++i) Add("a@b.c", {"x@one.example"});
+  std::map<std::string, int> tries;
+  ScriptedTransport transport(
+      [&](const Envelope& envelope, auto&) { return ++tries[envelope.id] < 4 ? Later() : Taken(); });
+  RunWith(transport, {milliseconds(10), milliseconds(40), std::chrono::hours(1)}, clock,
+          [] { return false; });
+  EXPECT_EQ(tries.size(), 20u);
+  EXPECT_TRUE(directory_.Files("active").empty());
+}
+
+// Killed after the notification was made and before the failure was noted: the one that lies there is the
+// one.
+TEST_F(RunnerTest, ANotificationThatLiesThereAlreadyIsNotWrittenOver) {
+  const Envelope original = TestEnvelope("a@b.c", {"x@one.example"});
+  Store(*spool_, original, "Subject: hello\r\n\r\nbody\r\n");
+  Envelope earlier = TestEnvelope("", {"a@b.c"});
+  earlier.id = original.id + "d0";
+  Store(*spool_, earlier, "Subject: told\r\n\r\nbefore the end\r\n");
+  bool failed = false;
+  ScriptedTransport transport([&](const Envelope& envelope, auto&) {
+    if (!envelope.sender.empty()) return failed = true, Refused();
+    return failed && !spool_->Has(original.id) ? Taken() : Later();
+  });
+  Run(transport);
+  EXPECT_EQ(transport.delivered["a@b.c"], "Subject: told\r\n\r\nbefore the end\r\n");
 }
 
 }  // namespace
