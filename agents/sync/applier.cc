@@ -33,8 +33,13 @@ absl::StatusOr<bool> Applier::Step() {
   std::vector<Work> works;
   for (state::PendingItem& item : items) works.push_back({std::move(item), absl::OkStatus()});
   ApplyAll(works);
-  for (drivers::Driver* driver : drivers_) PROV_RETURN_IF_ERROR(driver->Flush(works));
-  flushed_once_ = true;
+  for (drivers::Driver* driver : drivers_) {
+    const absl::Status flushed = Annotate(driver->Flush(works), driver->name());
+    // Without items there is nothing to tell it of.
+    if (works.empty()) PROV_RETURN_IF_ERROR(flushed);
+    for (Work& work : works) work.status.Update(flushed);
+    flushed_once_ = flushed_once_ || flushed.ok();
+  }
   if (works.empty()) return false;
 
   std::vector<state::Outcome> outcomes;

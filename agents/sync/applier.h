@@ -31,7 +31,8 @@ class Applier {
           ApplierOptions options = {});
 
   // Does what is due, at most one slice. False: nothing was. An item that fails is set aside with its error
-  // and retried later; the others go on (I4). Errors are those of the state, or of a driver's Flush.
+  // and retried later; the others go on (I4). Errors are those of the state, or of a driver's Flush when
+  // there was no item to set aside with it.
   absl::StatusOr<bool> Step();
 
   // When there will be something to do, if nothing new comes.

@@ -36,11 +36,13 @@ class RecordingDriver final : public drivers::Driver {
     const auto failure = failures.find(item.key);
     return failure == failures.end() ? absl::OkStatus() : failure->second;
   }
+  absl::Status Flush(std::vector<drivers::Work>&) override { return flush; }
   absl::StatusOr<bool> Inspect(const v1::Record& record) override { return !missing.contains(record.key()); }
 
   std::vector<std::string> applied;
   std::map<std::string, absl::Status> failures;
   std::set<std::string> missing;
+  absl::Status flush;
 
  private:
   std::mutex mutex_;
@@ -116,6 +118,20 @@ TEST_F(Sync, ReceivedIsToldWhenDurableAndAppliedWhenDone) {
   EXPECT_EQ(progress.applied_revision(), 7u);
   EXPECT_EQ(driver_.applied, std::vector<std::string>{"subscribers/1"});
   EXPECT_FALSE(applier_->Step().value());
+}
+
+// A full disk under /etc stops all accounts at once: that is to be seen at provd, not on the host alone.
+TEST_F(Sync, WhatAWholeSliceFailsOfIsToldForEachOfItsItems) {
+  Take(Message(BatchOf(7, {MailboxRecord(1, 7), MailboxRecord(2, 7)}), 3));
+  driver_.flush = absl::ResourceExhaustedError("no room");
+  EXPECT_TRUE(applier_->Step().value());
+  const v1::Progress progress = Report();
+  EXPECT_EQ(progress.failing_items(), 2u);
+  EXPECT_NE(progress.failing(0).error().find("no room"), std::string::npos);
+  driver_.flush = absl::OkStatus();
+  clock_.now += std::chrono::minutes(10);
+  EXPECT_TRUE(applier_->Step().value());
+  EXPECT_EQ(Report().failing_items(), 0u);
 }
 
 TEST_F(Sync, SnapshotMovesTheCursorAtItsEndOnly) {
