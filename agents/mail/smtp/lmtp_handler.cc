@@ -54,6 +54,7 @@ class LmtpHandler final : public Handler {
     if (!answer.mailbox) co_return answer.refusal;
     envelope_.recipients.push_back(path.text);
     mailboxes_.push_back(*std::move(answer.mailbox));
+    paths_.push_back(path);
     co_return Reply{250, "2.1.5", "recipient ok"};
   }
 
@@ -104,6 +105,7 @@ class LmtpHandler final : public Handler {
   void Reset() override {
     envelope_ = {};
     mailboxes_.clear();
+    paths_.clear();
     content_.reset();
     blank_first_ = false;
     file_name_.clear();
@@ -122,6 +124,14 @@ class LmtpHandler final : public Handler {
     const auto& seen = facts.delivered_to;
     if (std::find(seen.begin(), seen.end(), FoldAddress(mailbox.login())) != seen.end()) {
       co_return Reply{554, "5.4.6", "the message was delivered here before: forwards go in a circle"};
+    }
+    // It may have left since RCPT, purged or moved to another pool: made anew it would be nobody's.
+    const MailboxAnswer now = co_await net::RunBlocking(*services_.pool, [this, index] {
+      return LookUpMailbox(*services_.state, *services_.clock, paths_[index]);
+    });
+    if (!now.mailbox) co_return now.refusal;
+    if (now.mailbox->mailbox_id() != mailbox.mailbox_id()) {
+      co_return Reply{451, "4.3.0", "the address changed its mailbox, come again"};
     }
     const auto begun = services_.clock->Monotonic();
     const MailboxDelivery delivery = DeliveryTo(mailbox, envelope_.recipients[index]);
@@ -177,6 +187,7 @@ class LmtpHandler final : public Handler {
   bool eight_bit_ = false;
   policy::Envelope envelope_;
   std::vector<v1::Mailbox> mailboxes_;  // of the recipients, in their order
+  std::vector<Path> paths_;             // they were named by
   std::optional<ContentSpool> content_;
   bool blank_first_ = false;
   std::string file_name_;  // in Maildirs; empty: a new one each time

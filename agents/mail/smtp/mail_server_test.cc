@@ -100,6 +100,22 @@ TEST_F(MailServerTest, WhoeverIsGoneBeforeDeliveryIsToldOfAndNeverOfANotificatio
   EXPECT_EQ(host_.Queued("relay", "dead"), 1u) << "nobody can be told of it; an operator has it";
 }
 
+// Purged or moved to another pool between RCPT and the end: a Maildir made anew would belong to nobody.
+TEST_F(MailServerTest, AMailboxThatLeavesWhileItsMailComesIsNotMadeAgain) {
+  host_.AddMailbox(1);
+  host_.AddMailbox(2);
+  MailClient client(host_.StartStore());
+  client.Reply();
+  client.AskAll({"LHLO relay.example", "MAIL FROM:<a@b.example>", "RCPT TO:<user1@example.net>"});
+  EXPECT_TRUE(client.Ask("RCPT TO:<user2@example.net>").starts_with("250 "));
+  EXPECT_TRUE(client.Ask("DATA").starts_with("354 "));
+  host_.Remove(v1::STORE, "subscribers/1");
+  EXPECT_TRUE(client.Ask("Subject: x\r\n\r\nhi\r\n.").starts_with("550 5.1.1"));
+  EXPECT_TRUE(client.Reply().starts_with("250 "));
+  EXPECT_TRUE(host_.Mail("box-1").empty());
+  EXPECT_EQ(host_.Mail("box-2").size(), 1u);
+}
+
 TEST_F(MailServerTest, StoppingLetsTransactionsFinish) {
   host_.AddSubscriber(1);
   const uint16_t port = host_.StartRelay();

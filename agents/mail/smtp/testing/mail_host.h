@@ -120,6 +120,9 @@ class MailHost {
   void Set(v1::Role role, const v1::Record& record) {
     EXPECT_TRUE(writer_->ApplyBatch(role, state::BatchOf(1, {record})).ok());
   }
+  void Remove(v1::Role role, const std::string& key) {
+    EXPECT_TRUE(writer_->ApplyBatch(role, state::BatchOf(1, {}, {key})).ok());
+  }
   // When provd was last heard.
   void Confirm(std::chrono::system_clock::time_point when) {
     for (const v1::Role role : {v1::RELAY, v1::STORE}) EXPECT_TRUE(writer_->ConfirmHead(role, 1, when).ok());
