@@ -253,6 +253,8 @@ Event ServerMachine::NextContent() {
     excess_octets_ += taken;
     if (excess_octets_ > kMostExcessOctets) content_refusal_.close = true;
   }
+  const size_t most_header_octets = kMaxHeaderOctets + (lmtp() ? kRelayHeaderOctets : 0);
+  const int most_received = kMaxReceivedLines + (lmtp() ? kRelayReceivedLines : 0);
   message_octets_ += content.text.size();
   scanner_.Feed(content.text);
   if (reader_.ended()) scanner_.Finish();
@@ -262,9 +264,9 @@ Event ServerMachine::NextContent() {
     RefuseContent({554, "5.6.0", "the message has a NUL"});
   } else if (message_octets_ > options_.max_message_octets) {
     RefuseContent({552, "5.3.4", "the message is too large"});
-  } else if (scanner_.facts().octets > kMaxHeaderOctets) {
+  } else if (scanner_.facts().octets > most_header_octets) {
     RefuseContent({552, "5.3.4", "the header is too large"});
-  } else if (scanner_.facts().received >= kMaxReceivedLines) {
+  } else if (scanner_.facts().received >= most_received) {
     RefuseContent({554, "5.4.6", "the message goes in a circle: too many Received lines"});
   }
   if (content_refusal_.code != 0) content.text.clear();

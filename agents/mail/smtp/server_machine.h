@@ -25,6 +25,9 @@ enum class Protocol { kSmtp, kLmtp };
 constexpr int kSoftErrors = 10;          // from here on replies are slow
 constexpr int kHardErrors = 20;          // and here it ends
 constexpr size_t kMaxRecipients = 1000;  // of one message
+// What our relay adds to a message it took: the store takes so much more than the relay does.
+constexpr size_t kRelayHeaderOctets = 4096;
+constexpr int kRelayReceivedLines = 1;
 // A client that goes on far beyond the size it was told is cut off.
 constexpr uint64_t kMostExcessOctets = 64 << 20;
 
@@ -74,6 +77,8 @@ class ServerMachine {
   bool slow() const { return errors_ > kSoftErrors; }
   // Inside a transaction, or in the middle of a command.
   bool busy() const { return state_ >= State::kMail || !lines_.rest().empty(); }
+  // Between 354 and the end of the message, also when it is refused already.
+  bool in_message() const { return state_ == State::kContent; }
   const HeaderFacts& facts() const { return scanner_.facts(); }
   uint64_t message_octets() const { return message_octets_; }  // content so far
   bool extended() const { return extended_; }                  // EHLO or LHLO, not HELO

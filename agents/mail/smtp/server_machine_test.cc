@@ -236,6 +236,30 @@ TEST(ServerMachine, SmuggledMessagesAreRefusedAtTheTrueEnd) {
   }
 }
 
+// The relay adds a field to what it takes. What it has taken, the store must take too: a refusal there would
+// become a notification to a sender who is mostly forged.
+TEST(ServerMachine, AStoreTakesTheLargestHeaderThatARelayTook) {
+  std::string received;
+  for (int i = 0; i < kMaxReceivedLines - 1; ++i) received += "Received: by x\r\n";
+  const std::string filler = "X: " + std::string(kMaxHeaderOctets - received.size() - 7, 'x') + "\r\n";
+  const std::string own = "Received: from client.example ([192.0.2.1])\r\n\tby relay with ESMTP id x\r\n";
+  Client relay;
+  StartMessage(relay);
+  EXPECT_TRUE(relay.Send(received + filler + "\r\n.\r\n").starts_with("250 "));
+  const auto start = [](Client& store) {
+    store.Talk({"LHLO relay.example", "MAIL FROM:<a@b.c>", "RCPT TO:<x@y.z>", "DATA"});
+  };
+  Client store(Protocol::kLmtp);
+  start(store);
+  EXPECT_TRUE(store.Send(own + received + filler + "\r\n.\r\n").starts_with("250 "));
+  Client loop(Protocol::kLmtp);
+  start(loop);
+  EXPECT_TRUE(loop.Send(own + own + received + "\r\n.\r\n").starts_with("554 5.4.6"));
+  Client endless(Protocol::kLmtp);
+  start(endless);
+  EXPECT_TRUE(endless.Send(filler + filler + "\r\n.\r\n").starts_with("552 5.3.4"));
+}
+
 TEST(ServerMachine, SizeHeaderAndLoopLimitsRefuseAtTheEnd) {
   Client large(Protocol::kSmtp, 1000);
   StartMessage(large);
