@@ -1,5 +1,6 @@
 #include "agents/mail/smtp/server_session.h"
 
+#include <algorithm>
 #include <asio/redirect_error.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
@@ -13,6 +14,7 @@ namespace prov::smtp {
 namespace {
 
 using std::chrono::milliseconds;
+using std::chrono::steady_clock;
 
 // A client that speaks before it is greeted has spoken by now; nobody is made to wait for it.
 constexpr milliseconds kEarlyTalkPause{0};
@@ -52,6 +54,7 @@ class Session {
   // False: the session is over.
   asio::awaitable<bool> Step() {
     Event event = machine_.Next();
+    if (event.kind != Event::Kind::kNeedInput) went_on_ = true;
     switch (event.kind) {
       case Event::Kind::kNeedInput: {
         const bool flushed = co_await Flush();
@@ -100,6 +103,7 @@ class Session {
   asio::awaitable<bool> Flush() {
     const std::string output = machine_.TakeOutput();
     if (output.empty()) co_return true;
+    went_on_ = true;
     if (machine_.slow()) {
       asio::steady_timer timer(co_await asio::this_coro::executor, times_.slow_reply);
       std::error_code ignored;
@@ -110,11 +114,14 @@ class Session {
   }
 
   asio::awaitable<bool> ReadMore() {
+    const auto now = steady_clock::now();
+    if (std::exchange(went_on_, false) || machine_.in_message()) deadline_ = now + times_.idle;
+    const auto left = std::chrono::ceil<milliseconds>(std::max(deadline_ - now, steady_clock::duration(0)));
     absl::StatusOr<std::string_view> got;
     if (machine_.busy()) {
-      got = co_await connection_.Read(times_.idle);
+      got = co_await connection_.Read(left);
     } else {
-      got = co_await connection_.ReadIdle(times_.idle);
+      got = co_await connection_.ReadIdle(left);
     }
     if (got.ok()) {
       machine_.Input(*got);
@@ -132,6 +139,9 @@ class Session {
   ServerMachine machine_;
   Handler& handler_;
   const SessionTimes times_;
+  // An octet now and then does not push the end on: a whole command does, or a piece of the message.
+  steady_clock::time_point deadline_;
+  bool went_on_ = true;
 };
 
 }  // namespace

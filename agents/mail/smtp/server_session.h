@@ -12,7 +12,9 @@
 namespace prov::smtp {
 
 struct SessionTimes {
-  std::chrono::milliseconds idle = std::chrono::seconds(300);      // for each read and each step of a write
+  // For each command, however many octets at a time it comes in; for each read of a message and each step of
+  // a write.
+  std::chrono::milliseconds idle = std::chrono::seconds(300);
   std::chrono::milliseconds slow_reply = std::chrono::seconds(1);  // after many errors
 };
 
