@@ -193,6 +193,9 @@ int Main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   const auto config = LoadAgentConfig(path);
   if (!config.ok()) return Complain(config.status(), kExitConfiguration);
+  if (const absl::Status status = CheckAddresses(*config); !status.ok()) {
+    return Complain(status, kExitConfiguration);
+  }
   if (*allow) {
     const absl::Status status = PermitRemovals(config->state_directory, removals);
     return status.ok() ? 0 : Complain(status, kExitFailure);

@@ -209,6 +209,25 @@ TEST_F(Agent, RefusesTimesThatMakeItTryWithoutPauseOrGiveUpAtOnce) {
   }
 }
 
+// A next hop that is none would be tried for five days, and then all mail for it returned.
+TEST_F(Agent, RefusesAnAddressThatIsNoHostAndPort) {
+  const std::map<std::string, std::string> wrong = {
+      {"engine.smtp.smarthost", "[engine.smtp]\nsmarthost = \"smart.example.net\"\n"},
+      {"engine.smtp.listen", "[engine.smtp]\nlisten = [\"0.0.0.0:25\", \"25\"]\n"},
+      {"engine.lmtp.forward_relay", "forward_relay = \"relay.example.net\"\n"},
+      {"engine.pop3.listen", "[engine.pop3]\nlisten = [\"2001:db8::1:110\"]\n"},
+      {"engine.pop3_proxy.listen", "[engine.pop3_proxy]\nlisten = [\"127.0.0.1:99999\"]\n"}};
+  for (const auto& [key, text] : wrong) {
+    Write("agent.toml", Configuration() + text);
+    EXPECT_EQ(WEXITSTATUS(Wait(Start("log"))), 2) << key;
+    EXPECT_NE(Read("log").find(key + ": "), std::string::npos) << Read("log");
+  }
+  AgentConfig right;
+  right.engine.smtp.smarthost = "[2001:db8::1]:25";
+  right.engine.lmtp.listen = {"*:24", ":2424"};
+  EXPECT_TRUE(CheckAddresses(right).ok()) << CheckAddresses(right);
+}
+
 TEST_F(Agent, BrokenStateIsPutAsideAndBegunAnew) {
   fs::create_directory(Path("state"));
   Write("state/data.mdb", std::string(100000, 'x'));

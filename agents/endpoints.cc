@@ -1,9 +1,14 @@
 #include "agents/endpoints.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "agents/mail/net/host_port.h"
+#include "common/status.h"
 
 namespace prov {
 namespace {
@@ -70,6 +75,25 @@ bool NeedsLowPorts(const AgentConfig& config) {
     }
   }
   return false;
+}
+
+absl::Status CheckAddresses(const AgentConfig& config) {
+  const AgentConfig::Engine& engine = config.engine;
+  std::vector<std::pair<const char*, std::string>> addresses;
+  for (const auto& [key, listen] : {std::pair{"engine.smtp.listen", &engine.smtp.listen},
+                                    std::pair{"engine.lmtp.listen", &engine.lmtp.listen},
+                                    std::pair{"engine.pop3.listen", &engine.pop3.listen},
+                                    std::pair{"engine.pop3_proxy.listen", &engine.pop3_proxy.listen}}) {
+    for (const std::string& address : *listen) addresses.emplace_back(key, address);
+  }
+  if (!engine.smtp.smarthost.empty()) addresses.emplace_back("engine.smtp.smarthost", engine.smtp.smarthost);
+  if (!engine.lmtp.forward_relay.empty())
+    addresses.emplace_back("engine.lmtp.forward_relay", engine.lmtp.forward_relay);
+  for (const auto& [key, address] : addresses) {
+    PROV_RETURN_IF_ERROR(
+        Annotate(net::ParseHostPort(address).status(), fmt::format("{}: {}", config.path, key)));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace prov

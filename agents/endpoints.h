@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 
+#include "absl/status/status.h"
 #include "agents/config.h"
 
 namespace prov {
@@ -17,5 +18,8 @@ bool NeedsEngine(const AgentConfig& config);
 
 // Whether any of them listens on a port that only the privileged may take (below 1024).
 bool NeedsLowPorts(const AgentConfig& config);
+
+// INVALID_ARGUMENT names the key whose address is no host:port, of those to listen on and of next hops.
+absl::Status CheckAddresses(const AgentConfig& config);
 
 }  // namespace prov

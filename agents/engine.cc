@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "agents/config.h"
+#include "agents/endpoints.h"
 #include "agents/mail/auth/authenticator.h"
 #include "agents/mail/auth/failure_delay.h"
 #include "agents/mail/net/blocking.h"
@@ -174,8 +175,9 @@ int Main(int argc, char** argv) {
   app.set_version_flag("--version", kVersion);
   CLI11_PARSE(app, argc, argv);
   const absl::StatusOr<AgentConfig> config = LoadAgentConfig(path);
-  if (!config.ok()) {
-    fmt::print(stderr, "prov-engine: {}\n", MessageOf(config.status()));
+  const absl::Status good = config.ok() ? CheckAddresses(*config) : config.status();
+  if (!good.ok()) {
+    fmt::print(stderr, "prov-engine: {}\n", MessageOf(good));
     return kExitConfiguration;
   }
   if (check) return 0;
