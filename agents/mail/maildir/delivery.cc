@@ -87,6 +87,10 @@ class FileDelivery : public Delivery {
     return absl::OkStatus();
   }
 
+  bool IsRepetition() const override {
+    return !given_name_.empty() && faccessat(new_.get(), FinalName().c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+  }
+
   absl::StatusOr<std::string> Commit() override {
     PROV_RETURN_IF_ERROR(failure_);
     if (!in_tmp_) return absl::FailedPreconditionError("the delivery was committed before");
@@ -138,10 +142,13 @@ class FileDelivery : public Delivery {
 
   absl::Status Fail(const absl::Status& status) { return failure_ = Deferred(status); }
 
+  std::string FinalName() const {
+    return fmt::format("{},S={},W={}", given_name_.empty() ? name_ : given_name_, octets_, octets_ + lines_);
+  }
+
   absl::StatusOr<std::string> MoveIntoNew(const struct stat& ours) {
-    const std::string final_name =
-        fmt::format("{},S={},W={}", given_name_.empty() ? name_ : given_name_, octets_, octets_ + lines_);
-    if (!given_name_.empty() && faccessat(new_.get(), final_name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+    const std::string final_name = FinalName();
+    if (IsRepetition()) {
       // Delivered before; whoever did it may have died before the directory was synced.
       const absl::Status synced = SyncOpenDirectory(new_.get(), "new");
       if (!synced.ok()) return Fail(synced);

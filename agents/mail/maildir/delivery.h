@@ -30,6 +30,9 @@ class Delivery {
   // caller's mistake and is INVALID_ARGUMENT at Commit: the protocol machine has refused it before.
   virtual absl::Status Append(std::string_view crlf_text) = 0;
 
+  // After the last Append: whether Commit will find that this is a repetition, and its first lies in new/.
+  virtual bool IsRepetition() const = 0;
+
   // Returns the final file's name without directory. UNAVAILABLE or RESOURCE_EXHAUSTED (disk full): defer.
   virtual absl::StatusOr<std::string> Commit() = 0;
 };

@@ -100,6 +100,23 @@ TEST_F(MailServerTest, WhoeverIsGoneBeforeDeliveryIsToldOfAndNeverOfANotificatio
   EXPECT_EQ(host_.Queued("relay", "dead"), 1u) << "nobody can be told of it; an operator has it";
 }
 
+// The relay lost our answer and comes again: what was forwarded then is not forwarded again.
+TEST_F(MailServerTest, ADeliveryThatIsRepeatedIsForwardedOnce) {
+  host_.AddMailbox(1, v1::ALLOW, {"far@elsewhere.example"}, true);
+  MailClient client(host_.StartStore());
+  client.Reply();
+  client.Ask("LHLO relay.example");
+  for (int i = 0; i < 2; ++i) {
+    client.AskAll({"MAIL FROM:<a@b.example>", "RCPT TO:<user1@example.net>", "DATA"});
+    EXPECT_TRUE(client
+                    .Ask("Received: from c.example ([192.0.2.1])\r\n\tby relay.example with ESMTP id "
+                         "01a20a9b5c10a87019aeda;\r\n\tMon, 23 Nov 2026 22:00:00 +0000\r\n\r\nhi\r\n.")
+                    .starts_with("250 "));
+  }
+  EXPECT_EQ(host_.Mail("box-1").size(), 1u);
+  EXPECT_EQ(host_.Queued("forward"), 1u);
+}
+
 // Purged or moved to another pool between RCPT and the end: a Maildir made anew would belong to nobody.
 TEST_F(MailServerTest, AMailboxThatLeavesWhileItsMailComesIsNotMadeAgain) {
   host_.AddMailbox(1);

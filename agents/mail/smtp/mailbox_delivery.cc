@@ -56,6 +56,8 @@ absl::StatusOr<Delivered> DeliverToMailbox(const MailboxDelivery& d, queue::Spoo
   if (keeps) {
     PROV_ASSIGN_OR_RETURN(copy, PrepareCopy(d, header));
   }
+  // Forwards count before the copy does: where the copy lies already, they were sent on with it.
+  if (copy && copy->IsRepetition()) forward.reset();
   Delivered delivered;
   std::string forward_id;
   if (forward) {
