@@ -4,8 +4,13 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include <exception>
 
 #include "common/ldap/dn.h"
 #include "tests/fixtures/slapd.h"
@@ -177,6 +182,34 @@ TEST_F(ConnectionTest, SilentServerIsGivenUpInTime) {
     EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
   }
   close(listener);
+}
+
+// In a program that may have no more threads, as FTP servers limit theirs: an error, no exception, and the
+// program's signals and descriptors are as they were.
+TEST_F(ConnectionTest, WithoutThreadsTlsFailsAndLeavesNothingBehind) {
+  const pid_t child = fork();
+  if (child == 0) {
+    const rlimit none = {.rlim_cur = 0, .rlim_max = 0};
+    if ((geteuid() == 0 && setresuid(65534, 65534, 65534) != 0) || setrlimit(RLIMIT_NPROC, &none) != 0)
+      _exit(2);
+    const int lowest = dup(2);
+    close(lowest);
+    try {
+      const auto connection = Connection::Open({.uri = slapd_->ldap_uri(), .starttls = true});
+      if (!absl::IsUnavailable(connection.status())) _exit(3);
+    } catch (const std::exception&) {
+      _exit(4);
+    }
+    sigset_t blocked;
+    sigemptyset(&blocked);
+    pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
+    if (sigismember(&blocked, SIGTERM) != 0) _exit(5);
+    _exit(dup(2) == lowest ? 0 : 6);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 }  // namespace

@@ -141,10 +141,15 @@ SocketDeadline::SocketDeadline(int socket, milliseconds timeout)
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([this, deadline = std::chrono::steady_clock::now() + timeout] {
-    std::unique_lock lock(mutex_);
-    if (!changed_.wait_until(lock, deadline, [this] { return done_; })) shutdown(socket_, SHUT_RDWR);
-  });
+  try {
+    thread_ = std::thread([this, deadline = std::chrono::steady_clock::now() + timeout] {
+      std::unique_lock lock(mutex_);
+      if (!changed_.wait_until(lock, deadline, [this] { return done_; })) shutdown(socket_, SHUT_RDWR);
+    });
+  } catch (const std::system_error&) {
+    // The program may have no more threads: rather no connection than one without an end.
+    shutdown(socket_, SHUT_RDWR);
+  }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
@@ -154,7 +159,7 @@ SocketDeadline::~SocketDeadline() {
     done_ = true;
   }
   changed_.notify_all();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
   if (socket_ >= 0) close(socket_);
 }
 

@@ -29,7 +29,7 @@ absl::StatusOr<Endpoint> ParseUri(const std::string& uri);
 absl::StatusOr<int> OpenSocket(const Endpoint& endpoint, std::chrono::milliseconds connect_timeout,
                                std::chrono::milliseconds operation_timeout);
 
-// Shuts a socket down when `timeout` has passed and it is still there.
+// Shuts a socket down when `timeout` has passed and it is still there; at once where no thread is to be had.
 class SocketDeadline {
  public:
   SocketDeadline(int socket, std::chrono::milliseconds timeout);
