@@ -33,13 +33,15 @@ absl::StatusOr<bool> Applier::Step() {
   std::vector<Work> works;
   for (state::PendingItem& item : items) works.push_back({std::move(item), absl::OkStatus()});
   ApplyAll(works);
+  bool all_flushed = true;
   for (drivers::Driver* driver : drivers_) {
     const absl::Status flushed = Annotate(driver->Flush(works), driver->name());
     // Without items there is nothing to tell it of.
     if (works.empty()) PROV_RETURN_IF_ERROR(flushed);
     for (Work& work : works) work.status.Update(flushed);
-    flushed_once_ = flushed_once_ || flushed.ok();
+    all_flushed = all_flushed && flushed.ok();
   }
+  flushed_once_ = flushed_once_ || all_flushed;
   if (works.empty()) return false;
 
   std::vector<state::Outcome> outcomes;
