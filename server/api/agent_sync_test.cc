@@ -294,7 +294,7 @@ TEST_F(AgentSync, DatabaseThatWasAwayDelaysAndLosesNothing) {
         .Run({.caller = "operator/test", .method = "/test"},
              [](store::WriteTransaction& write) -> absl::StatusOr<store::WriteResult> {
                write.AddChange(store::AggregateKind::kDomain, "example.net");
-               return store::WriteResult{.resource = "test"};
+               return store::WriteResult{.audit = {{"test", "", ""}}};
              })
         .ok();
   };

@@ -82,8 +82,8 @@ class Store : public ::testing::Test {
           PROV_ASSIGN_OR_RETURN(const model::Subscriber added,
                                 SubscriberRepository::Insert(write, NewSubscriber(login)));
           WriteResult result;
-          result.resource = "subscribers/" + std::to_string(added.id);
-          result.response = result.resource;
+          result.audit = {{"subscribers/" + std::to_string(added.id), "", ""}};
+          result.response = result.audit.front().resource;
           return result;
         },
         std::move(request_id), std::move(fingerprint));

@@ -45,10 +45,15 @@ struct WriteContext {
   std::chrono::system_clock::time_point deadline = std::chrono::system_clock::time_point::max();
 };
 
-struct WriteResult {
+// What a write did to one resource.
+struct AuditEntry {
   std::string resource;     // "subscribers/1042"
-  std::string before_json;  // without secrets; empty: there was nothing
-  std::string after_json;
+  std::string before_json;  // JSON without secrets; empty: there was nothing
+  std::string after_json;   // JSON; empty: there is nothing now
+};
+
+struct WriteResult {
+  std::vector<AuditEntry> audit;
   std::string response;   // serialised answer, given again to a replay
   uint64_t revision = 0;  // 0 when nothing changed, or with validate_only
   bool replayed = false;  // `response` is that of an earlier call
