@@ -56,9 +56,7 @@ absl::Status WriteCalls::Run(const grpc::ServerContext& context, const Options& 
 store::WriteResult Result(const std::string& resource, const google::protobuf::Message* before,
                           const google::protobuf::Message& after, const google::protobuf::Message& response) {
   store::WriteResult result;
-  result.resource = resource;
-  if (before != nullptr) result.before_json = ToJson(*before);
-  result.after_json = ToJson(after);
+  result.audit.push_back({resource, before == nullptr ? "" : ToJson(*before), ToJson(after)});
   result.response = response.SerializeAsString();
   return result;
 }

@@ -46,7 +46,8 @@ class WriteCalls {
   const Authoriser& authoriser_;
 };
 
-// For a body to return: the audit's JSON and the remembered answer. `before` may be null.
+// For a body that changes one resource to return: the audit's JSON and the remembered answer. `before` may be
+// null.
 store::WriteResult Result(const std::string& resource, const google::protobuf::Message* before,
                           const google::protobuf::Message& after, const google::protobuf::Message& response);
 
