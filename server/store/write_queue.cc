@@ -1,7 +1,5 @@
 #include "server/store/write_queue.h"
 
-#include <fmt/format.h>
-
 #include <future>
 #include <nlohmann/json.hpp>
 #include <pqxx/pqxx>
@@ -34,8 +32,8 @@ WITH changed AS (
   SELECT $1, c.kind, c.key, c.removed FROM jsonb_to_recordset($2::jsonb) AS c(kind smallint, key text, removed boolean)
 ), audited AS (
   INSERT INTO prov.audit (caller, peer, method, resource, request_id, revision, code, before, after)
-  SELECT $3, $4, $5, a.resource, $6, $1, 0, a.before, a.after
-  FROM jsonb_to_recordset($7::jsonb) AS a(resource text, before jsonb, after jsonb)
+  SELECT $3, $4, $5, a.resource, $6, $1, 0, NULLIF(a.before, '')::jsonb, NULLIF(a.after, '')::jsonb
+  FROM jsonb_to_recordset($7::jsonb) AS a(resource text, before text, after text)
 )
 INSERT INTO prov.request (caller, request_id, fingerprint, response, revision)
 SELECT $3, $6, $8, $9, $1 WHERE $6 <> '')"};
@@ -49,16 +47,14 @@ std::string ChangesJson(const std::vector<Change>& changes) {
   return list.dump();
 }
 
-// The entries' own JSON goes in as it is.
 std::string AuditJson(const std::vector<AuditEntry>& audit) {
-  const auto or_null = [](const std::string& json) { return json.empty() ? "null" : json.c_str(); };
-  std::string list;
+  auto list = nlohmann::json::array();
   for (const AuditEntry& entry : audit) {
-    list += fmt::format(R"({}{{"resource":{},"before":{},"after":{}}})", list.empty() ? "" : ",",
-                        nlohmann::json(entry.resource).dump(), or_null(entry.before_json),
-                        or_null(entry.after_json));
+    list.push_back(
+        {{"resource", entry.resource}, {"before", entry.before_json}, {"after", entry.after_json}});
   }
-  return "[" + list + "]";
+  if (list.empty()) list.push_back({{"resource", ""}, {"before", ""}, {"after", ""}});
+  return list.dump();
 }
 
 pqxx::binarystring Binary(const std::string& octets) {
