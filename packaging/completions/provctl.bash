@@ -36,7 +36,7 @@ _provctl() {
   COMPREPLY=()
 
   case $previous in
-    --config | --ca | --certificate | --key | --rejects | import)
+    --config | --ca | --certificate | --key | --rejects)
       mapfile -t COMPREPLY < <(compgen -f -- "$current")
       return
       ;;
@@ -76,6 +76,8 @@ _provctl() {
     mapfile -t COMPREPLY < <(compgen -W "$(_provctl_options "$command")" -- "$current")
   elif [[ $command == directory && $previous == directory ]]; then
     mapfile -t COMPREPLY < <(compgen -W "verify repair rebuild" -- "$current")
+  elif [[ $command == import ]]; then
+    mapfile -t COMPREPLY < <(compgen -f -- "$current")
   elif [[ -z $command ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$current")
   fi
