@@ -10,7 +10,6 @@ Everything syncs to disk as in production. --quick uses 10 000 instead of 100 00
 import argparse
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -18,13 +17,13 @@ import tempfile
 import time
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(REPOSITORY, "tests", "stack"))
+sys.path[:0] = [os.path.join(REPOSITORY, "tests", "stack"), os.path.join(REPOSITORY, "bench", "peers")]
 
+from ldapadd import ldapadd_rate  # noqa: E402
 from stack import Stack, built_programs  # noqa: E402
 
 DOMAIN = "example.net"
 LOGINS = 300
-LDAPADD_ENTRIES = 2000
 USERADD_ACCOUNTS = {1_000: 100, 10_000: 30, 100_000: 10}
 
 
@@ -32,26 +31,6 @@ def load(stack, *arguments):
     done = subprocess.run([os.path.join(REPOSITORY, "bazel-bin/bench/provision_load"), "--config",
                            stack.path("provctl.toml"), *arguments], stdout=subprocess.PIPE, check=True)
     return json.loads(done.stdout)
-
-
-def ldapadd_rate(stack):
-    """The entries that provd made, under other names, one at a time on one connection into the same slapd."""
-    slapd = stack.slapd
-    bind = ["-x", "-H", slapd.ldapi, "-D", slapd.publisher_dn, "-y", slapd.publisher_password_file]
-    entries = subprocess.run(
-        ["ldapsearch", "-LLL", "-o", "ldif-wrap=no", *bind, "-b", f"ou=people,{slapd.base}", "(objectClass=inetOrgPerson)"],
-        stdout=subprocess.PIPE, check=True, encoding="utf-8").stdout.strip().split("\n\n")[:LDAPADD_ENTRIES]
-    renamed = [re.sub(rf"\b{re.escape(login)}\b", f"ldapadd{number}@{DOMAIN}", entry)
-               for number, entry in enumerate(entries)
-               for login in [re.search(r"^uid: (.*)$", entry, re.MULTILINE).group(1)]]
-    with tempfile.NamedTemporaryFile("w", suffix=".ldif", delete=False) as ldif:
-        ldif.write("\n\n".join(renamed) + "\n")
-    try:
-        start = time.monotonic()
-        subprocess.run(["ldapadd", *bind, "-f", ldif.name], stdout=subprocess.DEVNULL, check=True)
-        return len(renamed) / (time.monotonic() - start)
-    finally:
-        os.unlink(ldif.name)
 
 
 def useradd_rate(existing):

@@ -16,6 +16,7 @@ using Action = std::function<absl::Status(Session&)>;
 
 void AddSubscriberCommands(CLI::App& app, Action& chosen);
 void AddMailboxCommands(CLI::App& app, Action& chosen);
+void AddImportCommands(CLI::App& app, Action& chosen);
 void AddLifecycleCommands(CLI::App& app, Action& chosen);
 void AddDomainCommands(CLI::App& app, Action& chosen);
 void AddPoolCommands(CLI::App& app, Action& chosen);

@@ -119,6 +119,7 @@ int Main(int argc, char** argv) {
   AddGlobalOptions(app, session.options);
   AddSubscriberCommands(app, chosen);
   AddMailboxCommands(app, chosen);
+  AddImportCommands(app, chosen);
   AddLifecycleCommands(app, chosen);
   AddDomainCommands(app, chosen);
   AddPoolCommands(app, chosen);

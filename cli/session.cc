@@ -68,6 +68,8 @@ bool Session::PauseBefore(int attempt) {
   const auto pause = std::min(kFirstPause * (1 << std::min(attempt - 1, 10)), kLongestPause);
   if (std::chrono::system_clock::now() + pause >= Deadline()) return false;
   std::this_thread::sleep_for(pause);
+  // A connection is made only while somebody waits for it: gRPC has no thread of its own for that.
+  channel()->WaitForConnected(std::min(Deadline(), std::chrono::system_clock::now() + kLongestPause));
   return true;
 }
 

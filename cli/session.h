@@ -41,6 +41,8 @@ class Session {
   // The user's, or one made for this run: a retry after a lost answer must not happen twice.
   const std::string& request_id() const { return options.request_id; }
 
+  std::chrono::milliseconds timeout() const { return timeout_; }
+
   // For commands of many calls that each get the whole --timeout.
   void RestartTimeout() { deadline_.reset(); }
 

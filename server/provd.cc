@@ -107,7 +107,13 @@ class Provd {
               });
             }),
         calls_(writes_, fingerprint_, authoriser_),
-        subscribers_service_(calls_, subscribers_, SubscriberOptions(config)),
+        importer_({.writes = &calls_,
+                   .snapshots = &snapshots_,
+                   .mapping = {.base = publishing.base,
+                               .services = publishing.services,
+                               .home_prefix = publishing.home_prefix},
+                   .undelete = std::chrono::duration_cast<std::chrono::seconds>(config.undelete)}),
+        subscribers_service_(calls_, subscribers_, importer_, SubscriberOptions(config)),
         domains_service_(calls_, domains_),
         fleet_service_(calls_, fleet_, progress_),
         audit_service_(authoriser_, audit_),
@@ -209,6 +215,7 @@ class Provd {
   const api::Authoriser authoriser_;
   const api::Authoriser stream_authoriser_;  // for gRPC's callback threads: records on a worker
   const api::WriteCalls calls_;
+  api::SubscriberImporter importer_;
   api::SubscribersService subscribers_service_;
   api::DomainsService domains_service_;
   api::FleetService fleet_service_;

@@ -10,6 +10,8 @@ _provctl_options() {
     update-user) echo "$global --name --quota --plan --label --clear-labels --may-use" ;;
     set-password) echo "$global --password-stdin" ;;
     set-forward) echo "$global --keep-copy --none" ;;
+    import) echo "$global --format --rejects --sync --max-removals" ;;
+    export) echo "$global --filter --format --show-deleted" ;;
     suspend-user) echo "$global --reason" ;;
     purge-user) echo "$global --yes" ;;
     add-domain) echo "$global --suspended-mail --alias-of --catch-all" ;;
@@ -22,24 +24,28 @@ _provctl_options() {
 }
 
 _provctl() {
-  local commands="add-user show-user list-users update-user set-password add-alias remove-alias set-forward suspend-user
-    resume-user delete-user undelete-user purge-user add-domain list-domains delete-domain add-pool list-pools
+  local commands="add-user show-user list-users update-user set-password add-alias remove-alias set-forward import export
+    suspend-user resume-user delete-user undelete-user purge-user add-domain list-domains delete-domain add-pool list-pools
     update-pool delete-pool add-host list-hosts show-host update-host drain-host undrain-host delete-host directory wait
     status whoami audit"
   local with_value=" --config --server --ca --certificate --key -o --output --timeout --request-id --name --quota --plan
     --label --pool --filter --domain --limit --may-use --reason --suspended-mail --alias-of --catch-all --role --weight
-    --resource "
+    --resource --format --rejects --sync --max-removals "
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command="" i
   with_value=${with_value//$'\n'/ }
   COMPREPLY=()
 
   case $previous in
-    --config | --ca | --certificate | --key)
+    --config | --ca | --certificate | --key | --rejects)
       mapfile -t COMPREPLY < <(compgen -f -- "$current")
       return
       ;;
     -o | --output)
       mapfile -t COMPREPLY < <(compgen -W "table json" -- "$current")
+      return
+      ;;
+    --format)
+      mapfile -t COMPREPLY < <(compgen -W "ndjson csv" -- "$current")
       return
       ;;
     --role)
@@ -70,6 +76,8 @@ _provctl() {
     mapfile -t COMPREPLY < <(compgen -W "$(_provctl_options "$command")" -- "$current")
   elif [[ $command == directory && $previous == directory ]]; then
     mapfile -t COMPREPLY < <(compgen -W "verify repair rebuild" -- "$current")
+  elif [[ $command == import ]]; then
+    mapfile -t COMPREPLY < <(compgen -f -- "$current")
   elif [[ -z $command ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$current")
   fi

@@ -252,7 +252,8 @@ TEST_F(AgentSync, AgentThatVanishesLeavesNothingBehind) {
   }
 }
 
-// One stream has one batch on its way, however far the head runs ahead of a round that another agent's look made.
+// One stream has one batch on its way, however far the head runs ahead of a round that another agent's look
+// made.
 TEST_F(AgentSync, AgentsThatShareRoundsFollowWritersThatDoNotPause) {
   constexpr int kAgents = 8, kWriters = 3, kWrites = 20, kEach = 100;
   std::vector<std::unique_ptr<TestAgent>> agents;
@@ -294,7 +295,7 @@ TEST_F(AgentSync, DatabaseThatWasAwayDelaysAndLosesNothing) {
         .Run({.caller = "operator/test", .method = "/test"},
              [](store::WriteTransaction& write) -> absl::StatusOr<store::WriteResult> {
                write.AddChange(store::AggregateKind::kDomain, "example.net");
-               return store::WriteResult{.resource = "test"};
+               return store::WriteResult{.audit = {{"test", "", ""}}};
              })
         .ok();
   };

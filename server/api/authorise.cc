@@ -56,6 +56,7 @@ const std::vector<MethodRule>& MethodTable() {
       {"/prov.v1.Subscribers/AddAddress", kPeople},
       {"/prov.v1.Subscribers/RemoveAddress", kPeople},
       {"/prov.v1.Subscribers/SetForward", kPeople},
+      {"/prov.v1.Subscribers/ImportSubscribers", kOperator | kBilling},
 
       {"/prov.v1.Domains/CreateDomain", kOperator | kBilling},
       {"/prov.v1.Domains/GetDomain", kReaders},

@@ -215,7 +215,7 @@ uint64_t StreamTest::Write(const std::function<absl::Status(store::WriteTransact
       server_->writes.Run({.caller = "operator/test", .method = "/test"},
                           [&](store::WriteTransaction& write) -> absl::StatusOr<store::WriteResult> {
                             if (absl::Status status = body(write); !status.ok()) return status;
-                            return store::WriteResult{.resource = "test"};
+                            return store::WriteResult{.audit = {{"test", "", ""}}};
                           });
   EXPECT_TRUE(result.ok()) << result.status();
   return result.ok() ? result->revision : 0;

@@ -408,4 +408,9 @@ grpc::Status SubscribersService::SetForward(grpc::ServerContext* context,
       response);
 }
 
+grpc::Status SubscribersService::ImportSubscribers(grpc::ServerContext* context,
+                                                   SubscriberImporter::Stream* stream) {
+  return ToGrpcStatus(importer_.Run(*context, *stream));
+}
+
 }  // namespace prov::api

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "prov/v1/subscribers.grpc.pb.h"
+#include "server/api/subscriber_import.h"
 #include "server/api/write_call.h"
 #include "server/model/subscriber.h"
 #include "server/store/subscriber_repository.h"
@@ -20,8 +21,9 @@ class SubscribersService final : public v1::Subscribers::Service {
     size_t least_password_characters = 8;
     int reserve_days = 365;  // how long a purged one's addresses are nobody's
   };
-  SubscribersService(const WriteCalls& writes, store::SubscriberRepository& subscribers, Options options)
-      : writes_(writes), subscribers_(subscribers), options_(options) {}
+  SubscribersService(const WriteCalls& writes, store::SubscriberRepository& subscribers,
+                     SubscriberImporter& importer, Options options)
+      : writes_(writes), subscribers_(subscribers), importer_(importer), options_(options) {}
 
   grpc::Status CreateSubscriber(grpc::ServerContext* context, const v1::CreateSubscriberRequest* request,
                                 v1::Subscriber* response) override;
@@ -49,6 +51,7 @@ class SubscribersService final : public v1::Subscribers::Service {
                              v1::Subscriber* response) override;
   grpc::Status SetForward(grpc::ServerContext* context, const v1::SetForwardRequest* request,
                           v1::Subscriber* response) override;
+  grpc::Status ImportSubscribers(grpc::ServerContext* context, SubscriberImporter::Stream* stream) override;
 
  private:
   // Changes a subscriber in place; true if anything is to be written.
@@ -71,6 +74,7 @@ class SubscribersService final : public v1::Subscribers::Service {
 
   const WriteCalls& writes_;
   store::SubscriberRepository& subscribers_;
+  SubscriberImporter& importer_;
   const Options options_;
 };
 

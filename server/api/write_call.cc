@@ -53,12 +53,15 @@ absl::Status WriteCalls::Run(const grpc::ServerContext& context, const Options& 
   return absl::OkStatus();
 }
 
+store::AuditEntry AuditEntryOf(const std::string& resource, const google::protobuf::Message* before,
+                               const google::protobuf::Message& after) {
+  return {resource, before == nullptr ? "" : ToJson(*before), ToJson(after)};
+}
+
 store::WriteResult Result(const std::string& resource, const google::protobuf::Message* before,
                           const google::protobuf::Message& after, const google::protobuf::Message& response) {
   store::WriteResult result;
-  result.resource = resource;
-  if (before != nullptr) result.before_json = ToJson(*before);
-  result.after_json = ToJson(after);
+  result.audit.push_back(AuditEntryOf(resource, before, after));
   result.response = response.SerializeAsString();
   return result;
 }

@@ -46,6 +46,10 @@ class WriteCalls {
   const Authoriser& authoriser_;
 };
 
+// One entry of the audit: JSON of the resource before, which may be null, and after.
+store::AuditEntry AuditEntryOf(const std::string& resource, const google::protobuf::Message* before,
+                               const google::protobuf::Message& after);
+
 // For a body to return: the audit's JSON and the remembered answer. `before` may be null.
 store::WriteResult Result(const std::string& resource, const google::protobuf::Message* before,
                           const google::protobuf::Message& after, const google::protobuf::Message& response);

@@ -105,7 +105,7 @@ absl::Status HostProgressRepository::SetEndpoints(const std::string& host,
              std::map<std::string, std::string> wanted = endpoints;
              wanted.insert(now.endpoints.begin(), now.endpoints.end());
              PROV_RETURN_IF_ERROR(FleetRepository::SetEndpoints(write, host, wanted).status());
-             return WriteResult{"hosts/" + host, ToJson(now.endpoints), ToJson(wanted), "", 0, false};
+             return WriteResult{.audit = {{"hosts/" + host, ToJson(now.endpoints), ToJson(wanted)}}};
            })
       .status();
 }

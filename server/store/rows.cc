@@ -21,13 +21,6 @@ model::State StateOf(const std::string& name) {
   throw std::runtime_error("unknown subscriber state " + name);
 }
 
-SuspendedMail SuspendedMailOf(const std::string& name) {
-  for (const SuspendedMail policy : {SuspendedMail::kKeep, SuspendedMail::kReject, SuspendedMail::kDefer}) {
-    if (SuspendedMailName(policy) == name) return policy;
-  }
-  throw std::runtime_error("unknown policy " + name);
-}
-
 HostState HostStateOf(const std::string& name) {
   for (const HostState state :
        {HostState::kServing, HostState::kDrained, HostState::kEvicted, HostState::kBanned}) {
@@ -79,7 +72,7 @@ model::Subscriber SubscriberOf(const pqxx::row& row) {
   s.uid_number = row["uid_number"].as<uint32_t>();
   s.password_hash = row["password_hash"].as<std::string>();
   s.credential_version = row["credential_version"].as<uint64_t>();
-  s.suspended_mail = SuspendedMailOf(row["suspended_mail"].as<std::string>());
+  s.suspended_mail = SuspendedMailOfName(row["suspended_mail"].as<std::string>());
   s.create_time = TimeOf(row["create_us"]);
   s.update_time = TimeOf(row["update_us"]);
   s.delete_time = OptionalTimeOf(row["delete_us"]);
@@ -100,7 +93,7 @@ name, suspended_mail, COALESCE(alias_of, '') AS alias_of, catch_all, (extract(ep
 model::Domain DomainOf(const pqxx::row& row) {
   model::Domain domain;
   domain.name = row["name"].as<std::string>();
-  domain.suspended_mail = SuspendedMailOf(row["suspended_mail"].as<std::string>());
+  domain.suspended_mail = SuspendedMailOfName(row["suspended_mail"].as<std::string>());
   domain.alias_of = row["alias_of"].as<std::string>();
   domain.catch_all = row["catch_all"].as<std::string>();
   domain.create_time = TimeOf(row["create_us"]);
@@ -161,6 +154,13 @@ std::string_view SuspendedMailName(SuspendedMail policy) {
       return "defer";
   }
   return "keep";
+}
+
+SuspendedMail SuspendedMailOfName(const std::string& name) {
+  for (const SuspendedMail policy : {SuspendedMail::kKeep, SuspendedMail::kReject, SuspendedMail::kDefer}) {
+    if (SuspendedMailName(policy) == name) return policy;
+  }
+  throw std::runtime_error("unknown policy " + name);
 }
 
 int64_t ToMicroseconds(model::Time time) {

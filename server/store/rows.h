@@ -34,6 +34,7 @@ std::string ToJson(const std::map<std::string, std::string>& table);
 std::string ToArray(const std::vector<int64_t>& numbers);
 
 std::string_view SuspendedMailName(model::SuspendedMail policy);
+model::SuspendedMail SuspendedMailOfName(const std::string& name);
 
 // Microseconds since 1970, for `to_timestamp($1 / 1e6)`.
 int64_t ToMicroseconds(model::Time time);

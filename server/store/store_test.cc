@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "common/status.h"
+#include "server/store/audit_repository.h"
 #include "server/store/domain_repository.h"
 #include "server/store/fleet_repository.h"
 #include "server/store/migrations.h"
@@ -82,8 +83,8 @@ class Store : public ::testing::Test {
           PROV_ASSIGN_OR_RETURN(const model::Subscriber added,
                                 SubscriberRepository::Insert(write, NewSubscriber(login)));
           WriteResult result;
-          result.resource = "subscribers/" + std::to_string(added.id);
-          result.response = result.resource;
+          result.response = "subscribers/" + std::to_string(added.id);
+          result.audit.push_back({result.response, "", "{}"});
           return result;
         },
         std::move(request_id), std::move(fingerprint));
@@ -180,6 +181,28 @@ TEST_F(Store, ValidateOnlyAndFailedWritesLeaveNothing) {
   EXPECT_EQ(Count("SELECT count(*) FROM prov.subscriber"), 0);
   EXPECT_EQ(Count("SELECT count(*) FROM prov.address"), 0);
   EXPECT_EQ(Count("SELECT value FROM prov.revision"), revision);
+}
+
+TEST_F(Store, OneWriteMayChangeManyResourcesAndIsAuditedForEach) {
+  const auto written = Write([](WriteTransaction& write) {
+    write.AddChange(AggregateKind::kDomain, "example.net");
+    WriteResult result;
+    for (int i = 0; i < 500; ++i) {
+      result.audit.push_back({"subscribers/" + std::to_string(i), i == 0 ? "" : R"({"a":"\"\\"})", "{}"});
+    }
+    return absl::StatusOr<WriteResult>(result);
+  });
+  ASSERT_TRUE(written.ok()) << written.status();
+  AuditRepository audit(*pool_);
+  const auto records = audit.List(0, "", 1000);
+  ASSERT_TRUE(records.ok()) << records.status();
+  ASSERT_GE(records->size(), 500u);
+  for (size_t i = 0; i < 500; ++i) {
+    const AuditRecord& record = (*records)[499 - i];
+    EXPECT_EQ(record.resource, "subscribers/" + std::to_string(i));
+    EXPECT_EQ(record.revision, written->revision);
+    EXPECT_EQ(record.before_json.empty(), i == 0);
+  }
 }
 
 TEST_F(Store, ConstraintsNameTheField) {

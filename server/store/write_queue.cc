@@ -25,17 +25,18 @@ constexpr Statement kFindRequests = {"find_requests", R"(
 SELECT r.caller, r.request_id, r.fingerprint, r.response, r.revision
 FROM jsonb_to_recordset($1::jsonb) AS wanted(caller text, request_id text),
   LATERAL (SELECT * FROM prov.request WHERE caller = wanted.caller AND request_id = wanted.request_id OFFSET 0) AS r)"};
-// Change records, audit record and remembered answer of one write, in one round trip.
+// Change records, audit records and remembered answer of one write, in one round trip.
 constexpr Statement kRecordWrite = {"record_write", R"(
 WITH changed AS (
   INSERT INTO prov.change (revision, kind, key, removed)
   SELECT $1, c.kind, c.key, c.removed FROM jsonb_to_recordset($2::jsonb) AS c(kind smallint, key text, removed boolean)
 ), audited AS (
   INSERT INTO prov.audit (caller, peer, method, resource, request_id, revision, code, before, after)
-  VALUES ($3, $4, $5, $6, $7, $1, 0, NULLIF($8, '')::jsonb, NULLIF($9, '')::jsonb)
+  SELECT $3, $4, $5, a.resource, $6, $1, 0, NULLIF(a.before, '')::jsonb, NULLIF(a.after, '')::jsonb
+  FROM jsonb_to_recordset($7::jsonb) AS a(resource text, before text, after text)
 )
 INSERT INTO prov.request (caller, request_id, fingerprint, response, revision)
-SELECT $3, $7, $10, $11, $1 WHERE $7 <> '')"};
+SELECT $3, $6, $8, $9, $1 WHERE $6 <> '')"};
 
 std::string ChangesJson(const std::vector<Change>& changes) {
   auto list = nlohmann::json::array();
@@ -43,6 +44,16 @@ std::string ChangesJson(const std::vector<Change>& changes) {
     list.push_back(
         {{"kind", static_cast<int>(change.kind)}, {"key", change.key}, {"removed", change.removed}});
   }
+  return list.dump();
+}
+
+std::string AuditJson(const std::vector<AuditEntry>& audit) {
+  auto list = nlohmann::json::array();
+  for (const AuditEntry& entry : audit) {
+    list.push_back(
+        {{"resource", entry.resource}, {"before", entry.before_json}, {"after", entry.after_json}});
+  }
+  if (list.empty()) list.push_back({{"resource", ""}, {"before", ""}, {"after", ""}});
   return list.dump();
 }
 
@@ -178,8 +189,8 @@ absl::StatusOr<WriteResult> WriteQueue::RunCall(pqxx::transaction_base& sql, con
   result.revision = transaction.changes().empty() ? 0 : revision;
   if (context.validate_only) return result;
   transaction.Execute(kRecordWrite, result.revision, ChangesJson(transaction.changes()), context.caller,
-                      context.peer, context.method, result.resource, context.request_id, result.before_json,
-                      result.after_json, Binary(context.fingerprint), Binary(result.response));
+                      context.peer, context.method, context.request_id, AuditJson(result.audit),
+                      Binary(context.fingerprint), Binary(result.response));
   if (!context.request_id.empty()) Remember(request, {context.fingerprint, result});
   return result;
 }

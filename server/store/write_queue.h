@@ -45,10 +45,16 @@ struct WriteContext {
   std::chrono::system_clock::time_point deadline = std::chrono::system_clock::time_point::max();
 };
 
-struct WriteResult {
+// What became of one resource, for the audit.
+struct AuditEntry {
   std::string resource;     // "subscribers/1042"
   std::string before_json;  // without secrets; empty: there was nothing
   std::string after_json;
+};
+
+struct WriteResult {
+  // One for each resource that changed: an import has many. A write without any is audited all the same.
+  std::vector<AuditEntry> audit;
   std::string response;   // serialised answer, given again to a replay
   uint64_t revision = 0;  // 0 when nothing changed, or with validate_only
   bool replayed = false;  // `response` is that of an earlier call
