@@ -119,7 +119,8 @@ class Provd {
         audit_service_(authoriser_, audit_),
         feed_(snapshots_),
         convergence_(SystemClock()),
-        publisher_(snapshots_, watch_, publishing),
+        turn_(store::MakePostgresPublisherTurn(config.postgres.connection)),
+        publisher_(snapshots_, watch_, *turn_, publishing),
         directory_service_({.authoriser = &authoriser_,
                             .snapshots = &snapshots_,
                             .audit = &audit_,
@@ -226,6 +227,7 @@ class Provd {
 
   feed::Feed feed_;
   feed::Convergence convergence_;
+  const std::unique_ptr<store::PublisherTurn> turn_;
   directory::Publisher publisher_;
   api::DirectoryService directory_service_;
   api::Workers workers_;

@@ -22,6 +22,9 @@ constexpr std::chrono::milliseconds kLookAgain{2000};
 // Between two looks at the change log: under load writes share a transaction. After a pause the first one
 // goes at once.
 constexpr std::chrono::milliseconds kRoundInterval{20};
+// While another provd publishes: how often its progress is looked at, and how long it may make none.
+constexpr std::chrono::milliseconds kStandByInterval{50};
+constexpr std::chrono::milliseconds kStandByPatience{5000};
 
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
@@ -59,8 +62,9 @@ absl::Status CheckOptions(const Publisher::Options& options) {
 
 class Publisher::Thread {
  public:
-  Thread(store::SnapshotSource& source, store::RevisionWatch& watch, Options options)
+  Thread(store::SnapshotSource& source, store::RevisionWatch& watch, store::PublisherTurn& turn, Options options)
       : watch_(watch),
+        turn_(turn),
         options_(std::move(options)),
         follower_(source, SystemClock(), FollowerOptionsOf(options_),
                   [this](const Session& session) { return Progress(session); }) {}
@@ -157,6 +161,7 @@ class Publisher::Thread {
       WaitBackOff();
     }
     session_.reset();
+    turn_.Release();
     Report(false, "stopped");
   }
 
@@ -169,12 +174,26 @@ class Publisher::Thread {
           {{"uri", options_.uri},
            {"revision", session_->cursor().revision},
            {"transactions", session_->transactional() ? "yes" : "no"}});
-    } else if (look_again_) {
+    } else if (look_again_ || standing_by_) {
       PROV_RETURN_IF_ERROR(session_->ReadCursor());
     }
+    standing_by_ = !turn_.Hold() && !OtherIsStuck();
+    if (standing_by_) return PassIfWanted();
     PROV_RETURN_IF_ERROR(follower_.CatchUp(*session_));
     PROV_RETURN_IF_ERROR(PassIfWanted());
     return follower_.RetryFailing(*session_);
+  }
+
+  // Whoever has the turn may be frozen, or cut off from the directory.
+  bool OtherIsStuck() {
+    const auto now = steady_clock::now();
+    const uint64_t at = session_->cursor().revision;
+    const std::lock_guard lock(mutex_);
+    if (at != seen_revision_ || head_ <= at) {
+      seen_revision_ = at;
+      seen_moving_ = now;
+    }
+    return now - seen_moving_ > kStandByPatience;
   }
 
   absl::Status PassIfWanted() {
@@ -200,6 +219,10 @@ class Publisher::Thread {
     const uint64_t at = session_->cursor().revision;
     const auto until = std::min(steady_clock::now() + kLookAgain, follower_.failing().NextDue());
     std::unique_lock lock(mutex_);
+    if (standing_by_ && head_ > at) {
+      wake_.wait_for(lock, kStandByInterval, [&] { return stopping_ || passes_wanted_ > passes_done_; });
+      return true;
+    }
     if (!wake_.wait_until(lock, until,
                           [&] { return stopping_ || head_ > at || passes_wanted_ > passes_done_; }))
       return false;
@@ -234,18 +257,20 @@ class Publisher::Thread {
   }
 
   void Report(bool connected, std::string cause) {
+    // While standing by only their names are known, from the cursor.
+    const size_t failing = standing_by_ && session_ != nullptr ? session_->cursor().failing.size() : follower_.failing().size();
     Status status;
     {
       const std::lock_guard lock(mutex_);
       const bool same = status_.connected == connected && status_.cause == cause &&
                         (session_ == nullptr || status_.applied_revision == session_->cursor().revision) &&
-                        status_.failing_items == 0 && follower_.failing().size() == 0;
+                        status_.failing_items == 0 && failing == 0;
       if (same) return;
       status_.connected = connected;
       status_.cause = std::move(cause);
       if (session_ != nullptr) status_.applied_revision = session_->cursor().revision;
       status_.failing = follower_.failing().Show();
-      status_.failing_items = follower_.failing().size();
+      status_.failing_items = failing;
       status = status_;
     }
     applied_.notify_all();
@@ -254,6 +279,7 @@ class Publisher::Thread {
   }
 
   store::RevisionWatch& watch_;
+  store::PublisherTurn& turn_;
   const Options options_;
 
   // The thread's own.
@@ -261,6 +287,9 @@ class Publisher::Thread {
   std::unique_ptr<Session> session_;
   int failures_ = 0;
   bool look_again_ = false;
+  bool standing_by_ = false;  // another provd publishes
+  uint64_t seen_revision_ = 0;
+  steady_clock::time_point seen_moving_ = steady_clock::now();
   steady_clock::time_point next_round_;  // not earlier
   std::minstd_rand random_{std::random_device{}()};
 
@@ -281,8 +310,9 @@ class Publisher::Thread {
   std::thread thread_;
 };
 
-Publisher::Publisher(store::SnapshotSource& source, store::RevisionWatch& watch, Options options)
-    : thread_(std::make_unique<Thread>(source, watch, std::move(options))) {}
+Publisher::Publisher(store::SnapshotSource& source, store::RevisionWatch& watch, store::PublisherTurn& turn,
+                     Options options)
+    : thread_(std::make_unique<Thread>(source, watch, turn, std::move(options))) {}
 
 Publisher::~Publisher() = default;
 

@@ -17,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "server/directory/services.h"
 #include "server/store/host_progress.h"
+#include "server/store/publisher_turn.h"
 #include "server/store/read_snapshot.h"
 #include "server/store/revision_watch.h"
 
@@ -56,8 +57,10 @@ class Publisher {
     std::chrono::system_clock::time_point last_progress{};
   };
 
-  // `source` and `watch` must outlive the publisher.
-  Publisher(store::SnapshotSource& source, store::RevisionWatch& watch, Options options);
+  // `source`, `watch` and `turn` must outlive the publisher. Of several provd the one whose turn it is publishes;
+  // the others look how far the directory is, and step in when it has not moved for a while although it should. Two
+  // at once do no harm: each moves the cursor from where it saw it, and the slower one begins anew.
+  Publisher(store::SnapshotSource& source, store::RevisionWatch& watch, store::PublisherTurn& turn, Options options);
   ~Publisher();  // stops
   Publisher(const Publisher&) = delete;
   Publisher& operator=(const Publisher&) = delete;
