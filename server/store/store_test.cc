@@ -194,7 +194,7 @@ TEST_F(Store, OneWriteMayChangeManyResourcesAndIsAuditedForEach) {
   });
   ASSERT_TRUE(written.ok()) << written.status();
   AuditRepository audit(*pool_);
-  const auto records = audit.List(0, "", 1000);
+  const auto records = audit.List({.limit = 1000});
   ASSERT_TRUE(records.ok()) << records.status();
   ASSERT_GE(records->size(), 500u);
   for (size_t i = 0; i < 500; ++i) {
