@@ -1,6 +1,5 @@
-// wait, status, whoami, audit.
+// wait, status, whoami.
 #include <fmt/format.h>
-#include <google/protobuf/util/time_util.h>
 
 #include <memory>
 #include <string>
@@ -8,8 +7,6 @@
 #include "cli/commands.h"
 #include "cli/wait_display.h"
 #include "common/status.h"
-#include "common/utf8.h"
-#include "prov/v1/audit.grpc.pb.h"
 #include "prov/v1/operations.grpc.pb.h"
 
 namespace prov::cli {
@@ -62,37 +59,6 @@ absl::Status RunWhoAmI(Session& session, const Nothing&) {
   return absl::OkStatus();
 }
 
-struct AuditOptions {
-  std::string resource;
-  int limit = 50;
-};
-
-absl::Status RunAudit(Session& session, const AuditOptions& o) {
-  if (!IsValidUtf8(o.resource)) return InvalidField("resource", "is not valid UTF-8");
-  auto stub = v1::Audit::NewStub(session.channel());
-  v1::ListAuditRecordsRequest request;
-  request.set_page_size(o.limit);
-  request.set_resource(o.resource);
-  v1::ListAuditRecordsResponse list;
-  PROV_RETURN_IF_ERROR(session.Invoke(
-      [&](grpc::ClientContext* context) { return stub->ListAuditRecords(context, request, &list); }));
-  if (session.format() == Format::kJson) {
-    fmt::print("{}", ToJson(list));
-    return absl::OkStatus();
-  }
-  std::vector<std::vector<std::string>> rows;
-  for (const v1::AuditRecord& record : list.records()) {
-    google::protobuf::Timestamp time = record.time();
-    time.set_nanos(0);
-    rows.push_back({google::protobuf::util::TimeUtil::ToString(time), record.caller(),
-                    record.method().substr(record.method().rfind('/') + 1), record.resource(),
-                    record.code() == 0 ? std::to_string(record.revision())
-                                       : fmt::format("refused ({})", record.code())});
-  }
-  fmt::print("{}", ToTable({"TIME", "CALLER", "METHOD", "RESOURCE", "REVISION"}, rows));
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 void AddOperationCommands(CLI::App& app, Action& chosen) {
@@ -109,16 +75,6 @@ void AddOperationCommands(CLI::App& app, Action& chosen) {
   AddCommand(app, chosen, "whoami",
              "Show who provd takes you for, and what you may do.\nExample: provctl whoami",
              std::make_shared<Nothing>(), RunWhoAmI);
-
-  auto audit = std::make_shared<AuditOptions>();
-  CLI::App* command =
-      AddCommand(app, chosen, "audit",
-                 "Show who did what, newest first.\nExample: provctl audit --resource subscribers/1042",
-                 audit, RunAudit);
-  command->add_option("--resource", audit->resource, "only this resource");
-  command->add_option("--limit", audit->limit, "at most so many")
-      ->check(CLI::Range(1, 1000))
-      ->capture_default_str();
 }
 
 }  // namespace prov::cli

@@ -36,6 +36,7 @@
 #include "server/enrol/ca_command.h"
 #include "server/feed/convergence.h"
 #include "server/feed/feed.h"
+#include "server/migrate_command.h"
 #include "server/model/password.h"
 #include "server/store/migrations.h"
 #include "server/store/read_snapshot_postgres.h"
@@ -227,6 +228,18 @@ class Provd {
   std::unique_ptr<grpc::Server> server_;
 };
 
+// A role that owns its tables may do all with them, and so may whoever takes provd over.
+absl::Status CheckAuditRights(const std::string& conninfo) {
+  PROV_ASSIGN_OR_RETURN(const bool may_change, store::MayChangeAudit(conninfo));
+  if (may_change) {
+    Log(Level::kWarning, "audit_not_protected",
+        {{"mend",
+          "provd's database role may change the audit log; give it one of its own with provd migrate, "
+          "see provd(8)"}});
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Serve(const std::string& config_path) {
   PROV_ASSIGN_OR_RETURN(const ProvdConfig config, LoadProvdConfig(config_path));
   PROV_RETURN_IF_ERROR(InitLog("provd", config.log_level));
@@ -241,6 +254,7 @@ absl::Status Serve(const std::string& config_path) {
   signal(SIGPIPE, SIG_IGN);
 
   PROV_RETURN_IF_ERROR(store::Migrate(config.postgres.connection));
+  PROV_RETURN_IF_ERROR(CheckAuditRights(config.postgres.connection));
   store::ConnectionPool bootstrap(config.postgres.connection, 1);
   PROV_ASSIGN_OR_RETURN(store::RequestFingerprint fingerprint, store::RequestFingerprint::Load(bootstrap));
   PROV_ASSIGN_OR_RETURN(directory::Publisher::Options publishing, PublisherOptions(config.directory));
@@ -265,7 +279,10 @@ absl::Status Serve(const std::string& config_path) {
 
 int Main(int argc, char** argv) {
   if (argc > 1 && std::strcmp(argv[1], "ca") == 0) return enrol::RunCaCommand(argc, argv);
-  CLI::App app("provd: provisioning and directory control plane.\n\nprovd ca --help tells of certificates.");
+  if (argc > 1 && std::strcmp(argv[1], "migrate") == 0) return RunMigrateCommand(argc, argv);
+  CLI::App app(
+      "provd: provisioning and directory control plane.\n\nprovd ca --help tells of certificates, "
+      "provd migrate --help of the database's owner.");
   std::string config = "/etc/prov/provd.toml";
   app.add_option("--config", config, "configuration, TOML; see provd.toml(5)")->capture_default_str();
   app.set_version_flag("--version", kVersion);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "absl/strings/escaping.h"
 #include "common/utf8.h"
 
 namespace prov::store {
@@ -45,6 +46,10 @@ std::string AuditHash(std::string_view previous_hash, const AuditRecord& record)
   unsigned char digest[SHA256_DIGEST_LENGTH];
   SHA256(reinterpret_cast<const unsigned char*>(octets.data()), octets.size(), digest);
   return std::string(reinterpret_cast<const char*>(digest), sizeof digest);
+}
+
+std::string HexOf(const std::string& octets) {
+  return absl::BytesToHexString(absl::string_view(octets.data(), octets.size()));
 }
 
 void Chain(AuditHead& head, std::vector<AuditRecord>& records) {

@@ -39,6 +39,9 @@ struct AuditHead {
 // big-endian numbers, then each text with its length in octets, as such a number, before it.
 std::string AuditHash(std::string_view previous_hash, const AuditRecord& record);
 
+// Lower case.
+std::string HexOf(const std::string& octets);
+
 // Gives `records` their ids and hashes and moves `head` to the last of them. Texts are made storable first:
 // PostgreSQL takes neither malformed UTF-8 nor NUL, and one such record must not fail its neighbours.
 void Chain(AuditHead& head, std::vector<AuditRecord>& records);

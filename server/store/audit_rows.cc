@@ -4,14 +4,9 @@
 #include <nlohmann/json.hpp>
 #include <pqxx/pqxx>
 
-#include "absl/strings/escaping.h"
 #include "server/store/rows.h"
 
 namespace prov::store {
-
-std::string HexOf(const std::string& octets) {
-  return absl::BytesToHexString(absl::string_view(octets.data(), octets.size()));
-}
 
 std::string AuditJson(const std::vector<AuditRecord>& records) {
   auto list = nlohmann::json::array();

@@ -9,9 +9,6 @@
 
 namespace prov::store {
 
-// Lower case.
-std::string HexOf(const std::string& octets);
-
 // Two parts of a WITH: inserts chained records and moves the head. $1: AuditJson; $2 and $3: the head's id
 // and its hash in hexadecimal. The head must be locked, and the records must follow from it.
 inline constexpr char kAppendAudit[] = R"(
