@@ -27,6 +27,7 @@
 #include "server/api/audit_service.h"
 #include "server/api/directory_service.h"
 #include "server/api/domains_service.h"
+#include "server/api/explainer.h"
 #include "server/api/fleet_service.h"
 #include "server/api/operations_service.h"
 #include "server/api/subscribers_service.h"
@@ -121,6 +122,15 @@ class Provd {
                             .publisher = &publisher_,
                             .options = publishing}),
         workers_(kWorkerThreads),
+        explainer_({.subscribers = &subscribers_,
+                    .domains = &domains_,
+                    .progress = &progress_,
+                    .snapshots = &snapshots_,
+                    .feed = &feed_,
+                    .convergence = &convergence_,
+                    .publisher = &publisher_,
+                    .options = publishing,
+                    .clock = &SystemClock()}),
         operations_({.feed = &feed_,
                      .convergence = &convergence_,
                      .snapshots = &snapshots_,
@@ -128,6 +138,7 @@ class Provd {
                      .workers = &workers_,
                      .authoriser = &stream_authoriser_,
                      .clock = &SystemClock(),
+                     .explainer = &explainer_,
                      .version = kVersion}),
         agent_sync_({.feed = &feed_,
                      .convergence = &convergence_,
@@ -223,6 +234,7 @@ class Provd {
   directory::Publisher publisher_;
   api::DirectoryService directory_service_;
   api::Workers workers_;
+  const api::Explainer explainer_;
   api::OperationsService operations_;
   api::AgentSyncService agent_sync_;
   std::unique_ptr<grpc::Server> server_;

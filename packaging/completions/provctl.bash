@@ -16,7 +16,8 @@ _provctl_options() {
     add-pool) echo "$global --role --weight" ;;
     add-host | update-host) echo "$global --pool --weight" ;;
     update-pool) echo "$global --weight" ;;
-    audit) echo "$global --resource --limit" ;;
+    audit) echo "$global --resource --caller --since --limit --all --head --from" ;;
+    history) echo "$global --limit --all" ;;
     *) echo "$global" ;;
   esac
 }
@@ -25,10 +26,10 @@ _provctl() {
   local commands="add-user show-user list-users update-user set-password add-alias remove-alias set-forward suspend-user
     resume-user delete-user undelete-user purge-user add-domain list-domains delete-domain add-pool list-pools
     update-pool delete-pool add-host list-hosts show-host update-host drain-host undrain-host delete-host directory wait
-    status whoami audit"
+    status whoami why audit history"
   local with_value=" --config --server --ca --certificate --key -o --output --timeout --request-id --name --quota --plan
     --label --pool --filter --domain --limit --may-use --reason --suspended-mail --alias-of --catch-all --role --weight
-    --resource "
+    --resource --caller --since --head --from "
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command="" i
   with_value=${with_value//$'\n'/ }
   COMPREPLY=()
@@ -70,6 +71,8 @@ _provctl() {
     mapfile -t COMPREPLY < <(compgen -W "$(_provctl_options "$command")" -- "$current")
   elif [[ $command == directory && $previous == directory ]]; then
     mapfile -t COMPREPLY < <(compgen -W "verify repair rebuild" -- "$current")
+  elif [[ $command == audit && $previous == audit ]]; then
+    mapfile -t COMPREPLY < <(compgen -W "list verify" -- "$current")
   elif [[ -z $command ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$current")
   fi

@@ -39,6 +39,13 @@ absl::Status CheckScope(const Authoriser& authoriser, const Caller& caller, cons
           "{} may see the history of one subscriber at a time; name it as resource", caller.ToString())));
 }
 
+// As timestamp.proto bounds it: the years 1 to 9999.
+bool IsTime(const google::protobuf::Timestamp& time) {
+  return time.seconds() >= TimeUtil::kTimestampMinSeconds &&
+         time.seconds() <= TimeUtil::kTimestampMaxSeconds && time.nanos() >= 0 &&
+         time.nanos() < 1'000'000'000;
+}
+
 absl::StatusOr<store::AuditQuery> QueryOf(const v1::ListAuditRecordsRequest& request) {
   PROV_RETURN_IF_ERROR(model::CheckText("resource", request.resource(), kMaxResourceOctets));
   PROV_RETURN_IF_ERROR(model::CheckText("caller", request.caller(), kMaxCallerOctets));
@@ -46,7 +53,7 @@ absl::StatusOr<store::AuditQuery> QueryOf(const v1::ListAuditRecordsRequest& req
   query.resource = request.resource();
   query.caller = request.caller();
   if (request.has_since()) {
-    if (!TimeUtil::IsTimestampValid(request.since())) return InvalidField("since", "is not a time");
+    if (!IsTime(request.since())) return InvalidField("since", "is not a time");
     query.since = model::Time(std::chrono::microseconds(TimeUtil::TimestampToMicroseconds(request.since())));
   }
   return query;
