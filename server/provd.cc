@@ -53,6 +53,7 @@ constexpr int kKeepaliveMilliseconds = 20'000;
 constexpr int kKeepaliveTimeoutMilliseconds = 10'000;
 constexpr size_t kMaxSecretOctets = 4096;
 constexpr std::chrono::seconds kDrainPatience(10);
+constexpr std::chrono::hours kAuditHeadInterval(1);
 
 // First line of a file, for passwords.
 absl::StatusOr<std::string> ReadSecret(const std::string& path) {
@@ -172,6 +173,7 @@ class Provd {
     }
     server_ = builder.BuildAndStart();
     if (!server_) return absl::UnavailableError(fmt::format("cannot listen on {}", config.listen));
+    workers_.Post([this] { NoteAuditHead(); });
     return absl::OkStatus();
   }
 
@@ -192,6 +194,16 @@ class Provd {
     options.undelete = std::chrono::duration_cast<std::chrono::seconds>(config.undelete);
     options.least_password_characters = config.least_password_characters;
     return options;
+  }
+
+  // Where logs go to another machine, the chain's head is noted there.
+  void NoteAuditHead() {
+    if (const auto head = audit_.Head(); head.ok()) {
+      Log(Level::kInfo, "audit_head", {{"id", head->id}, {"hash", store::HexOf(head->hash)}});
+    } else {
+      Log(Level::kWarning, "audit_head_not_read", {{"error", head.status()}});
+    }
+    workers_.PostAfter(kAuditHeadInterval, [this] { NoteAuditHead(); });
   }
 
   void RecordRefused(const api::Caller& caller, std::string_view method, const absl::Status& status) {

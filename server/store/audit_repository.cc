@@ -38,6 +38,21 @@ absl::Status AuditRepository::Record(const AuditRecord& record) {
   });
 }
 
+absl::StatusOr<AuditHead> AuditRepository::Head() {
+  uint64_t last_id = 0;
+  return ReadHead(&last_id);
+}
+
+absl::StatusOr<AuditHead> AuditRepository::ReadHead(uint64_t* last_id) {
+  PROV_ASSIGN_OR_RETURN(const ConnectionPool::Lease lease, pool_.Acquire());
+  return Guarded("read the audit log's head", [&]() -> absl::StatusOr<AuditHead> {
+    pqxx::read_transaction read(*lease);
+    const pqxx::row row = read.exec1(kReadHead);
+    *last_id = row[2].as<uint64_t>();
+    return HeadOf(row);
+  });
+}
+
 absl::StatusOr<std::vector<AuditRecord>> AuditRepository::List(const AuditQuery& query) {
   PROV_ASSIGN_OR_RETURN(const ConnectionPool::Lease lease, pool_.Acquire());
   const int64_t before = query.before_id == 0 ? INT64_MAX : static_cast<int64_t>(query.before_id);
@@ -82,16 +97,7 @@ absl::StatusOr<std::vector<AuditRecord>> AuditRepository::After(uint64_t id, uin
 absl::StatusOr<AuditVerdict> AuditRepository::Verify(const AuditCheck& check) {
   AuditVerdict verdict;
   uint64_t last_id = 0;
-  {
-    PROV_ASSIGN_OR_RETURN(const ConnectionPool::Lease lease, pool_.Acquire());
-    PROV_RETURN_IF_ERROR(Guarded("read the audit log's head", [&]() -> absl::Status {
-      pqxx::read_transaction read(*lease);
-      const pqxx::row row = read.exec1(kReadHead);
-      verdict.head = HeadOf(row);
-      last_id = row[2].as<uint64_t>();
-      return absl::OkStatus();
-    }));
-  }
+  PROV_ASSIGN_OR_RETURN(verdict.head, ReadHead(&last_id));
   AuditWalk walk(check.after, check.noted);
   bool ended = false;
   while (!ended && !verdict.broken && verdict.records_checked < check.most_records) {

@@ -47,6 +47,9 @@ class AuditRepository {
   // Id and hash are given here; revision is 0.
   absl::Status Record(const AuditRecord& record);
 
+  // The newest record's place.
+  absl::StatusOr<AuditHead> Head();
+
   // Newest first.
   absl::StatusOr<std::vector<AuditRecord>> List(const AuditQuery& query);
 
@@ -55,6 +58,8 @@ class AuditRepository {
   absl::StatusOr<AuditVerdict> Verify(const AuditCheck& check);
 
  private:
+  // `last_id`: the newest record that is there, whatever the head says.
+  absl::StatusOr<AuditHead> ReadHead(uint64_t* last_id);
   absl::StatusOr<std::vector<AuditRecord>> After(uint64_t id, uint64_t last_id, size_t limit);
 
   ConnectionPool& pool_;
