@@ -22,6 +22,8 @@ void AddDomainCommands(CLI::App& app, Action& chosen);
 void AddPoolCommands(CLI::App& app, Action& chosen);
 void AddHostCommands(CLI::App& app, Action& chosen);
 void AddDirectoryCommands(CLI::App& app, Action& chosen);
+void AddAuditCommands(CLI::App& app, Action& chosen);
+void AddHistoryCommand(CLI::App& app, Action& chosen);
 void AddOperationCommands(CLI::App& app, Action& chosen);
 
 inline constexpr char kSeeGlobal[] =

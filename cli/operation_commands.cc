@@ -1,15 +1,13 @@
-// wait, status, whoami, audit.
+// wait, status, whoami, why.
 #include <fmt/format.h>
-#include <google/protobuf/util/time_util.h>
 
 #include <memory>
 #include <string>
 
 #include "cli/commands.h"
+#include "cli/subscriber_input.h"
 #include "cli/wait_display.h"
 #include "common/status.h"
-#include "common/utf8.h"
-#include "prov/v1/audit.grpc.pb.h"
 #include "prov/v1/operations.grpc.pb.h"
 
 namespace prov::cli {
@@ -48,6 +46,17 @@ absl::Status RunStatus(Session& session, const Nothing&) {
   return absl::OkStatus();
 }
 
+// "SuspendSubscriber" → "suspend subscriber".
+std::string Words(const std::string& name) {
+  std::string words;
+  for (const char c : name) {
+    const bool capital = c >= 'A' && c <= 'Z';
+    if (capital && !words.empty()) words += ' ';
+    words += capital ? static_cast<char>(c - 'A' + 'a') : c;
+  }
+  return words;
+}
+
 absl::Status RunWhoAmI(Session& session, const Nothing&) {
   auto stub = v1::Operations::NewStub(session.channel());
   v1::WhoAmIResponse answer;
@@ -57,39 +66,43 @@ absl::Status RunWhoAmI(Session& session, const Nothing&) {
     fmt::print("{}", ToJson(answer));
     return absl::OkStatus();
   }
-  fmt::print("{}, and may call:\n", Safe(answer.caller()));
-  for (const std::string& method : answer.methods()) fmt::print("  {}\n", Safe(method));
+  std::string name = answer.caller();
+  if (const size_t slash = name.find('/'); slash != std::string::npos) name.erase(0, slash + 1);
+  fmt::print("{}, in the role {}, may:\n", Safe(name), Safe(answer.role()));
+  // "Subscribers" → what it may do there, in the order of the contract.
+  std::vector<std::pair<std::string, std::string>> services;
+  for (const std::string& method : answer.methods()) {
+    const size_t slash = method.rfind('/');
+    const std::string service = Words(method.substr(0, slash).substr(method.substr(0, slash).rfind('.') + 1));
+    if (services.empty() || services.back().first != service) services.emplace_back(service, "");
+    std::string& does = services.back().second;
+    does += (does.empty() ? "" : ", ") + Words(method.substr(slash + 1));
+  }
+  for (const auto& [service, does] : services) fmt::print("  {}: {}\n", Safe(service), Safe(does));
   return absl::OkStatus();
 }
 
-struct AuditOptions {
-  std::string resource;
-  int limit = 50;
+struct Whose {
+  std::string login;
 };
 
-absl::Status RunAudit(Session& session, const AuditOptions& o) {
-  if (!IsValidUtf8(o.resource)) return InvalidField("resource", "is not valid UTF-8");
-  auto stub = v1::Audit::NewStub(session.channel());
-  v1::ListAuditRecordsRequest request;
-  request.set_page_size(o.limit);
-  request.set_resource(o.resource);
-  v1::ListAuditRecordsResponse list;
+absl::Status RunWhy(Session& session, const Whose& o) {
+  PROV_RETURN_IF_ERROR(CheckUtf8("name", o.login));
+  auto stub = v1::Operations::NewStub(session.channel());
+  v1::ExplainRequest request;
+  request.set_name(ResourceOf(o.login));
+  v1::Explanation explanation;
   PROV_RETURN_IF_ERROR(session.Invoke(
-      [&](grpc::ClientContext* context) { return stub->ListAuditRecords(context, request, &list); }));
+      [&](grpc::ClientContext* context) { return stub->Explain(context, request, &explanation); }));
   if (session.format() == Format::kJson) {
-    fmt::print("{}", ToJson(list));
+    fmt::print("{}", ToJson(explanation));
     return absl::OkStatus();
   }
+  fmt::print("{}\n\n", Safe(explanation.verdict()));
   std::vector<std::vector<std::string>> rows;
-  for (const v1::AuditRecord& record : list.records()) {
-    google::protobuf::Timestamp time = record.time();
-    time.set_nanos(0);
-    rows.push_back({google::protobuf::util::TimeUtil::ToString(time), record.caller(),
-                    record.method().substr(record.method().rfind('/') + 1), record.resource(),
-                    record.code() == 0 ? std::to_string(record.revision())
-                                       : fmt::format("refused ({})", record.code())});
-  }
-  fmt::print("{}", ToTable({"TIME", "CALLER", "METHOD", "RESOURCE", "REVISION"}, rows));
+  for (const auto& step : explanation.steps())
+    rows.push_back({step.good() ? "good" : "BAD", step.what(), step.detail()});
+  fmt::print("{}", ToTable({"", "WHAT", "HOW IT IS"}, rows));
   return absl::OkStatus();
 }
 
@@ -110,15 +123,14 @@ void AddOperationCommands(CLI::App& app, Action& chosen) {
              "Show who provd takes you for, and what you may do.\nExample: provctl whoami",
              std::make_shared<Nothing>(), RunWhoAmI);
 
-  auto audit = std::make_shared<AuditOptions>();
-  CLI::App* command =
-      AddCommand(app, chosen, "audit",
-                 "Show who did what, newest first.\nExample: provctl audit --resource subscribers/1042",
-                 audit, RunAudit);
-  command->add_option("--resource", audit->resource, "only this resource");
-  command->add_option("--limit", audit->limit, "at most so many")
-      ->check(CLI::Range(1, 1000))
-      ->capture_default_str();
+  auto why = std::make_shared<Whose>();
+  AddCommand(app, chosen, "why",
+             "Say what keeps a subscriber from logging in or getting mail: account, entitlement,\n"
+             "password, domain, directory entry, store, relays and what failed last.\n"
+             "Example: provctl why alice@example.net",
+             why, RunWhy)
+      ->add_option("login", why->login, "login or id")
+      ->required();
 }
 
 }  // namespace prov::cli

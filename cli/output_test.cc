@@ -146,6 +146,15 @@ TEST(Wait, LineOfAFollower) {
   EXPECT_NE(line.find("proxy1 (pop-proxy)"), std::string::npos) << line;
   EXPECT_NE(line.find("applied 1042"), std::string::npos) << line;
   EXPECT_NE(line.find("12 ms"), std::string::npos) << line;
+  follower.clear_took();
+  follower.set_state(v1::FollowerProgress::BEHIND);
+  follower.mutable_time_to_go()->set_seconds(11);
+  follower.mutable_time_to_go()->set_nanos(1);
+  EXPECT_NE(FollowerLine(follower).find("behind   applied 1042      12 s to go"), std::string::npos)
+      << FollowerLine(follower);
+  follower.mutable_time_to_go()->set_seconds(3601);
+  EXPECT_NE(FollowerLine(follower).find("61 min to go"), std::string::npos) << FollowerLine(follower);
+  follower.clear_time_to_go();
   follower.set_state(v1::FollowerProgress::STUCK);
   follower.set_cause("disk full\x1b[2J");
   follower.set_failing_items(3);

@@ -126,6 +126,8 @@ int Main(int argc, char** argv) {
   AddHostCommands(app, chosen);
   AddDirectoryCommands(app, chosen);
   AddOperationCommands(app, chosen);
+  AddAuditCommands(app, chosen);
+  AddHistoryCommand(app, chosen);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& asked) {

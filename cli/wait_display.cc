@@ -25,6 +25,14 @@ std::string StateText(const v1::FollowerProgress& follower) {
   return state;
 }
 
+// "3 s", "12 min", "2 h": nobody knows it better.
+std::string TimeToGoText(const google::protobuf::Duration& duration) {
+  const int64_t seconds = duration.seconds() + (duration.nanos() > 0 ? 1 : 0);
+  if (seconds < 120) return fmt::format("{} s", seconds);
+  if (seconds < 7200) return fmt::format("{} min", (seconds + 59) / 60);
+  return fmt::format("{} h", (seconds + 3599) / 3600);
+}
+
 }  // namespace
 
 std::string RoleText(v1::Role role) {
@@ -43,6 +51,7 @@ std::string FollowerLine(const v1::FollowerProgress& follower) {
   if (follower.has_took()) {
     line += fmt::format(" {} ms", google::protobuf::util::TimeUtil::DurationToMilliseconds(follower.took()));
   }
+  if (follower.has_time_to_go()) line += fmt::format("  {} to go", TimeToGoText(follower.time_to_go()));
   if (follower.failing_items() > 0) line += fmt::format("  {} failing", follower.failing_items());
   if (!follower.cause().empty()) line += "  " + Safe(follower.cause());
   return line;
@@ -53,6 +62,7 @@ std::string WaitingFor(const v1::RevisionProgress& progress) {
   for (const v1::FollowerProgress& follower : progress.followers()) {
     if (follower.state() == v1::FollowerProgress::CURRENT) continue;
     names += fmt::format("{}{} is {}", names.empty() ? "" : ", ", NameOf(follower), StateText(follower));
+    if (follower.has_time_to_go()) names += fmt::format(" ({} to go)", TimeToGoText(follower.time_to_go()));
     if (!follower.cause().empty()) names += fmt::format(" ({})", follower.cause());
   }
   return names.empty() ? "no answer" : names;

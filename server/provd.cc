@@ -27,6 +27,7 @@
 #include "server/api/audit_service.h"
 #include "server/api/directory_service.h"
 #include "server/api/domains_service.h"
+#include "server/api/explainer.h"
 #include "server/api/fleet_service.h"
 #include "server/api/operations_service.h"
 #include "server/api/subscribers_service.h"
@@ -36,6 +37,7 @@
 #include "server/enrol/ca_command.h"
 #include "server/feed/convergence.h"
 #include "server/feed/feed.h"
+#include "server/migrate_command.h"
 #include "server/model/password.h"
 #include "server/store/migrations.h"
 #include "server/store/read_snapshot_postgres.h"
@@ -51,6 +53,7 @@ constexpr int kKeepaliveMilliseconds = 20'000;
 constexpr int kKeepaliveTimeoutMilliseconds = 10'000;
 constexpr size_t kMaxSecretOctets = 4096;
 constexpr std::chrono::seconds kDrainPatience(10);
+constexpr std::chrono::hours kAuditHeadInterval(1);
 
 // First line of a file, for passwords.
 absl::StatusOr<std::string> ReadSecret(const std::string& path) {
@@ -127,6 +130,15 @@ class Provd {
                             .publisher = &publisher_,
                             .options = publishing}),
         workers_(kWorkerThreads),
+        explainer_({.subscribers = &subscribers_,
+                    .domains = &domains_,
+                    .progress = &progress_,
+                    .snapshots = &snapshots_,
+                    .feed = &feed_,
+                    .convergence = &convergence_,
+                    .publisher = &publisher_,
+                    .options = publishing,
+                    .clock = &SystemClock()}),
         operations_({.feed = &feed_,
                      .convergence = &convergence_,
                      .snapshots = &snapshots_,
@@ -134,6 +146,7 @@ class Provd {
                      .workers = &workers_,
                      .authoriser = &stream_authoriser_,
                      .clock = &SystemClock(),
+                     .explainer = &explainer_,
                      .version = kVersion}),
         agent_sync_({.feed = &feed_,
                      .convergence = &convergence_,
@@ -167,6 +180,7 @@ class Provd {
     }
     server_ = builder.BuildAndStart();
     if (!server_) return absl::UnavailableError(fmt::format("cannot listen on {}", config.listen));
+    workers_.Post([this] { NoteAuditHead(); });
     return absl::OkStatus();
   }
 
@@ -187,6 +201,16 @@ class Provd {
     options.undelete = std::chrono::duration_cast<std::chrono::seconds>(config.undelete);
     options.least_password_characters = config.least_password_characters;
     return options;
+  }
+
+  // Where logs go to another machine, the chain's head is noted there.
+  void NoteAuditHead() {
+    if (const auto head = audit_.Head(); head.ok()) {
+      Log(Level::kInfo, "audit_head", {{"id", head->id}, {"hash", store::HexOf(head->hash)}});
+    } else {
+      Log(Level::kWarning, "audit_head_not_read", {{"error", head.status()}});
+    }
+    workers_.PostAfter(kAuditHeadInterval, [this] { NoteAuditHead(); });
   }
 
   void RecordRefused(const api::Caller& caller, std::string_view method, const absl::Status& status) {
@@ -231,10 +255,23 @@ class Provd {
   directory::Publisher publisher_;
   api::DirectoryService directory_service_;
   api::Workers workers_;
+  const api::Explainer explainer_;
   api::OperationsService operations_;
   api::AgentSyncService agent_sync_;
   std::unique_ptr<grpc::Server> server_;
 };
+
+// A role that owns its tables may do all with them, and so may whoever takes provd over.
+absl::Status CheckAuditRights(const std::string& conninfo) {
+  PROV_ASSIGN_OR_RETURN(const bool may_change, store::MayChangeAudit(conninfo));
+  if (may_change) {
+    Log(Level::kWarning, "audit_not_protected",
+        {{"mend",
+          "provd's database role may change the audit log; give it one of its own with provd migrate, "
+          "see provd(8)"}});
+  }
+  return absl::OkStatus();
+}
 
 absl::Status Serve(const std::string& config_path) {
   PROV_ASSIGN_OR_RETURN(const ProvdConfig config, LoadProvdConfig(config_path));
@@ -250,6 +287,7 @@ absl::Status Serve(const std::string& config_path) {
   signal(SIGPIPE, SIG_IGN);
 
   PROV_RETURN_IF_ERROR(store::Migrate(config.postgres.connection));
+  PROV_RETURN_IF_ERROR(CheckAuditRights(config.postgres.connection));
   store::ConnectionPool bootstrap(config.postgres.connection, 1);
   PROV_ASSIGN_OR_RETURN(store::RequestFingerprint fingerprint, store::RequestFingerprint::Load(bootstrap));
   PROV_ASSIGN_OR_RETURN(directory::Publisher::Options publishing, PublisherOptions(config.directory));
@@ -274,7 +312,10 @@ absl::Status Serve(const std::string& config_path) {
 
 int Main(int argc, char** argv) {
   if (argc > 1 && std::strcmp(argv[1], "ca") == 0) return enrol::RunCaCommand(argc, argv);
-  CLI::App app("provd: provisioning and directory control plane.\n\nprovd ca --help tells of certificates.");
+  if (argc > 1 && std::strcmp(argv[1], "migrate") == 0) return RunMigrateCommand(argc, argv);
+  CLI::App app(
+      "provd: provisioning and directory control plane.\n\nprovd ca --help tells of certificates, "
+      "provd migrate --help of the database's owner.");
   std::string config = "/etc/prov/provd.toml";
   app.add_option("--config", config, "configuration, TOML; see provd.toml(5)")->capture_default_str();
   app.set_version_flag("--version", kVersion);

@@ -18,7 +18,8 @@ _provctl_options() {
     add-pool) echo "$global --role --weight" ;;
     add-host | update-host) echo "$global --pool --weight" ;;
     update-pool) echo "$global --weight" ;;
-    audit) echo "$global --resource --limit" ;;
+    audit) echo "$global --resource --caller --since --limit --all --head --from" ;;
+    history) echo "$global --limit --all" ;;
     *) echo "$global" ;;
   esac
 }
@@ -27,10 +28,10 @@ _provctl() {
   local commands="add-user show-user list-users update-user set-password add-alias remove-alias set-forward import export
     suspend-user resume-user delete-user undelete-user purge-user add-domain list-domains delete-domain add-pool list-pools
     update-pool delete-pool add-host list-hosts show-host update-host drain-host undrain-host delete-host directory wait
-    status whoami audit"
+    status whoami why audit history"
   local with_value=" --config --server --ca --certificate --key -o --output --timeout --request-id --name --quota --plan
     --label --pool --filter --domain --limit --may-use --reason --suspended-mail --alias-of --catch-all --role --weight
-    --resource --format --rejects --sync --max-removals "
+    --resource --caller --since --head --from --format --rejects --sync --max-removals "
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command="" i
   with_value=${with_value//$'\n'/ }
   COMPREPLY=()
@@ -78,6 +79,8 @@ _provctl() {
     mapfile -t COMPREPLY < <(compgen -W "verify repair rebuild" -- "$current")
   elif [[ $command == import ]]; then
     mapfile -t COMPREPLY < <(compgen -f -- "$current")
+  elif [[ $command == audit && $previous == audit ]]; then
+    mapfile -t COMPREPLY < <(compgen -W "list verify" -- "$current")
   elif [[ -z $command ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$current")
   fi

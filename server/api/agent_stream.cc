@@ -70,6 +70,7 @@ void AgentStream::Greet(const v1::Hello& hello) {
   const absl::Status status = TryGreet(hello);
   if (status.ok()) return;
   Log(Level::kWarning, "agent_refused", {{"host", host_}, {"error", status}});
+  if (absl::IsPermissionDenied(status) && parts_.on_denied) parts_.on_denied(status);
   End(status);
 }
 

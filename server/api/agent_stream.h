@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -38,6 +39,8 @@ class AgentStream final
     Workers* workers = nullptr;
     const Clock* clock = nullptr;
     AgentStreamOwner* owner = nullptr;
+    // Of a stream that may not be, for the audit. May block.
+    std::function<void(const absl::Status& status)> on_denied;
   };
   AgentStream(grpc::CallbackServerContext* context, const Parts& parts, std::string host);
 

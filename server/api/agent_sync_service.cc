@@ -90,12 +90,16 @@ absl::StatusOr<std::shared_ptr<AgentStream>> AgentSyncService::Impl::Admit(
     return absl::ResourceExhaustedError(
         fmt::format("host \"{}\" has {} streams already", caller.name, of_host));
   }
-  const AgentStream::Parts parts{.feed = parts_.feed,
-                                 .convergence = parts_.convergence,
-                                 .progress = parts_.progress,
-                                 .workers = parts_.workers,
-                                 .clock = parts_.clock,
-                                 .owner = this};
+  const AgentStream::Parts parts{
+      .feed = parts_.feed,
+      .convergence = parts_.convergence,
+      .progress = parts_.progress,
+      .workers = parts_.workers,
+      .clock = parts_.clock,
+      .owner = this,
+      .on_denied = [authoriser = parts_.authoriser, caller](const absl::Status& status) {
+        (void)authoriser->Refuse(caller, "/prov.v1.AgentSync/Sync", status);
+      }};
   auto stream = std::make_shared<AgentStream>(context, parts, caller.name);
   stream->Start([this, weak = std::weak_ptr<AgentStream>(stream)] { Remove(weak.lock()); });
   streams_.insert(stream);

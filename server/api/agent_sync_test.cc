@@ -89,6 +89,7 @@ TEST_F(AgentSync, AgentThatLiesAboutItsRoleIsRefused) {
   const grpc::Status status = agent.End();
   EXPECT_EQ(status.error_code(), StatusCode::PERMISSION_DENIED);
   EXPECT_THAT(status.error_message(), HasSubstr("\"mx1\" may not follow as store"));
+  EXPECT_EQ(server_->refused, 1) << "a denied call is audited";
 }
 
 TEST_F(AgentSync, UnknownHostIsRefused) {

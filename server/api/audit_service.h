@@ -1,4 +1,4 @@
-// prov.v1.Audit. VerifyAuditLog answers UNIMPLEMENTED until records are chained.
+// prov.v1.Audit: who did what, and whether the log is whole.
 #pragma once
 
 #include "prov/v1/audit.grpc.pb.h"
@@ -15,6 +15,8 @@ class AuditService final : public v1::Audit::Service {
 
   grpc::Status ListAuditRecords(grpc::ServerContext* context, const v1::ListAuditRecordsRequest* request,
                                 v1::ListAuditRecordsResponse* response) override;
+  grpc::Status VerifyAuditLog(grpc::ServerContext* context, const v1::VerifyAuditLogRequest* request,
+                              v1::VerifyAuditLogResponse* response) override;
 
  private:
   const Authoriser& authoriser_;

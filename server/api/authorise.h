@@ -53,6 +53,8 @@ class Authoriser {
   explicit Authoriser(OnRefused on_refused) : on_refused_(std::move(on_refused)) {}
 
   absl::StatusOr<Caller> Authorise(const grpc::ServerContextBase& context, std::string_view method) const;
+  // For a call that the table allows and that is denied for what it asks for: tells of it, returns `status`.
+  absl::Status Refuse(const Caller& caller, std::string_view method, const absl::Status& status) const;
 
  private:
   const OnRefused on_refused_;

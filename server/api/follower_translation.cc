@@ -1,5 +1,7 @@
 #include "server/api/follower_translation.h"
 
+#include <google/protobuf/util/time_util.h>
+
 #include "server/feed/view.h"
 
 namespace prov::api {
@@ -29,6 +31,10 @@ v1::FollowerProgress ToProto(const feed::Follower& follower) {
   proto.set_applied_revision(follower.applied_revision);
   proto.set_cause(follower.cause);
   proto.set_failing_items(follower.failing_items);
+  if (follower.time_to_go) {
+    *proto.mutable_time_to_go() =
+        google::protobuf::util::TimeUtil::MillisecondsToDuration(follower.time_to_go->count());
+  }
   return proto;
 }
 

@@ -16,6 +16,7 @@
 #include "prov/v1/operations.grpc.pb.h"
 #include "server/api/authorise.h"
 #include "server/api/change_stream.h"
+#include "server/api/explainer.h"
 #include "server/api/follower_translation.h"
 #include "server/api/progress_stream.h"
 #include "server/api/workers.h"
@@ -92,12 +93,18 @@ class OperationsService::Impl final : public v1::Operations::CallbackService {
     return Answer(context, absl::OkStatus());
   }
 
-  grpc::ServerUnaryReactor* Explain(grpc::CallbackServerContext* context, const v1::ExplainRequest*,
-                                    v1::Explanation*) override {
+  grpc::ServerUnaryReactor* Explain(grpc::CallbackServerContext* context, const v1::ExplainRequest* request,
+                                    v1::Explanation* response) override {
     const auto caller = parts_.authoriser->Authorise(*context, "/prov.v1.Operations/Explain");
     if (!caller.ok()) return Answer(context, caller.status());
-    return Answer(context,
-                  absl::UnimplementedError("Explain is not there yet; see provctl show-user and status"));
+    if (parts_.explainer == nullptr) return Answer(context, absl::UnimplementedError("nobody to explain it"));
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    parts_.workers->Post([this, reactor, request, response] {
+      const auto explanation = parts_.explainer->Explain(request->name());
+      if (explanation.ok()) *response = *explanation;
+      reactor->Finish(ToGrpcStatus(explanation.status()));
+    });
+    return reactor;
   }
 
   void ShutDown();

@@ -20,6 +20,7 @@ class Service;
 namespace prov::api {
 
 class Authoriser;
+class Explainer;
 class Workers;
 
 // Thread-safe. At the end, in this order: ShutDown, the gRPC server's Shutdown, Workers::Stop; only then may
@@ -34,7 +35,8 @@ class OperationsService {
     Workers* workers = nullptr;
     const Authoriser* authoriser = nullptr;  // must not block: it is asked on gRPC's threads
     const Clock* clock = nullptr;
-    std::string version;  // of provd
+    const Explainer* explainer = nullptr;  // without it Explain is UNIMPLEMENTED
+    std::string version;                   // of provd
   };
   explicit OperationsService(const Parts& parts);
   ~OperationsService();

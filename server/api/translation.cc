@@ -186,6 +186,7 @@ v1::AuditRecord ToProto(const store::AuditRecord& record) {
   proto.set_code(record.code);
   proto.set_before_json(record.before_json);
   proto.set_after_json(record.after_json);
+  proto.set_hash(store::HexOf(record.hash));
   return proto;
 }
 

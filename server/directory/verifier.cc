@@ -104,21 +104,43 @@ class Verifier {
   Touched suspects_;
 };
 
+absl::StatusOr<std::unique_ptr<Session>> OpenSession(const Publisher::Options& options) {
+  return Session::Open({.connect = {.uri = options.uri,
+                                    .ca = options.ca,
+                                    .starttls = options.starttls,
+                                    .connect_timeout = options.connect_timeout,
+                                    .operation_timeout = options.operation_timeout},
+                        .bind_dn = options.bind_dn,
+                        .password = options.password,
+                        .base = options.base,
+                        .use_transactions = false});
+}
+
 }  // namespace
 
 absl::StatusOr<Verification> VerifyDirectory(store::SnapshotSource& source, const Publisher::Options& options,
                                              const VerifyHooks& hooks) {
-  PROV_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session,
-                        Session::Open({.connect = {.uri = options.uri,
-                                                   .ca = options.ca,
-                                                   .starttls = options.starttls,
-                                                   .connect_timeout = options.connect_timeout,
-                                                   .operation_timeout = options.operation_timeout},
-                                       .bind_dn = options.bind_dn,
-                                       .password = options.password,
-                                       .base = options.base,
-                                       .use_transactions = false}));
+  PROV_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, OpenSession(options));
   return Verifier(source, options, hooks, *session).Run();
+}
+
+absl::StatusOr<std::vector<DirectoryDifference>> CompareSubscriber(store::SnapshotSource& source,
+                                                                   const Publisher::Options& options,
+                                                                   int64_t id) {
+  PROV_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, OpenSession(options));
+  std::vector<Item> items;
+  {
+    PROV_ASSIGN_OR_RETURN(const std::unique_ptr<store::ReadSnapshot> snapshot, source.OpenSnapshot());
+    const Touched touched = {{{store::AggregateKind::kSubscriber, std::to_string(id)}, 0}};
+    PROV_ASSIGN_OR_RETURN(
+        items,
+        ReadItems(*snapshot, touched,
+                  {.base = options.base, .services = options.services, .home_prefix = options.home_prefix}));
+  }
+  PROV_ASSIGN_OR_RETURN(const std::vector<ldap::Entry> current, session->FindCurrent(items));
+  std::vector<DirectoryDifference> differences;
+  for (const PlannedWrite& write : Plan(items, current)) differences.push_back(DifferenceOf(write.write));
+  return differences;
 }
 
 }  // namespace prov::directory

@@ -38,4 +38,10 @@ struct VerifyHooks {
 absl::StatusOr<Verification> VerifyDirectory(store::SnapshotSource& source, const Publisher::Options& options,
                                              const VerifyHooks& hooks = {});
 
+// One subscriber's entry, as it is at this moment; nothing: it is what the truth says. A change that the
+// publisher has not come to yet differs.
+absl::StatusOr<std::vector<DirectoryDifference>> CompareSubscriber(store::SnapshotSource& source,
+                                                                   const Publisher::Options& options,
+                                                                   int64_t id);
+
 }  // namespace prov::directory

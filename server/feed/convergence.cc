@@ -14,6 +14,9 @@ using std::chrono::steady_clock;
 std::string WhyStuck(const FollowerFacts& facts, uint64_t revision, steady_clock::time_point since,
                      steady_clock::time_point now) {
   const auto quiet = duration_cast<seconds>(now - since).count();
+  if (!facts.first_error.empty() && facts.failing_items == 0) {
+    return fmt::format("no progress for {} s: {}", quiet, facts.first_error);
+  }
   if (!facts.first_error.empty()) {
     return fmt::format("no progress for {} s; {} items fail: {}", quiet, facts.failing_items,
                        facts.first_error);
@@ -50,6 +53,9 @@ Follower StandingOf(const FollowerFacts& facts, uint64_t revision, bool must_be_
   const steady_clock::time_point since = std::max({facts.progress, facts.behind, facts.connection});
   if (now - since < options.stuck_after) {
     follower.state = FollowerState::kBehind;
+    if (facts.applied_revision < revision) {
+      follower.time_to_go = facts.rate.TimeFor(revision - facts.applied_revision);
+    }
     return follower;
   }
   follower.state = FollowerState::kStuck;
@@ -95,10 +101,13 @@ void Convergence::SetHead(uint64_t head_revision) {
   if (head_revision <= head_) return;
   const auto now = clock_.Monotonic();
   // Who had nothing to do has something to do from now on.
-  if (directory_.applied_revision >= head_) directory_.behind = now;
-  for (auto& [key, entry] : hosts_) {
-    if (entry.facts.applied_revision >= head_) entry.facts.behind = now;
-  }
+  const auto begin = [&](FollowerFacts& facts) {
+    if (facts.applied_revision < head_) return;
+    facts.behind = now;
+    facts.rate.Begin(now);
+  };
+  begin(directory_);
+  for (auto& [key, entry] : hosts_) begin(entry.facts);
   head_ = head_revision;
 }
 
@@ -119,6 +128,7 @@ uint64_t Convergence::Connected(const std::string& host, model::Role role, uint6
     entry.facts.applied_revision = applied;
     entry.facts.failing_items = 0;
     entry.facts.first_error.clear();
+    entry.facts.rate.Begin(entry.facts.connection);
   }
   Notify();
   return connection;
@@ -126,9 +136,14 @@ uint64_t Convergence::Connected(const std::string& host, model::Role role, uint6
 
 void Convergence::Move(FollowerFacts& facts, uint64_t received, uint64_t applied) {
   if (facts.received_revision == received && facts.applied_revision == applied) return;
+  facts.progress = clock_.Monotonic();
+  if (applied > facts.applied_revision) {
+    facts.rate.Note(applied - facts.applied_revision, facts.progress);
+  } else if (applied < facts.applied_revision) {
+    facts.rate.Begin(facts.progress);  // it lost its copy
+  }
   facts.received_revision = received;
   facts.applied_revision = applied;
-  facts.progress = clock_.Monotonic();
 }
 
 void Convergence::Report(uint64_t connection, uint64_t received, uint64_t applied, uint64_t failing_items,
@@ -164,11 +179,15 @@ void Convergence::ReportDirectory(bool connected, uint64_t applied_revision, uin
                                   const std::string& error) {
   {
     const std::lock_guard lock(mutex_);
+    const bool came = connected && !directory_.connected;
     if (connected != directory_.connected) {
       directory_.connected = connected;
       directory_.connection = clock_.Monotonic();
     }
     directory_.seen = directory_.seen || connected;
+    // What it had applied before is no work of this moment.
+    if (came) directory_.received_revision = directory_.applied_revision = applied_revision;
+    if (came) directory_.rate.Begin(directory_.connection);
     Move(directory_, applied_revision, applied_revision);
     directory_.failing_items = failing_items;
     directory_.first_error = error;

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "common/clock.h"
+#include "server/feed/progress_rate.h"
 #include "server/feed/view.h"
 #include "server/model/fleet.h"
 #include "server/store/host_progress.h"
@@ -34,7 +35,8 @@ struct Follower {
   FollowerState state = FollowerState::kAbsent;
   uint64_t applied_revision = 0;
   uint64_t failing_items = 0;
-  std::string cause;  // for people; empty when current
+  std::string cause;                                    // for people; empty when current or behind
+  std::optional<std::chrono::milliseconds> time_to_go;  // while it is behind, once its rate is known
 
   bool operator==(const Follower&) const = default;
 };
@@ -50,6 +52,7 @@ struct FollowerFacts {
   std::chrono::steady_clock::time_point connection;  // when it came or went
   std::chrono::steady_clock::time_point progress;    // when a revision last moved
   std::chrono::steady_clock::time_point behind;      // since when it has something to do
+  ProgressRate rate;
 };
 
 struct ConvergenceOptions {

@@ -102,6 +102,42 @@ TEST_F(ConvergenceTest, IdleFollowerIsNotStuckTheMomentThereIsWork) {
   EXPECT_EQ(Host(11).state, FollowerState::kStuck);
 }
 
+TEST_F(ConvergenceTest, BehindTellsTheTimeToGoAndStuckDoesNot) {
+  convergence_.SetHead(1000);
+  const uint64_t connection = convergence_.Connected("a", Role::kStore, 0, 0);
+  EXPECT_EQ(Host(1000).time_to_go, std::nullopt);
+  for (uint64_t second = 1; second <= 4; ++second) {
+    clock_.Advance(seconds(1));
+    convergence_.Report(connection, 1000, second * 100, 0, "");
+  }
+  EXPECT_EQ(Host(1000).state, FollowerState::kBehind);
+  EXPECT_EQ(Host(1000).time_to_go, seconds(6));
+  EXPECT_EQ(Host(500).time_to_go, seconds(1));
+  EXPECT_EQ(Host(400).time_to_go, std::nullopt) << "is there already";
+  clock_.Advance(seconds(5));
+  EXPECT_EQ(Host(1000).state, FollowerState::kStuck);
+  EXPECT_EQ(Host(1000).time_to_go, std::nullopt);
+}
+
+TEST_F(ConvergenceTest, DirectoryTellsTheTimeToGoToo) {
+  clock_.Advance(seconds(1000));
+  convergence_.SetHead(210);
+  clock_.Advance(seconds(1));
+  convergence_.ReportDirectory(true, 110, 0, "");
+  const Follower directory = convergence_.Followers(210, true).front();
+  EXPECT_EQ(directory.state, FollowerState::kBehind);
+  EXPECT_EQ(directory.time_to_go, seconds(1)) << "it was idle before, and that does not count";
+}
+
+TEST_F(ConvergenceTest, StuckDirectoryNamesItsErrorWithoutCountingItems) {
+  convergence_.SetHead(20);
+  convergence_.ReportDirectory(true, 10, 0, "no space left on device");
+  clock_.Advance(seconds(6));
+  const Follower directory = convergence_.Followers(20, true).front();
+  EXPECT_EQ(directory.state, FollowerState::kStuck);
+  EXPECT_EQ(directory.cause, "no progress for 6 s: no space left on device");
+}
+
 TEST_F(ConvergenceTest, FailingItemsDoNotHoldUp) {
   const uint64_t connection = convergence_.Connected("a", Role::kStore, 10, 10);
   convergence_.Report(connection, 10, 10, 3, "subscribers/7: disk full");

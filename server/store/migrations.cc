@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/escaping.h"
 #include "common/log.h"
+#include "common/status.h"
 #include "server/store/postgres_error.h"
 
 namespace prov::store {
@@ -57,7 +58,8 @@ absl::Status MigrateConnected(pqxx::connection& connection, const std::vector<Mi
     pqxx::nontransaction setup(connection);
     setup.exec_params("SELECT pg_advisory_lock($1)", kAdvisoryLock);
     setup.exec("SET client_min_messages TO warning");
-    setup.exec(kCreateTable);
+    // Even with IF NOT EXISTS it would take the right to create.
+    if (setup.exec1("SELECT to_regclass('public.prov_migration')")[0].is_null()) setup.exec(kCreateTable);
   }
   std::map<int, std::string> applied;
   {
@@ -81,7 +83,57 @@ absl::Status MigrateConnected(pqxx::connection& connection, const std::vector<Mi
   return absl::OkStatus();
 }
 
+// What the service may do with all tables, and then what it may not with the audit's.
+constexpr const char* kGrants[] = {
+    "REVOKE ALL ON ALL TABLES IN SCHEMA prov FROM ",
+    "GRANT USAGE ON SCHEMA prov TO ",
+    "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA prov TO ",
+    "GRANT USAGE ON ALL SEQUENCES IN SCHEMA prov TO ",
+    "REVOKE UPDATE, DELETE ON prov.audit FROM ",
+    "REVOKE INSERT, DELETE ON prov.audit_head FROM ",
+    "GRANT SELECT ON public.prov_migration TO ",
+};
+
+absl::Status CheckServiceRole(pqxx::work& work, const std::string& role) {
+  const pqxx::result found = work.exec_params(
+      "SELECT pg_has_role(r.oid, c.relowner, 'MEMBER') FROM pg_roles r, pg_class c WHERE r.rolname = $1 AND "
+      "c.oid = 'prov.audit'::regclass",
+      role);
+  if (found.empty()) {
+    return FieldError(absl::StatusCode::kFailedPrecondition, "service_role", "ROLE_UNKNOWN",
+                      fmt::format("\"{}\" is not a role; make it first: CREATE ROLE … LOGIN", role));
+  }
+  if (!found[0][0].as<bool>()) return absl::OkStatus();
+  return FieldError(absl::StatusCode::kFailedPrecondition, "service_role", "ROLE_IS_OWNER",
+                    fmt::format("\"{}\" owns the tables, or may become their owner: no grant would bind it; "
+                                "give another role",
+                                role));
+}
+
 }  // namespace
+
+absl::Status GrantService(const std::string& conninfo, const std::string& role) {
+  return Guarded("grant rights", [&]() -> absl::Status {
+    pqxx::connection connection(conninfo);
+    pqxx::work work(connection);
+    PROV_RETURN_IF_ERROR(CheckServiceRole(work, role));
+    for (const char* grant : kGrants) work.exec(grant + work.quote_name(role));
+    work.commit();
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<bool> MayChangeAudit(const std::string& conninfo) {
+  return Guarded("look at the audit log's rights", [&]() -> absl::StatusOr<bool> {
+    pqxx::connection connection(conninfo);
+    pqxx::read_transaction read(connection);
+    return read
+        .exec1(
+            "SELECT has_table_privilege('prov.audit', 'UPDATE, DELETE, TRUNCATE, TRIGGER') OR "
+            "pg_has_role(relowner, 'MEMBER') FROM pg_class WHERE oid = 'prov.audit'::regclass")[0]
+        .as<bool>();
+  });
+}
 
 absl::Status Migrate(const std::string& conninfo, const std::vector<Migration>& migrations) {
   return Guarded("migrate the database", [&] {

@@ -57,6 +57,11 @@ absl::Status FromSqlError(const pqxx::sql_error& error, std::string_view context
   const std::string told = fmt::format("{}: the database refused (SQL state {})", context, state);
   if (state == kDeadlock || state == kSerialization) return absl::AbortedError(told);
   if (state == kDiskFull) return absl::ResourceExhaustedError(told);
+  // libpqxx 6 gives it no state.
+  if (dynamic_cast<const pqxx::insufficient_privilege*>(&error) != nullptr) {
+    return absl::FailedPreconditionError(
+        fmt::format("{}: provd's database role lacks a right; run provd migrate, see provd(8)", context));
+  }
   // Class 57: shutdown, cancellation. Class 08: connection. Class 53: resources.
   if (state.starts_with("57") || state.starts_with("08") || state.starts_with("53")) {
     return absl::UnavailableError(told);

@@ -7,6 +7,7 @@
 
 #include "common/log.h"
 #include "common/status.h"
+#include "server/store/audit_rows.h"
 #include "server/store/postgres_error.h"
 
 namespace prov::store {
@@ -16,27 +17,27 @@ constexpr size_t kMostInBatch = 64;
 constexpr size_t kMostQueued = 4096;
 constexpr std::chrono::minutes kForgetInterval(10);
 
-constexpr Statement kLockRevision = {"lock_revision", "SELECT value FROM prov.revision FOR UPDATE"};
-constexpr Statement kSetRevision = {"set_revision",
-                                    "WITH moved AS (UPDATE prov.revision SET value = $1 RETURNING value) "
-                                    "SELECT pg_notify('prov_revision', value::text) FROM moved"};
+// The revision before the audit's head, in every provd: those who write, and those who only audit.
+constexpr Statement kLockHeads = {
+    "lock_heads", "SELECT r.value, h.id, h.hash FROM prov.revision r, prov.audit_head h FOR UPDATE"};
+// The batch's audit records, both heads, and the news of it, in one round trip.
+const std::string kFinishBatchText =
+    "WITH moved AS (UPDATE prov.revision SET value = $4 WHERE value <> $4 RETURNING value), " +
+    std::string(kAppendAudit) + " SELECT pg_notify('prov_revision', value::text) FROM moved";
+const Statement kFinishBatch = {"finish_batch", kFinishBatchText.c_str()};
 // Of a whole batch, in one round trip.
 constexpr Statement kFindRequests = {"find_requests", R"(
 SELECT r.caller, r.request_id, r.fingerprint, r.response, r.revision
 FROM jsonb_to_recordset($1::jsonb) AS wanted(caller text, request_id text),
   LATERAL (SELECT * FROM prov.request WHERE caller = wanted.caller AND request_id = wanted.request_id OFFSET 0) AS r)"};
-// Change records, audit records and remembered answer of one write, in one round trip.
+// Change records and remembered answer of one write, in one round trip.
 constexpr Statement kRecordWrite = {"record_write", R"(
 WITH changed AS (
   INSERT INTO prov.change (revision, kind, key, removed)
   SELECT $1, c.kind, c.key, c.removed FROM jsonb_to_recordset($2::jsonb) AS c(kind smallint, key text, removed boolean)
-), audited AS (
-  INSERT INTO prov.audit (caller, peer, method, resource, request_id, revision, code, before, after)
-  SELECT $3, $4, $5, a.resource, $6, $1, 0, NULLIF(a.before, '')::jsonb, NULLIF(a.after, '')::jsonb
-  FROM jsonb_to_recordset($7::jsonb) AS a(resource text, before text, after text)
 )
 INSERT INTO prov.request (caller, request_id, fingerprint, response, revision)
-SELECT $3, $6, $8, $9, $1 WHERE $6 <> '')"};
+SELECT $3, $4, $5, $6, $1 WHERE $4 <> '')"};
 
 std::string ChangesJson(const std::vector<Change>& changes) {
   auto list = nlohmann::json::array();
@@ -47,14 +48,15 @@ std::string ChangesJson(const std::vector<Change>& changes) {
   return list.dump();
 }
 
-std::string AuditJson(const std::vector<AuditEntry>& audit) {
-  auto list = nlohmann::json::array();
-  for (const AuditEntry& entry : audit) {
-    list.push_back(
-        {{"resource", entry.resource}, {"before", entry.before_json}, {"after", entry.after_json}});
-  }
-  if (list.empty()) list.push_back({{"resource", ""}, {"before", ""}, {"after", ""}});
-  return list.dump();
+AuditRecord RecordOf(const WriteContext& context, uint64_t revision) {
+  AuditRecord record;
+  record.time = std::chrono::system_clock::now();
+  record.caller = context.caller;
+  record.peer = context.peer;
+  record.method = context.method;
+  record.request_id = context.request_id;
+  record.revision = revision;
+  return record;
 }
 
 pqxx::binarystring Binary(const std::string& octets) {
@@ -154,10 +156,12 @@ void WriteQueue::RunBatch(std::vector<std::shared_ptr<Call>>& batch) {
 void WriteQueue::RunConnected(std::vector<std::shared_ptr<Call>>& batch) {
   pqxx::work work(*connection_);
   WriteTransaction control(work, prepared_, 0);
-  const auto before = control.Execute(kLockRevision)[0][0].as<uint64_t>();
+  const pqxx::result heads = control.Execute(kLockHeads);
+  const auto before = heads[0][0].as<uint64_t>();
+  AuditHead audit_head{heads[0][1].as<uint64_t>(), pqxx::binarystring(heads[0][2]).str()};
+  audit_.clear();
   FindRequests(control, batch);
   uint64_t revision = before;
-  bool anything = false;
   for (auto& call : batch) {
     work.exec(call == batch.front() ? "SAVEPOINT call" : "RELEASE SAVEPOINT call; SAVEPOINT call");
     call->outcome = Guarded(call->context.method, [&] { return RunCall(work, *call, revision + 1); });
@@ -166,13 +170,25 @@ void WriteQueue::RunConnected(std::vector<std::shared_ptr<Call>>& batch) {
       work.exec("ROLLBACK TO SAVEPOINT call");
       if (call->outcome.ok()) call->outcome->revision = 0;
     } else if (!call->outcome->replayed) {
-      anything = true;
+      Audit(call->context, *call->outcome);
       if (call->outcome->revision != 0) ++revision;
     }
   }
-  if (!anything) return;  // nothing to commit: the destructor rolls back
-  if (revision != before) control.Execute(kSetRevision, revision);
+  if (audit_.empty()) return;  // nothing to commit: the destructor rolls back
+  Chain(audit_head, audit_);
+  control.Execute(kFinishBatch, AuditJson(audit_), audit_head.id, HexOf(audit_head.hash), revision);
   work.commit();
+}
+
+void WriteQueue::Audit(const WriteContext& context, const WriteResult& result) {
+  const AuditRecord common = RecordOf(context, result.revision);
+  if (result.audit.empty()) audit_.push_back(common);
+  for (const AuditEntry& entry : result.audit) {
+    audit_.push_back(common);
+    audit_.back().resource = entry.resource;
+    audit_.back().before_json = entry.before_json;
+    audit_.back().after_json = entry.after_json;
+  }
 }
 
 absl::StatusOr<WriteResult> WriteQueue::RunCall(pqxx::transaction_base& sql, const Call& call,
@@ -189,8 +205,7 @@ absl::StatusOr<WriteResult> WriteQueue::RunCall(pqxx::transaction_base& sql, con
   result.revision = transaction.changes().empty() ? 0 : revision;
   if (context.validate_only) return result;
   transaction.Execute(kRecordWrite, result.revision, ChangesJson(transaction.changes()), context.caller,
-                      context.peer, context.method, context.request_id, AuditJson(result.audit),
-                      Binary(context.fingerprint), Binary(result.response));
+                      context.request_id, Binary(context.fingerprint), Binary(result.response));
   if (!context.request_id.empty()) Remember(request, {context.fingerprint, result});
   return result;
 }

@@ -23,6 +23,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "server/store/audit_chain.h"
 #include "server/store/connection_pool.h"
 #include "server/store/read_snapshot.h"
 
@@ -114,6 +115,8 @@ class WriteQueue {
   absl::StatusOr<WriteResult> RunCall(pqxx::transaction_base& sql, const Call& call, uint64_t revision);
   void ForgetOldRequests();
 
+  void Audit(const WriteContext& context, const WriteResult& result);
+
   // What a request id was first used for.
   struct FirstCall {
     std::string fingerprint;
@@ -126,6 +129,7 @@ class WriteQueue {
   std::unique_ptr<pqxx::connection> connection_;                       // the thread's own
   std::set<std::string> prepared_;                                     // on that connection
   std::map<std::pair<std::string, std::string>, FirstCall> requests_;  // of the batch's ids that were used
+  std::vector<AuditRecord> audit_;                                     // of the batch, not chained yet
   std::chrono::steady_clock::time_point requests_forgotten_;
 
   std::mutex mutex_;

@@ -84,7 +84,7 @@ class BadInput(case.StackCase):
     def test_AuditTellsWhoDidWhat(self):
         login = self.add_user()
         self.stack.provctl("suspend-user", login, "--reason", "unpaid")
-        records = self.stack.provctl_json("audit")["records"]
+        records = self.stack.provctl_json("audit", "list")["records"]
         suspended = next(record for record in records if record["method"].endswith("/SuspendSubscriber"))
         self.assertEqual(suspended["caller"], "operator/admin")
         self.assertEqual(json.loads(suspended["after_json"])["state"], "SUSPENDED")

@@ -36,7 +36,7 @@ class Directory(case.StackCase):
         self.assertIn("3 entries mended", self.stack.provctl("directory", "repair"))
         self.verify()
         self.assertTrue(self.stack.slapd.can_bind(missing, PASSWORD))
-        self.assertIn("RepairDirectory", self.stack.provctl("audit", "--resource", "directory"))
+        self.assertIn("RepairDirectory", self.stack.provctl("audit", "list", "--resource", "directory"))
 
     def test_WipedDirectoryIsBuiltAnew(self):
         login = self.add_user()

@@ -35,7 +35,7 @@ class Trust(case.StackCase):
         self.assertEqual(self.provctl_as(helpdesk, "suspend-user", login).returncode, 0)
         refused = self.provctl_as(helpdesk, "add-pool", "evil", "--role", "store")
         self.assertEqual(refused.returncode, DENIED, refused.stderr)
-        records = self.stack.provctl_json("audit")["records"]
+        records = self.stack.provctl_json("audit", "list")["records"]
         self.assertTrue(any(record["caller"] == "helpdesk/mary" and record["method"].endswith("/CreatePool") and
                             record.get("code") == 7 for record in records), "a denied call must be in the audit")
 

@@ -7,7 +7,8 @@ import subprocess
 from processes import StackError
 
 DATABASE = "prov"
-ROLE = "prov"
+ROLE = "prov"  # owns the tables
+SERVICE_ROLE = "provd"  # as whom provd serves; may add to the audit log, not change it
 
 
 def _programs():
@@ -29,6 +30,10 @@ class Postgres:
 
     def connection(self):
         """What provd is told: no password, the socket's directory is ours alone."""
+        return f"host={self.socket_directory} port={self.port} dbname={DATABASE} user={SERVICE_ROLE}"
+
+    def owner_connection(self):
+        """For provd migrate."""
         return f"host={self.socket_directory} port={self.port} dbname={DATABASE} user={ROLE}"
 
     def _prepare(self):
@@ -71,3 +76,5 @@ class Postgres:
     def _ensure_database(self):
         if not self.psql(f"SELECT 1 FROM pg_database WHERE datname = '{DATABASE}'", "postgres"):
             self.psql(f"CREATE DATABASE {DATABASE}", "postgres")
+        if not self.psql(f"SELECT 1 FROM pg_roles WHERE rolname = '{SERVICE_ROLE}'", "postgres"):
+            self.psql(f"CREATE ROLE {SERVICE_ROLE} LOGIN", "postgres")

@@ -10,7 +10,7 @@ import shutil
 import stat
 import subprocess
 
-from postgres import Postgres
+from postgres import SERVICE_ROLE, Postgres
 from processes import Processes, StackError, can_listen, free_port, wait_until
 from slapd import Slapd
 
@@ -261,6 +261,8 @@ hostname = "{host}.example.net"
 
     def start_provd(self):
         self.progress("provd")
+        self.processes.run([os.path.join(self.bin, "provd"), "migrate", "--connection", self.postgres.owner_connection(),
+                            "--service-role", SERVICE_ROLE])
         self.processes.start("provd", [os.path.join(self.bin, "provd"), "--config", self.write_provd_configuration()],
                              ready_line=" ready")
 

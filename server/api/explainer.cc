@@ -1,0 +1,114 @@
+#include "server/api/explainer.h"
+
+#include <algorithm>
+#include <set>
+
+#include "common/status.h"
+#include "server/api/translation.h"
+#include "server/directory/verifier.h"
+#include "server/feed/view.h"
+
+namespace prov::api {
+namespace {
+
+using directory::DirectoryDifference;
+using model::Role;
+
+// Somebody is waiting at a telephone.
+constexpr std::chrono::seconds kDirectoryPatience(3);
+// How old another provd's word about a host may be.
+constexpr std::chrono::minutes kFreshness(5);
+
+std::string ErrorAbout(const std::string& key, const std::vector<store::FailingItem>& failing) {
+  const auto item =
+      std::find_if(failing.begin(), failing.end(), [&](const auto& one) { return one.key == key; });
+  return item == failing.end() ? "" : item->error;
+}
+
+// A host may be connected to another provd on the same database.
+void TakeElsewhere(const store::HostProgress& progress, uint64_t revision, model::Time now,
+                   feed::Follower& standing) {
+  if (standing.state != feed::FollowerState::kAbsent || !progress.connected ||
+      now - progress.last_seen > kFreshness) {
+    return;
+  }
+  standing.applied_revision = progress.applied_revision;
+  standing.cause.clear();
+  standing.state =
+      progress.applied_revision >= revision ? feed::FollowerState::kCurrent : feed::FollowerState::kBehind;
+}
+
+}  // namespace
+
+absl::StatusOr<v1::Explanation> Explainer::Explain(const std::string& name) const {
+  PROV_ASSIGN_OR_RETURN(const std::string key, SubscriberKeyOf("name", name));
+  SubscriberFacts facts;
+  PROV_ASSIGN_OR_RETURN(facts.subscriber, parts_.subscribers->Get(key));
+  const std::string& login = facts.subscriber.login;
+  auto domain = parts_.domains->Get(login.substr(login.rfind('@') + 1));
+  if (!domain.ok() && !absl::IsNotFound(domain.status())) return domain.status();
+  if (domain.ok()) facts.domain = *std::move(domain);
+
+  PROV_ASSIGN_OR_RETURN(const feed::Feed::FleetAtHead now, parts_.feed->FleetNow());
+  parts_.convergence->SetHead(now.head_revision);
+  parts_.convergence->SetFleet(now.fleet, now.head_revision);
+  const std::vector<feed::Follower> followers =
+      parts_.convergence->Followers(facts.subscriber.revision, true);
+  facts.directory = AskDirectory(facts.subscriber, followers.front());
+  PROV_ASSIGN_OR_RETURN(facts.hosts, AskHosts(facts.subscriber, now.fleet, followers));
+  return api::Explain(facts);
+}
+
+DirectoryFacts Explainer::AskDirectory(const model::Subscriber& subscriber,
+                                       const feed::Follower& standing) const {
+  DirectoryFacts facts;
+  const directory::Publisher::Status status = parts_.publisher->GetStatus();
+  facts.applied_revision = status.applied_revision;
+  facts.time_to_go = standing.time_to_go;
+  facts.cause = standing.cause;
+  facts.refused = ErrorAbout(feed::SubscriberKey(subscriber.id), status.failing);
+  directory::Publisher::Options options = parts_.options;
+  options.connect_timeout = options.operation_timeout = kDirectoryPatience;
+  const auto differences = directory::CompareSubscriber(*parts_.snapshots, options, subscriber.id);
+  if (!differences.ok()) {
+    facts.unreachable = std::string(MessageOf(differences.status()));
+    return facts;
+  }
+  std::set<std::string> attributes;
+  for (const DirectoryDifference& difference : *differences) {
+    facts.missing = facts.missing || difference.kind == DirectoryDifference::Kind::kMissing;
+    if (difference.kind == DirectoryDifference::Kind::kExtra) attributes.insert("its being there");
+    attributes.insert(difference.attributes.begin(), difference.attributes.end());
+  }
+  facts.differing.assign(attributes.begin(), attributes.end());
+  return facts;
+}
+
+absl::StatusOr<std::vector<HostFacts>> Explainer::AskHosts(
+    const model::Subscriber& subscriber, const feed::Fleet& fleet,
+    const std::vector<feed::Follower>& followers) const {
+  PROV_ASSIGN_OR_RETURN(const std::vector<store::HostProgress> progress, parts_.progress->All());
+  std::vector<HostFacts> hosts;
+  std::set<std::pair<Role, std::string>> seen;
+  for (const model::Host& host : fleet.hosts) {
+    for (const std::string& id : host.pools) {
+      const model::Pool* const pool = fleet.FindPool(id);
+      if (pool == nullptr || (pool->role == Role::kStore && id != subscriber.store_pool)) continue;
+      if (!seen.insert({pool->role, host.id}).second) continue;
+      HostFacts facts{.host = host.id, .role = pool->role, .state = host.state};
+      facts.standing.cause = "does not follow";
+      for (const feed::Follower& follower : followers) {
+        if (follower.name == "hosts/" + host.id && follower.role == pool->role) facts.standing = follower;
+      }
+      for (const store::HostProgress& one : progress) {
+        if (one.host != host.id || one.role != pool->role) continue;
+        facts.failing = ErrorAbout(feed::SubscriberKey(subscriber.id), one.failing);
+        TakeElsewhere(one, subscriber.revision, parts_.clock->Now(), facts.standing);
+      }
+      hosts.push_back(std::move(facts));
+    }
+  }
+  return hosts;
+}
+
+}  // namespace prov::api
