@@ -25,6 +25,7 @@ void AddDirectoryCommands(CLI::App& app, Action& chosen);
 void AddAuditCommands(CLI::App& app, Action& chosen);
 void AddHistoryCommand(CLI::App& app, Action& chosen);
 void AddOperationCommands(CLI::App& app, Action& chosen);
+void AddWatchCommand(CLI::App& app, Action& chosen);
 
 inline constexpr char kSeeGlobal[] =
     "Options that all commands have (--wait, -o json, …) and exit statuses: provctl --help, provctl(1).";

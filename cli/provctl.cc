@@ -128,6 +128,7 @@ int Main(int argc, char** argv) {
   AddOperationCommands(app, chosen);
   AddAuditCommands(app, chosen);
   AddHistoryCommand(app, chosen);
+  AddWatchCommand(app, chosen);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& asked) {

@@ -12,6 +12,8 @@ class ExposedMetrics final : public MetricsServer {
     exposer_.RegisterCollectable(MetricsRegistry());
   }
 
+  void Add(std::weak_ptr<prometheus::Collectable> source) override { exposer_.RegisterCollectable(source); }
+
  private:
   prometheus::Exposer exposer_;
 };

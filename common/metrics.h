@@ -1,6 +1,7 @@
 // Prometheus metrics: one registry a program, served over HTTP.
 #pragma once
 
+#include <prometheus/collectable.h>
 #include <prometheus/registry.h>
 
 #include <memory>
@@ -19,6 +20,8 @@ class MetricsServer {
   // "host:port".
   static absl::StatusOr<std::unique_ptr<MetricsServer>> Start(const std::string& address);
   virtual ~MetricsServer() = default;
+  // What is asked whenever metrics are read, besides the registry. Thread-safe, and may end at any time.
+  virtual void Add(std::weak_ptr<prometheus::Collectable> source) = 0;
 };
 
 }  // namespace prov

@@ -25,6 +25,7 @@
 #include "prov/v1/lists.grpc.pb.h"
 #include "server/api/agent_sync_service.h"
 #include "server/api/audit_service.h"
+#include "server/api/call_metrics.h"
 #include "server/api/directory_service.h"
 #include "server/api/domains_service.h"
 #include "server/api/explainer.h"
@@ -37,9 +38,11 @@
 #include "server/enrol/ca_command.h"
 #include "server/feed/convergence.h"
 #include "server/feed/feed.h"
+#include "server/feed/fleet_metrics.h"
 #include "server/migrate_command.h"
 #include "server/model/password.h"
 #include "server/store/migrations.h"
+#include "server/store/publisher_turn_postgres.h"
 #include "server/store/read_snapshot_postgres.h"
 #include "server/store/revision_watch_postgres.h"
 
@@ -178,11 +181,17 @@ class Provd {
              &directory_service_, &enrolment_service_, operations_.service(), agent_sync_.service()}) {
       builder.RegisterService(service);
     }
+    std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
+    interceptors.push_back(api::MakeCallMetrics());
+    builder.experimental().SetInterceptorCreators(std::move(interceptors));
     server_ = builder.BuildAndStart();
     if (!server_) return absl::UnavailableError(fmt::format("cannot listen on {}", config.listen));
     workers_.Post([this] { NoteAuditHead(); });
     return absl::OkStatus();
   }
+
+  // Must no longer be asked once this provd goes.
+  const feed::Convergence& convergence() const { return convergence_; }
 
   // Not on a gRPC thread: streams end first, calls in progress finish, then the parts behind them stop.
   void Stop() {
@@ -298,6 +307,8 @@ absl::Status Serve(const std::string& config_path) {
 
   Provd provd(config, std::move(fingerprint), std::move(publishing));
   PROV_RETURN_IF_ERROR(provd.Start(config));
+  const auto fleet_metrics = std::make_shared<feed::FleetMetrics>(provd.convergence());
+  if (metrics != nullptr) metrics->Add(fleet_metrics);
   Log(Level::kInfo, "ready", {{"listen", config.listen}, {"version", kVersion}});
   sd_notify(0, "READY=1");
 
@@ -305,6 +316,7 @@ absl::Status Serve(const std::string& config_path) {
   sigwait(&signals, &received);
   Log(Level::kInfo, "stopping", {{"signal", received}});
   sd_notify(0, "STOPPING=1");
+  metrics.reset();  // it asks provd's parts
   provd.Stop();
   Log(Level::kInfo, "stopped");
   return absl::OkStatus();

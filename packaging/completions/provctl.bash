@@ -20,6 +20,7 @@ _provctl_options() {
     update-pool) echo "$global --weight" ;;
     audit) echo "$global --resource --caller --since --limit --all --head --from" ;;
     history) echo "$global --limit --all" ;;
+    watch) echo "$global --after" ;;
     *) echo "$global" ;;
   esac
 }
@@ -28,10 +29,10 @@ _provctl() {
   local commands="add-user show-user list-users update-user set-password add-alias remove-alias set-forward import export
     suspend-user resume-user delete-user undelete-user purge-user add-domain list-domains delete-domain add-pool list-pools
     update-pool delete-pool add-host list-hosts show-host update-host drain-host undrain-host delete-host directory wait
-    status whoami why audit history"
+    status whoami why audit history watch"
   local with_value=" --config --server --ca --certificate --key -o --output --timeout --request-id --name --quota --plan
     --label --pool --filter --domain --limit --may-use --reason --suspended-mail --alias-of --catch-all --role --weight
-    --resource --caller --since --head --from --format --rejects --sync --max-removals "
+    --resource --caller --since --head --from --format --rejects --sync --max-removals --after "
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command="" i
   with_value=${with_value//$'\n'/ }
   COMPREPLY=()

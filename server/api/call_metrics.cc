@@ -23,9 +23,9 @@ struct Families {
           .Help("Calls that have ended, by method and google.rpc code")
           .Register(*MetricsRegistry());
   prometheus::Family<prometheus::Histogram>& seconds = prometheus::BuildHistogram()
-                                                            .Name("prov_api_seconds")
-                                                            .Help("Time of calls with one answer, by method")
-                                                            .Register(*MetricsRegistry());
+                                                           .Name("prov_api_seconds")
+                                                           .Help("Time of calls with one answer, by method")
+                                                           .Register(*MetricsRegistry());
 };
 
 class CallTimer final : public grpc::experimental::Interceptor {

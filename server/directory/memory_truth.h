@@ -1,6 +1,7 @@
 // For tests: a truth in memory behind the store's interfaces, to put any record and any fault in.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <map>
 #include <memory>
@@ -8,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "server/store/publisher_turn.h"
 #include "server/store/read_snapshot.h"
 #include "server/store/revision_watch.h"
 
@@ -55,6 +57,14 @@ class MemoryTruth final : public store::SnapshotSource, public store::RevisionWa
   std::mutex listeners_mutex_;
   uint64_t last_listener_ = 0;
   std::map<uint64_t, std::function<void(uint64_t)>> listeners_;
+};
+
+// The turn as a test gives it.
+class MemoryTurn final : public store::PublisherTurn {
+ public:
+  bool Hold() override { return ours; }
+  void Release() override {}
+  std::atomic<bool> ours{true};
 };
 
 // A plain active subscriber with password "secret".

@@ -22,9 +22,8 @@ constexpr std::chrono::milliseconds kLookAgain{2000};
 // Between two looks at the change log: under load writes share a transaction. After a pause the first one
 // goes at once.
 constexpr std::chrono::milliseconds kRoundInterval{20};
-// While another provd publishes: how often its progress is looked at, and how long it may make none.
+// While another provd publishes: how often its progress is looked at.
 constexpr std::chrono::milliseconds kStandByInterval{50};
-constexpr std::chrono::milliseconds kStandByPatience{5000};
 
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
@@ -62,7 +61,8 @@ absl::Status CheckOptions(const Publisher::Options& options) {
 
 class Publisher::Thread {
  public:
-  Thread(store::SnapshotSource& source, store::RevisionWatch& watch, store::PublisherTurn& turn, Options options)
+  Thread(store::SnapshotSource& source, store::RevisionWatch& watch, store::PublisherTurn& turn,
+         Options options)
       : watch_(watch),
         turn_(turn),
         options_(std::move(options)),
@@ -193,7 +193,7 @@ class Publisher::Thread {
       seen_revision_ = at;
       seen_moving_ = now;
     }
-    return now - seen_moving_ > kStandByPatience;
+    return now - seen_moving_ > options_.stand_by_patience;
   }
 
   absl::Status PassIfWanted() {
@@ -258,7 +258,8 @@ class Publisher::Thread {
 
   void Report(bool connected, std::string cause) {
     // While standing by only their names are known, from the cursor.
-    const size_t failing = standing_by_ && session_ != nullptr ? session_->cursor().failing.size() : follower_.failing().size();
+    const size_t failing =
+        standing_by_ && session_ != nullptr ? session_->cursor().failing.size() : follower_.failing().size();
     Status status;
     {
       const std::lock_guard lock(mutex_);

@@ -42,6 +42,8 @@ class Publisher {
     // How long a refused record rests before it is tried again; grows to `longest_retry`.
     std::chrono::milliseconds shortest_retry = std::chrono::seconds(2);
     std::chrono::milliseconds longest_retry = std::chrono::minutes(5);
+    // How long another provd may have the turn and make no progress.
+    std::chrono::milliseconds stand_by_patience = std::chrono::seconds(5);
     size_t batch_entries = 500;  // entries of one LDAP transaction
     // A full pass that would remove more entries, and more than a tenth of all, stops and says so.
     size_t most_removals = 100;
@@ -57,10 +59,12 @@ class Publisher {
     std::chrono::system_clock::time_point last_progress{};
   };
 
-  // `source`, `watch` and `turn` must outlive the publisher. Of several provd the one whose turn it is publishes;
-  // the others look how far the directory is, and step in when it has not moved for a while although it should. Two
-  // at once do no harm: each moves the cursor from where it saw it, and the slower one begins anew.
-  Publisher(store::SnapshotSource& source, store::RevisionWatch& watch, store::PublisherTurn& turn, Options options);
+  // `source`, `watch` and `turn` must outlive the publisher. Of several provd the one whose turn it is
+  // publishes; the others look how far the directory is, and step in when it has not moved for a while
+  // although it should. Two at once do no harm: each moves the cursor from where it saw it, and the slower
+  // one begins anew.
+  Publisher(store::SnapshotSource& source, store::RevisionWatch& watch, store::PublisherTurn& turn,
+            Options options);
   ~Publisher();  // stops
   Publisher(const Publisher&) = delete;
   Publisher& operator=(const Publisher&) = delete;

@@ -12,6 +12,7 @@
 #include "server/store/domain_repository.h"
 #include "server/store/fleet_repository.h"
 #include "server/store/migrations.h"
+#include "server/store/publisher_turn_postgres.h"
 #include "server/store/read_snapshot_postgres.h"
 #include "server/store/revision_watch_postgres.h"
 #include "server/store/subscriber_repository.h"
@@ -42,6 +43,7 @@ class PublisherPostgresTest : public ::testing::Test {
     writes_ = std::make_unique<store::WriteQueue>(*pool_);
     snapshots_ = std::make_unique<store::PostgresSnapshotSource>(*pool_);
     watch_ = std::make_unique<store::PostgresRevisionWatch>(postgres_->connection());
+    turn_ = store::MakePostgresPublisherTurn(postgres_->connection());
     options_.uri = slapd_->ldapi();
     options_.base = slapd_->base();
     options_.bind_dn = slapd_->ServiceDn("publisher");
@@ -103,7 +105,7 @@ class PublisherPostgresTest : public ::testing::Test {
   }
 
   void Start() {
-    publisher_ = std::make_unique<Publisher>(*snapshots_, *watch_, options_);
+    publisher_ = std::make_unique<Publisher>(*snapshots_, *watch_, *turn_, options_);
     ASSERT_TRUE(publisher_->Start().ok());
   }
 
@@ -141,6 +143,7 @@ class PublisherPostgresTest : public ::testing::Test {
   std::unique_ptr<store::WriteQueue> writes_;
   std::unique_ptr<store::PostgresSnapshotSource> snapshots_;
   std::unique_ptr<store::PostgresRevisionWatch> watch_;
+  std::unique_ptr<store::PublisherTurn> turn_;
   Publisher::Options options_;
   std::unique_ptr<Publisher> publisher_;
 };
@@ -202,6 +205,32 @@ TEST_F(PublisherPostgresTest, BothServersMayBeKilledAtAnyMoment) {
   }
   ExpectApplied(kLast + 20);
   ExpectNoDifference(1 + kWriters * kEach);
+}
+
+// Two provd on one database: one publishes, the other knows how far the directory is, and goes on when the
+// first has gone, or has the turn and does nothing with it.
+TEST_F(PublisherPostgresTest, AnotherProvdStandsByAndTakesOver) {
+  options_.stand_by_patience = std::chrono::milliseconds(300);
+  Start();
+  ExpectApplied(Add("first@example.net"));
+  const auto other_turn = store::MakePostgresPublisherTurn(postgres_->connection());
+  Publisher other(*snapshots_, *watch_, *other_turn, options_);
+  ASSERT_TRUE(other.Start().ok());
+  const uint64_t second = Add("second@example.net");
+  EXPECT_GE(other.WaitApplied(second, kPatience), second);
+  EXPECT_FALSE(other_turn->Hold());
+  publisher_->Stop();
+  const uint64_t third = Add("third@example.net");
+  EXPECT_GE(other.WaitApplied(third, kPatience), third);
+  other.Stop();
+
+  ASSERT_TRUE(turn_->Hold());  // and nobody publishes
+  Publisher late(*snapshots_, *watch_, *other_turn, options_);
+  ASSERT_TRUE(late.Start().ok());
+  const uint64_t fourth = Add("fourth@example.net");
+  EXPECT_GE(late.WaitApplied(fourth, kPatience), fourth);
+  late.Stop();
+  ExpectNoDifference(5);
 }
 
 }  // namespace

@@ -38,7 +38,7 @@ class PublisherTest : public ::testing::Test {
   }
 
   void Start() {
-    publisher_ = std::make_unique<Publisher>(truth_, truth_, options_);
+    publisher_ = std::make_unique<Publisher>(truth_, truth_, turn_, options_);
     const absl::Status started = publisher_->Start();
     ASSERT_TRUE(started.ok()) << started;
   }
@@ -106,6 +106,7 @@ class PublisherTest : public ::testing::Test {
 
   std::unique_ptr<Slapd> slapd_;
   MemoryTruth truth_;
+  MemoryTurn turn_;
   Publisher::Options options_;
   std::unique_ptr<Publisher> publisher_;
 };
@@ -126,13 +127,13 @@ model::Subscriber BadSubscriber(int64_t id, const std::string& login) {
 TEST_F(PublisherTest, WrongOptionsAreRefusedAtStart) {
   Publisher::Options wrong = options_;
   wrong.uri = "ldap://127.0.0.1";
-  EXPECT_EQ(Publisher(truth_, truth_, wrong).Start().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Publisher(truth_, truth_, turn_, wrong).Start().code(), absl::StatusCode::kInvalidArgument);
   wrong = options_;
   wrong.base = "example.net";
-  EXPECT_EQ(Publisher(truth_, truth_, wrong).Start().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Publisher(truth_, truth_, turn_, wrong).Start().code(), absl::StatusCode::kInvalidArgument);
   wrong = options_;
   wrong.password = "";
-  EXPECT_EQ(Publisher(truth_, truth_, wrong).Start().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Publisher(truth_, truth_, turn_, wrong).Start().code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(PublisherTest, DirectoryFollowsASubscribersLife) {
@@ -463,7 +464,7 @@ TEST_F(PublisherTest, TwoPublishersDoNotHarmEachOther) {
 
 TEST_F(PublisherTest, ListenersHearOfEveryStep) {
   std::atomic<uint64_t> heard = 0;
-  publisher_ = std::make_unique<Publisher>(truth_, truth_, options_);
+  publisher_ = std::make_unique<Publisher>(truth_, truth_, turn_, options_);
   const uint64_t id =
       publisher_->Subscribe([&heard](const Publisher::Status& s) { heard = s.applied_revision; });
   ASSERT_TRUE(publisher_->Start().ok());

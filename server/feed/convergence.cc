@@ -91,6 +91,11 @@ void Convergence::SetFleet(const Fleet& fleet, uint64_t head_revision) {
   Notify();
 }
 
+uint64_t Convergence::head() const {
+  const std::lock_guard lock(mutex_);
+  return head_;
+}
+
 uint64_t Convergence::fleet_revision() const {
   const std::lock_guard lock(mutex_);
   return fleet_revision_;

@@ -78,6 +78,7 @@ class Convergence {
   uint64_t fleet_revision() const;
   // The newest write.
   void SetHead(uint64_t head_revision);
+  uint64_t head() const;
 
   // A connection of the same host and role ends the older one; the id tells them apart.
   uint64_t Connected(const std::string& host, model::Role role, uint64_t received, uint64_t applied);

@@ -1,9 +1,6 @@
 // Which of several provd on one database publishes to the directory.
 #pragma once
 
-#include <memory>
-#include <string>
-
 namespace prov::store {
 
 // One thread at a time.
@@ -15,8 +12,5 @@ class PublisherTurn {
   // Lets others have it.
   virtual void Release() = 0;
 };
-
-// An advisory lock, which PostgreSQL takes back when this provd or its connection dies.
-std::unique_ptr<PublisherTurn> MakePostgresPublisherTurn(const std::string& conninfo);
 
 }  // namespace prov::store

@@ -1,4 +1,4 @@
-#include "server/store/publisher_turn.h"
+#include "server/store/publisher_turn_postgres.h"
 
 #include <pqxx/pqxx>
 
