@@ -400,7 +400,7 @@ TEST_F(PublisherTest, ADirectoryAheadOfTheDatabaseIsLeftAlone) {
   const auto before = ChangeNumbers();
   MemoryTruth restored;
   restored.Put(TestSubscriber(1, "u1@example.net"));
-  Publisher other(restored, restored, options_);
+  Publisher other(restored, restored, turn_, options_);
   ASSERT_TRUE(other.Start().ok());
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   while (other.GetStatus().cause.empty() && std::chrono::steady_clock::now() < deadline)
@@ -419,7 +419,7 @@ TEST_F(PublisherTest, TooManyRemovalsWaitForAWord) {
   MemoryTruth other_truth;
   other_truth.Put(TestSubscriber(1, "u1@example.net"));
   options_.most_removals = 3;
-  Publisher wary(other_truth, other_truth, options_);
+  Publisher wary(other_truth, other_truth, turn_, options_);
   ASSERT_TRUE(wary.Start().ok());
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   const auto stopped = [&wary] { return wary.GetStatus().cause.find("19 of 20") != std::string::npos; };
@@ -429,7 +429,7 @@ TEST_F(PublisherTest, TooManyRemovalsWaitForAWord) {
   wary.Stop();
 
   options_.most_removals = 100;
-  Publisher bold(other_truth, other_truth, options_);
+  Publisher bold(other_truth, other_truth, turn_, options_);
   ASSERT_TRUE(bold.Start().ok());
   EXPECT_EQ(bold.WaitApplied(1, kPatience), 1u);
   EXPECT_EQ(ChangeNumbers().size(), 3u);
@@ -449,7 +449,7 @@ TEST_F(PublisherTest, ADatabaseAwayIsToldFromADirectoryAway) {
 
 TEST_F(PublisherTest, TwoPublishersDoNotHarmEachOther) {
   Start();
-  Publisher second(truth_, truth_, options_);
+  Publisher second(truth_, truth_, turn_, options_);
   ASSERT_TRUE(second.Start().ok());
   for (int64_t id = 1; id <= 300; ++id) {
     model::Subscriber one = TestSubscriber(id, fmt::format("u{}@example.net", id));
