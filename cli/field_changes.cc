@@ -38,12 +38,18 @@ std::vector<FieldChange> ChangesBetween(const std::string& before, const std::st
   std::set<std::string> names;
   for (const auto& [name, value] : old_fields) names.insert(name);
   for (const auto& [name, value] : new_fields) names.insert(name);
+  const auto value_in = [](const std::map<std::string, std::string>& fields, const std::string& name) {
+    const auto found = fields.find(name);
+    return found == fields.end() ? "" : found->second;
+  };
   std::vector<FieldChange> changes;
   for (const std::string& name : names) {
-    const auto was = old_fields.find(name), is = new_fields.find(name);
-    FieldChange change{name, was == old_fields.end() ? "" : was->second,
-                       is == new_fields.end() ? "" : is->second};
-    if (change.before != change.after) changes.push_back(std::move(change));
+    FieldChange change{name, value_in(old_fields, name), value_in(new_fields, name)};
+    if (change.before == change.after) continue;
+    // proto3 leaves out what is false.
+    if (change.after == "true" && !before.empty()) change.before = "false";
+    if (change.before == "true" && !after.empty()) change.after = "false";
+    changes.push_back(std::move(change));
   }
   return changes;
 }

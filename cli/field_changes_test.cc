@@ -11,7 +11,7 @@ TEST(FieldChanges, TellsEachFieldThatDiffers) {
   EXPECT_EQ(
       ChangesBetween(R"({"login":"a@b","state":"ACTIVE","entitlements":{"mail":true},"labels":{"k":"1"}})",
                      R"({"login":"a@b","state":"SUSPENDED","entitlements":{"mail":true,"ftp":true}})"),
-      (Changes{{"entitlements.ftp", "", "true"},
+      (Changes{{"entitlements.ftp", "false", "true"},
                {"labels.k", "\"1\"", ""},
                {"state", "\"ACTIVE\"", "\"SUSPENDED\""}}));
 }
@@ -24,6 +24,7 @@ TEST(FieldChanges, LeavesOutWhatEveryWriteChanges) {
 
 TEST(FieldChanges, NothingBeforeOrAfterIsNoError) {
   EXPECT_EQ(ChangesBetween("", R"({"login":"a"})"), (Changes{{"login", "", "\"a\""}}));
+  EXPECT_EQ(ChangesBetween("", R"({"mail":true})"), (Changes{{"mail", "", "true"}}));
   EXPECT_EQ(ChangesBetween(R"({"login":"a"})", ""), (Changes{{"login", "\"a\"", ""}}));
   EXPECT_EQ(ChangesBetween("", ""), Changes{});
   EXPECT_EQ(ChangesBetween("not json", "[1]"), Changes{});

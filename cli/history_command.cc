@@ -54,6 +54,8 @@ void PrintRecord(const v1::AuditRecord& record, const std::vector<FieldChange>& 
       record.code() == 0 ? fmt::format("revision {}", record.revision()) : OutcomeText(record);
   fmt::print("{}  {}  {}  from {}  {}\n", TimeText(record), Safe(record.caller()), Safe(MethodText(record)),
              Safe(PeerText(record.peer())), outcome);
+  if (MethodText(record) == "SetPassword" && record.code() == 0)
+    fmt::print("    a new password, which is never recorded\n");
   size_t width = 0;
   for (const FieldChange& change : changes) width = std::max(width, change.field.size());
   for (const FieldChange& change : changes) {

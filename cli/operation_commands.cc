@@ -129,7 +129,7 @@ void AddOperationCommands(CLI::App& app, Action& chosen) {
              "password, domain, directory entry, store, relays and what failed last.\n"
              "Example: provctl why alice@example.net",
              why, RunWhy)
-      ->add_option("login", why->login, "login or id")
+      ->add_option("login", why->login, "login, another address of the subscriber, or id")
       ->required();
 }
 

@@ -43,7 +43,13 @@ void TakeElsewhere(const store::HostProgress& progress, uint64_t revision, model
 absl::StatusOr<v1::Explanation> Explainer::Explain(const std::string& name) const {
   PROV_ASSIGN_OR_RETURN(const std::string key, SubscriberKeyOf("name", name));
   SubscriberFacts facts;
-  PROV_ASSIGN_OR_RETURN(facts.subscriber, parts_.subscribers->Get(key));
+  auto subscriber = parts_.subscribers->Get(key);
+  if (absl::IsNotFound(subscriber.status()) && key.find('@') != std::string::npos) {
+    subscriber = parts_.subscribers->GetByAddress(key);
+    facts.asked_for = key;
+  }
+  PROV_RETURN_IF_ERROR(subscriber.status());
+  facts.subscriber = *std::move(subscriber);
   const std::string& login = facts.subscriber.login;
   auto domain = parts_.domains->Get(login.substr(login.rfind('@') + 1));
   if (!domain.ok() && !absl::IsNotFound(domain.status())) return domain.status();

@@ -54,13 +54,11 @@ class Walk {
   std::string verdict_, though_, remark_;
 };
 
-std::string Join(const std::vector<std::string>& parts) {
-  return fmt::format("{}", fmt::join(parts, ", "));
-}
+std::string Join(const std::vector<std::string>& parts) { return fmt::format("{}", fmt::join(parts, ", ")); }
 
 std::string DayOf(model::Time time) {
-  return google::protobuf::util::TimeUtil::ToString(google::protobuf::util::TimeUtil::TimeTToTimestamp(
-                                                        std::chrono::system_clock::to_time_t(time)))
+  return google::protobuf::util::TimeUtil::ToString(
+             google::protobuf::util::TimeUtil::TimeTToTimestamp(std::chrono::system_clock::to_time_t(time)))
       .substr(0, 10);
 }
 
@@ -68,8 +66,7 @@ void CheckAccount(const SubscriberFacts& facts, Walk& walk) {
   const model::Subscriber& s = facts.subscriber;
   if (s.state == State::kActive) return walk.Good("account", "active");
   if (s.state == State::kSuspended) {
-    const Disposition receive =
-        model::DispositionsOf(s.state, s.entitlements, s.suspended_mail).receive;
+    const Disposition receive = model::DispositionsOf(s.state, s.entitlements, s.suspended_mail).receive;
     const char* const mail = receive == Disposition::kAllow      ? "mail is still taken in and kept"
                              : receive == Disposition::kTempFail ? "mail is deferred"
                                                                  : "mail is refused";
@@ -95,7 +92,8 @@ void CheckEntitlement(const SubscriberFacts& facts, Walk& walk) {
   const std::string what = has.empty() ? "nothing" : Join(has);
   if (s.entitlements.mail) return walk.Good("entitlement", what);
   walk.Bad("entitlement", what,
-           fmt::format("{} is not entitled to mail, only to {}; provctl update-user --may-use changes that", s.login, what));
+           fmt::format("{} is not entitled to mail, only to {}; provctl update-user --may-use changes that",
+                       s.login, what));
 }
 
 void CheckPassword(const SubscriberFacts& facts, Walk& walk) {
@@ -143,7 +141,8 @@ void CheckDirectory(const SubscriberFacts& facts, Walk& walk) {
   const std::string lag =
       fmt::format("has applied up to revision {}, the last change of {} is {}{}", d.applied_revision, s.login,
                   s.revision, d.cause.empty() ? ToGo(d.time_to_go) : ": " + d.cause);
-  walk.Bad("directory", fmt::format("{}; the directory {}", found, lag), "the directory is behind: it " + lag);
+  walk.Bad("directory", fmt::format("{}; the directory {}", found, lag),
+           "the directory is behind: it " + lag);
 }
 
 bool Serves(const HostFacts& host) {
@@ -158,9 +157,9 @@ std::string Trouble(const HostFacts& host, uint64_t revision) {
   if (host.standing.state == FollowerState::kAbsent) {
     return fmt::format("is not connected: it {}", host.standing.cause);
   }
-  return fmt::format("has applied up to revision {} of {}{}", host.standing.applied_revision, revision,
-                     host.standing.cause.empty() ? ToGo(host.standing.time_to_go)
-                                                 : ": " + host.standing.cause);
+  return fmt::format(
+      "has applied up to revision {} of {}{}", host.standing.applied_revision, revision,
+      host.standing.cause.empty() ? ToGo(host.standing.time_to_go) : ": " + host.standing.cause);
 }
 
 // One host that serves is enough; `consequence` is what it means when there is none.
@@ -169,7 +168,8 @@ void CheckHosts(const SubscriberFacts& facts, model::Role role, const std::strin
   for (const HostFacts& host : facts.hosts) {
     if (host.role == role) hosts.push_back(&host);
   }
-  const bool any = std::any_of(hosts.begin(), hosts.end(), [](const HostFacts* host) { return Serves(*host); });
+  const bool any =
+      std::any_of(hosts.begin(), hosts.end(), [](const HostFacts* host) { return Serves(*host); });
   for (const HostFacts* host : hosts) {
     const std::string what = fmt::format("{} {}", model::RoleName(role), host->host);
     if (Serves(*host)) {
@@ -192,8 +192,10 @@ void CheckStore(const SubscriberFacts& facts, Walk& walk) {
   const model::Subscriber& s = facts.subscriber;
   const bool any = std::any_of(facts.hosts.begin(), facts.hosts.end(),
                                [](const HostFacts& host) { return host.role == model::Role::kStore; });
-  const std::string consequence = fmt::format("no host of store pool {} serves the mailbox of {}", s.store_pool, s.login);
-  if (!any) return walk.Bad("store pool", s.store_pool + " has no hosts", consequence + ": the pool is empty");
+  const std::string consequence =
+      fmt::format("no host of store pool {} serves the mailbox of {}", s.store_pool, s.login);
+  if (!any)
+    return walk.Bad("store pool", s.store_pool + " has no hosts", consequence + ": the pool is empty");
   CheckHosts(facts, model::Role::kStore, consequence, walk);
 }
 
@@ -218,6 +220,9 @@ void NoteQuota(const SubscriberFacts& facts, Walk& walk) {
 v1::Explanation Explain(const SubscriberFacts& facts) {
   const model::Subscriber& s = facts.subscriber;
   Walk walk;
+  if (!facts.asked_for.empty()) {
+    walk.Good("address", fmt::format("{} is an address of {}", facts.asked_for, s.login));
+  }
   CheckAccount(facts, walk);
   CheckEntitlement(facts, walk);
   CheckPassword(facts, walk);
@@ -229,8 +234,10 @@ v1::Explanation Explain(const SubscriberFacts& facts) {
       CheckHosts(facts, model::Role::kRelay, fmt::format("no relay takes mail for {}", s.login), walk);
       CheckHosts(facts, model::Role::kPopProxy, fmt::format("no POP proxy knows {}", s.login), walk);
     }
-    if (s.entitlements.ftp) CheckHosts(facts, model::Role::kFtp, fmt::format("no FTP host serves {}", s.login), walk);
-    if (s.entitlements.web) CheckHosts(facts, model::Role::kWeb, fmt::format("no web host serves {}", s.login), walk);
+    if (s.entitlements.ftp)
+      CheckHosts(facts, model::Role::kFtp, fmt::format("no FTP host serves {}", s.login), walk);
+    if (s.entitlements.web)
+      CheckHosts(facts, model::Role::kWeb, fmt::format("no web host serves {}", s.login), walk);
   }
   CheckForward(facts, walk);
   NoteQuota(facts, walk);

@@ -36,6 +36,7 @@ struct HostFacts {
 
 struct SubscriberFacts {
   model::Subscriber subscriber;
+  std::string asked_for;                // an address of the subscriber; empty: the login
   std::optional<model::Domain> domain;  // of the login
   DirectoryFacts directory;
   std::vector<HostFacts> hosts;  // of the store pool, and of roles that serve everybody

@@ -56,8 +56,9 @@ TEST(Explanation, SuspendedSaysWhatBecomesOfMail) {
   SubscriberFacts facts = Alice();
   facts.subscriber.state = model::State::kSuspended;
   facts.subscriber.suspend_reason = "non-payment";
-  EXPECT_EQ(Verdict(facts),
-            "alice@example.net is suspended (non-payment) and cannot log in; mail is still taken in and kept.");
+  EXPECT_EQ(
+      Verdict(facts),
+      "alice@example.net is suspended (non-payment) and cannot log in; mail is still taken in and kept.");
   facts.subscriber.suspended_mail = model::SuspendedMail::kReject;
   EXPECT_THAT(Verdict(facts), EndsWith("mail is refused."));
   EXPECT_FALSE(Explain(facts).well());
@@ -68,9 +69,10 @@ TEST(Explanation, ClosedSaysUntilWhenItCanComeBack) {
   facts.subscriber.state = model::State::kClosed;
   facts.subscriber.expire_time = model::Time(std::chrono::hours(24 * 365));
   facts.hosts.clear();
-  EXPECT_EQ(Verdict(facts),
-            "alice@example.net is closed: it cannot log in, and its mail is refused; until 1971-01-01 provctl "
-            "undelete-user brings it back.");
+  EXPECT_EQ(
+      Verdict(facts),
+      "alice@example.net is closed: it cannot log in, and its mail is refused; until 1971-01-01 provctl "
+      "undelete-user brings it back.");
 }
 
 TEST(Explanation, NeitherEntitledNorPassword) {
@@ -88,9 +90,10 @@ TEST(Explanation, DirectoryMissingBehindRefusingOrAway) {
   EXPECT_THAT(Verdict(facts), HasSubstr("missing; provctl directory repair"));
   facts.directory.applied_revision = 8;
   facts.directory.time_to_go = std::chrono::milliseconds(2500);
-  EXPECT_EQ(Verdict(facts),
-            "the directory is behind: it has applied up to revision 8, the last change of alice@example.net is "
-            "10, some 3 s to go.");
+  EXPECT_EQ(
+      Verdict(facts),
+      "the directory is behind: it has applied up to revision 8, the last change of alice@example.net is "
+      "10, some 3 s to go.");
   facts.directory.cause = "no progress for 7 s: disk full";
   EXPECT_THAT(Verdict(facts), HasSubstr("disk full"));
   facts.directory.refused = "value does not conform";
@@ -104,7 +107,8 @@ TEST(Explanation, OneStoreHostIsEnoughAndTheOtherIsMentioned) {
   facts.hosts[0].standing = {.state = FollowerState::kAbsent, .cause = "lost its connection 9 s ago"};
   const v1::Explanation explanation = Explain(facts);
   EXPECT_TRUE(explanation.well());
-  EXPECT_THAT(explanation.verdict(), EndsWith(", though store1 is not connected: it lost its connection 9 s ago."));
+  EXPECT_THAT(explanation.verdict(),
+              EndsWith(", though store1 is not connected: it lost its connection 9 s ago."));
   EXPECT_FALSE(IsGood(explanation, "store store1"));
   facts.hosts[0].state = model::HostState::kDrained;
   EXPECT_TRUE(IsGood(Explain(facts), "store store1")) << "an operator has drained it";
@@ -113,9 +117,10 @@ TEST(Explanation, OneStoreHostIsEnoughAndTheOtherIsMentioned) {
 TEST(Explanation, NoStoreHostServes) {
   SubscriberFacts facts = Alice();
   facts.hosts = {Host("store1", Role::kStore, FollowerState::kBehind)};
-  EXPECT_EQ(Verdict(facts),
-            "no host of store pool main serves the mailbox of alice@example.net: store1 has applied up to revision "
-            "7 of 10.");
+  EXPECT_EQ(
+      Verdict(facts),
+      "no host of store pool main serves the mailbox of alice@example.net: store1 has applied up to revision "
+      "7 of 10.");
   facts.hosts[0].failing = "mkdir: disk full";
   EXPECT_THAT(Verdict(facts), EndsWith("store1 cannot apply it: mkdir: disk full."));
   facts.hosts = {Host("mx1", Role::kRelay)};
@@ -131,6 +136,12 @@ TEST(Explanation, RelaysAndProxiesCount) {
   EXPECT_THAT(Verdict(facts), StartsWith("no POP proxy knows"));
   facts.hosts.pop_back();
   EXPECT_TRUE(Explain(facts).well()) << "not everybody has proxies";
+}
+
+TEST(Explanation, AliasLeadsToItsLogin) {
+  SubscriberFacts facts = Alice();
+  facts.asked_for = "info@example.net";
+  EXPECT_EQ(Explain(facts).steps(0).detail(), "info@example.net is an address of alice@example.net");
 }
 
 TEST(Explanation, ForwardWithoutCopyExplainsAnEmptyMailbox) {

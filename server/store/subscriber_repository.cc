@@ -113,6 +113,19 @@ absl::StatusOr<Subscriber> SubscriberRepository::Get(const std::string& id_or_lo
   });
 }
 
+absl::StatusOr<Subscriber> SubscriberRepository::GetByAddress(const std::string& address) {
+  PROV_ASSIGN_OR_RETURN(const ConnectionPool::Lease lease, pool_.Acquire());
+  return Guarded("read a subscriber", [&]() -> absl::StatusOr<Subscriber> {
+    pqxx::read_transaction read(*lease);
+    const pqxx::result owner = read.exec_params(
+        "SELECT subscriber_id FROM prov.address WHERE address = $1 AND subscriber_id IS NOT NULL", address);
+    if (owner.empty()) return NotFound(address);
+    const pqxx::result found = read.exec_params(SelectById(), owner[0][0].as<std::string>());
+    if (found.empty()) return NotFound(address);
+    return One(found);
+  });
+}
+
 absl::StatusOr<std::vector<Subscriber>> SubscriberRepository::List(const SubscriberQuery& query) {
   PROV_ASSIGN_OR_RETURN(const ConnectionPool::Lease lease, pool_.Acquire());
   // Only the conditions that restrict, so that each query has a plan of its own; values are parameters

@@ -33,6 +33,8 @@ class SubscriberRepository {
 
   // `id_or_login`: "1042" or a normalised login; purged ones are found by id only. NOT_FOUND on field `name`.
   absl::StatusOr<model::Subscriber> Get(const std::string& id_or_login);
+  // Whose address it is, of the living; normalised. NOT_FOUND on field `name`.
+  absl::StatusOr<model::Subscriber> GetByAddress(const std::string& address);
   // By id, at most `limit`.
   absl::StatusOr<std::vector<model::Subscriber>> List(const SubscriberQuery& query);
 

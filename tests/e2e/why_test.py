@@ -91,6 +91,34 @@ class Why(case.StackCase):
             self.stack.start_servers()
         wait_until(lambda: self.why(login)["well"], "the directory to be back")
 
+    def make_directory_read_only(self, value):
+        """Offline, for nobody but root may do it over ldapi."""
+        slapd = self.stack.slapd
+        ldif = self.stack.path("slapd", "read-only.ldif")
+        with open(ldif, "w", encoding="ascii") as file:
+            file.write(f"dn: olcDatabase={{1}}mdb,cn=config\nchangetype: modify\nreplace: olcReadOnly\nolcReadOnly: {value}\n")
+        self.stack.processes.stop("slapd")
+        self.stack.processes.run(["slapmodify", "-n", "0", "-F", self.stack.path("slapd", "slapd.d"), "-l", ldif])
+        self.stack.start_servers()
+
+    def test_DirectoryThatTakesNoWritesIsBehind(self):
+        login = self.add_user()
+        self.make_directory_read_only("TRUE")
+        try:
+            self.stack.provctl("update-user", login, "--name", "Another Name")
+            self.assertIn("the directory is behind: it has applied up to revision", self.verdict(login))
+            self.assertIn("cn", self.step(self.why(login), "directory")["detail"])
+        finally:
+            self.make_directory_read_only("FALSE")
+        wait_until(lambda: self.why(login)["well"], "the directory to catch up")
+
+    def test_AliasLeadsToItsLogin(self):
+        login, alias = self.add_user(), self.new_login()
+        self.stack.provctl("add-alias", login, alias, "--wait")
+        explanation = self.why(alias)
+        self.assertTrue(explanation["well"])
+        self.assertEqual(self.step(explanation, "address")["detail"], f"{alias} is an address of {login}")
+
     def test_HostDown(self):
         login = self.add_user()
         self.stack.processes.stop("store1")
