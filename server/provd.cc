@@ -9,11 +9,14 @@
 #include <systemd/sd-daemon.h>
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "common/certificate.h"
 #include "common/clock.h"
 #include "common/file.h"
 #include "common/grpc_tls.h"
@@ -21,18 +24,21 @@
 #include "common/metrics.h"
 #include "common/status.h"
 #include "prov/v1/directory.grpc.pb.h"
-#include "prov/v1/enrolment.grpc.pb.h"
 #include "prov/v1/lists.grpc.pb.h"
 #include "server/api/agent_sync_service.h"
 #include "server/api/audit_service.h"
 #include "server/api/directory_service.h"
 #include "server/api/domains_service.h"
+#include "server/api/enrolment_door.h"
+#include "server/api/enrolment_service.h"
 #include "server/api/fleet_service.h"
 #include "server/api/operations_service.h"
+#include "server/api/rate_limit.h"
 #include "server/api/subscribers_service.h"
 #include "server/api/workers.h"
 #include "server/config.h"
 #include "server/directory/publisher.h"
+#include "server/enrol/authority.h"
 #include "server/enrol/ca_command.h"
 #include "server/feed/convergence.h"
 #include "server/feed/feed.h"
@@ -40,6 +46,7 @@
 #include "server/store/migrations.h"
 #include "server/store/read_snapshot_postgres.h"
 #include "server/store/revision_watch_postgres.h"
+#include "server/store/trust_postgres.h"
 
 namespace prov {
 namespace {
@@ -74,6 +81,43 @@ absl::StatusOr<directory::Publisher::Options> PublisherOptions(const ProvdConfig
   return options;
 }
 
+std::map<std::string, api::Rate> RatesOf(const ProvdConfig::Limits& limits) {
+  const std::chrono::duration<double> burst = limits.burst;
+  std::map<std::string, api::Rate> rates;
+  for (const auto& [role, per_second] : limits.per_second) {
+    const auto rate = static_cast<double>(per_second);
+    rates[role] = {.per_second = rate, .burst = rate * burst.count()};
+  }
+  return rates;
+}
+
+absl::StatusOr<std::optional<enrol::Authority>> LoadAuthority(const ProvdConfig::Enrolment& config) {
+  if (config.ca_directory.empty()) return std::nullopt;
+  PROV_ASSIGN_OR_RETURN(enrol::Authority authority, enrol::Authority::Load(config.ca_directory));
+  return authority;
+}
+
+uint32_t PortOf(const std::string& listen) {
+  uint32_t port = 0;
+  const size_t colon = listen.rfind(':');
+  if (colon != std::string::npos) std::from_chars(&listen[colon + 1], listen.data() + listen.size(), port);
+  return port;
+}
+
+// The files are watched anyway; here is what is wrong with them, and until when they are good.
+absl::Status CheckTls(const ProvdConfig::Tls& tls) {
+  PROV_ASSIGN_OR_RETURN(const std::string certificate, ReadFile(tls.certificate, kMaxPemOctets));
+  PROV_ASSIGN_OR_RETURN(const std::string key, ReadFile(tls.key, kMaxPemOctets));
+  PROV_ASSIGN_OR_RETURN(const CertificateFacts facts, ReadCertificate(certificate));
+  if (!IsCertificateOfKey(certificate, key)) {
+    return absl::FailedPreconditionError(fmt::format("{} is not the key of {}", tls.key, tls.certificate));
+  }
+  const auto left = std::chrono::duration_cast<std::chrono::hours>(facts.not_after - SystemClock().Now());
+  Log(left.count() > 0 ? Level::kInfo : Level::kError, "certificate",
+      {{"file", tls.certificate}, {"serial", facts.serial}, {"hours_left", left.count()}});
+  return absl::OkStatus();
+}
+
 // A missing cracklib dictionary would refuse every password; better said once, at start.
 absl::Status CheckPasswordChecker() {
   const std::string strong = "vioBn4Aw-plinth-Rook";
@@ -86,31 +130,37 @@ absl::Status CheckPasswordChecker() {
 class Provd {
  public:
   Provd(const ProvdConfig& config, store::RequestFingerprint fingerprint,
-        directory::Publisher::Options publishing)
-      : pool_(config.postgres.connection, config.postgres.connections),
+        directory::Publisher::Options publishing, std::optional<enrol::Authority> authority)
+      : authority_(std::move(authority)),
+        pool_(config.postgres.connection, config.postgres.connections),
         fingerprint_(std::move(fingerprint)),
         writes_(pool_),
         snapshots_(pool_),
         watch_(config.postgres.connection),
+        trust_(config.postgres.connection),
         subscribers_(pool_),
         domains_(pool_),
         fleet_(pool_),
         audit_(pool_),
+        certificates_(pool_),
         progress_(pool_, writes_),
-        authoriser_([this](const api::Caller& caller, std::string_view method, const absl::Status& status) {
-          RecordRefused(caller, method, status);
-        }),
+        limiter_(RatesOf(config.limits), SystemClock()),
+        authoriser_([this](const api::Caller& caller, std::string_view method,
+                           const absl::Status& status) { RecordRefused(caller, method, status); },
+                    {.trust = &trust_, .limiter = &limiter_}),
         stream_authoriser_(
             [this](const api::Caller& caller, std::string_view method, const absl::Status& status) {
               workers_.Post([this, caller, method = std::string(method), status] {
                 RecordRefused(caller, method, status);
               });
-            }),
+            },
+            {.trust = &trust_, .limiter = &limiter_}),
         calls_(writes_, fingerprint_, authoriser_),
         subscribers_service_(calls_, subscribers_, SubscriberOptions(config)),
         domains_service_(calls_, domains_),
-        fleet_service_(calls_, fleet_, progress_),
+        fleet_service_(calls_, fleet_, progress_, [this] { RefreshTrust(); }),
         audit_service_(authoriser_, audit_),
+        enrolment_service_(calls_, certificates_, EnrolmentOf(config)),
         feed_(snapshots_),
         convergence_(SystemClock()),
         publisher_(snapshots_, watch_, publishing),
@@ -137,6 +187,10 @@ class Provd {
                      .clock = &SystemClock()}) {}
 
   absl::Status Start(const ProvdConfig& config) {
+    // Nobody is let in before it is known whose certificates are revoked.
+    PROV_RETURN_IF_ERROR(trust_.Refresh());
+    trust_.Start();
+    PROV_RETURN_IF_ERROR(CheckTls(config.tls));
     publisher_.Subscribe([this](const directory::Publisher::Status& status) {
       convergence_.ReportDirectory(status.connected, status.applied_revision, status.failing_items,
                                    status.failing.empty() ? status.cause : status.failing.front().error);
@@ -144,6 +198,14 @@ class Provd {
     PROV_RETURN_IF_ERROR(publisher_.Start());
     PROV_ASSIGN_OR_RETURN(const auto credentials,
                           ServerTls({config.tls.ca, config.tls.certificate, config.tls.key}));
+    // Before reflection and health service are switched on, for all servers built from then on.
+    if (authority_) {
+      enrolment_door_.emplace(writes_, EnrolmentOf(config),
+                              [this](const api::Caller& caller, std::string_view method,
+                                     const absl::Status& status) { RecordRefused(caller, method, status); });
+      PROV_RETURN_IF_ERROR(enrolment_door_->Start(config.enrolment.listen,
+                                                  {config.tls.ca, config.tls.certificate, config.tls.key}));
+    }
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::ServerBuilder builder;
@@ -166,15 +228,35 @@ class Provd {
   // Not on a gRPC thread: streams end first, calls in progress finish, then the parts behind them stop.
   void Stop() {
     server_->GetHealthCheckService()->SetServingStatus(false);
+    if (enrolment_door_) enrolment_door_->Stop();
     operations_.ShutDown();
     agent_sync_.ShutDown();
     server_->Shutdown(std::chrono::system_clock::now() + kDrainPatience);
     workers_.Stop();
     publisher_.Stop();
     watch_.Stop();
+    trust_.Stop();
   }
 
+  void SetLimits(const ProvdConfig::Limits& limits) { limiter_.SetRates(RatesOf(limits)); }
+
  private:
+  api::EnrolmentOptions EnrolmentOf(const ProvdConfig& config) {
+    using std::chrono::duration_cast;
+    using std::chrono::seconds;
+    return {.authority = authority_ ? &*authority_ : nullptr,
+            .host_lifetime = duration_cast<seconds>(config.enrolment.host_lifetime),
+            .caller_lifetime = duration_cast<seconds>(config.enrolment.caller_lifetime),
+            .port = PortOf(config.enrolment.listen),
+            .trust_changed = [this] { RefreshTrust(); }};
+  }
+
+  // Failing is not fatal: the watch tries again by itself.
+  void RefreshTrust() {
+    const absl::Status status = trust_.Refresh();
+    if (!status.ok()) Log(Level::kWarning, "revocations_not_read", {{"error", status}});
+  }
+
   static api::SubscribersService::Options SubscriberOptions(const ProvdConfig& config) {
     api::SubscribersService::Options options;
     options.undelete = std::chrono::duration_cast<std::chrono::seconds>(config.undelete);
@@ -195,17 +277,21 @@ class Provd {
     }
   }
 
+  const std::optional<enrol::Authority> authority_;
   store::ConnectionPool pool_;
   const store::RequestFingerprint fingerprint_;
   store::WriteQueue writes_;
   store::PostgresSnapshotSource snapshots_;
   store::PostgresRevisionWatch watch_;
+  store::PostgresTrust trust_;
   store::SubscriberRepository subscribers_;
   store::DomainRepository domains_;
   store::FleetRepository fleet_;
   store::AuditRepository audit_;
+  store::CertificateRepository certificates_;
   store::HostProgressRepository progress_;
 
+  api::RateLimiter limiter_;
   const api::Authoriser authoriser_;
   const api::Authoriser stream_authoriser_;  // for gRPC's callback threads: records on a worker
   const api::WriteCalls calls_;
@@ -213,9 +299,10 @@ class Provd {
   api::DomainsService domains_service_;
   api::FleetService fleet_service_;
   api::AuditService audit_service_;
-  // These answer UNIMPLEMENTED.
+  api::EnrolmentService enrolment_service_;
+  std::optional<api::EnrolmentDoor> enrolment_door_;
+  // Answers UNIMPLEMENTED.
   v1::MailingLists::Service lists_service_;
-  v1::Enrolment::Service enrolment_service_;
 
   feed::Feed feed_;
   feed::Convergence convergence_;
@@ -227,6 +314,29 @@ class Provd {
   std::unique_ptr<grpc::Server> server_;
 };
 
+// What can change while provd runs: log level and limits. TLS files are watched; here they are checked.
+absl::Status Reload(const std::string& config_path, Provd& provd) {
+  PROV_ASSIGN_OR_RETURN(const ProvdConfig config, LoadProvdConfig(config_path));
+  PROV_RETURN_IF_ERROR(SetLogLevel(config.log_level));
+  provd.SetLimits(config.limits);
+  PROV_RETURN_IF_ERROR(CheckTls(config.tls));
+  Log(Level::kInfo, "reloaded", {{"log_level", config.log_level}});
+  return absl::OkStatus();
+}
+
+// Until a signal says stop; which one.
+int RunUntilStopped(const sigset_t& signals, const std::string& config_path, Provd& provd) {
+  for (;;) {
+    int received = 0;
+    sigwait(&signals, &received);
+    if (received != SIGHUP) return received;
+    sd_notify(0, "RELOADING=1");
+    const absl::Status status = Reload(config_path, provd);
+    if (!status.ok()) Log(Level::kError, "reload_failed", {{"error", status}});
+    sd_notify(0, "READY=1");
+  }
+}
+
 absl::Status Serve(const std::string& config_path) {
   PROV_ASSIGN_OR_RETURN(const ProvdConfig config, LoadProvdConfig(config_path));
   PROV_RETURN_IF_ERROR(InitLog("provd", config.log_level));
@@ -237,6 +347,7 @@ absl::Status Serve(const std::string& config_path) {
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);
 
@@ -249,13 +360,13 @@ absl::Status Serve(const std::string& config_path) {
     PROV_ASSIGN_OR_RETURN(metrics, MetricsServer::Start(config.metrics));
   }
 
-  Provd provd(config, std::move(fingerprint), std::move(publishing));
+  PROV_ASSIGN_OR_RETURN(std::optional<enrol::Authority> authority, LoadAuthority(config.enrolment));
+  Provd provd(config, std::move(fingerprint), std::move(publishing), std::move(authority));
   PROV_RETURN_IF_ERROR(provd.Start(config));
   Log(Level::kInfo, "ready", {{"listen", config.listen}, {"version", kVersion}});
   sd_notify(0, "READY=1");
 
-  int received = 0;
-  sigwait(&signals, &received);
+  const int received = RunUntilStopped(signals, config_path, provd);
   Log(Level::kInfo, "stopping", {{"signal", received}});
   sd_notify(0, "STOPPING=1");
   provd.Stop();
