@@ -216,7 +216,8 @@ class Enrolment(case.StackCase):
         wait_until(self.host.connected, "the host to follow")
         self.stack.provctl("evict-host", self.host.name)
         wait_until(lambda: not self.host.connected(), "the stream to end", 30)
-        wait_until(lambda: "evicted; enrol again" in self.host.log(), "the agent to be told", 30)
+        wait_until(lambda: f"call_refused caller=agent/{self.host.name}" in self.stack.processes.log_tail("provd", 1000) and
+                   "evicted; enrol again" in self.stack.processes.log_tail("provd", 1000), "the agent to be refused", 30)
 
     def test_BannedHostMayNeverEnrol(self):
         self.follow()
