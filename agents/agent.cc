@@ -66,6 +66,11 @@ class Agent {
     }
     PROV_RETURN_IF_ERROR(OpenState(user));
     PROV_RETURN_IF_ERROR(FinishAdoption(config_.tls));
+    if (const auto own = ReadOwnCertificate(config_.tls); absl::IsNotFound(own.status())) {
+      return Annotate(own.status(),
+                      "this host has no certificate yet; an operator makes a token with provctl "
+                      "enrol-host, and prov-agent enrol takes it");
+    }
     PROV_RETURN_IF_ERROR(StartSync(user));
     renewal_ = std::make_unique<CertificateRenewal>(RenewalOptions{config_.tls, config_.provd,
                                                                    [this] {

@@ -90,8 +90,9 @@ void CertificateRenewal::Look() {
 void CertificateRenewal::Loop() {
   for (;;) {
     Look();
-    const milliseconds until = duration_cast<milliseconds>(renew_at_ - clock_.Now());
-    if (!current_.serial.empty() && until.count() <= 0) {
+    const milliseconds until =
+        current_.serial.empty() ? kLookInterval : duration_cast<milliseconds>(renew_at_ - clock_.Now());
+    if (until.count() <= 0) {
       RenewSomewhere();
       continue;
     }
@@ -102,7 +103,10 @@ void CertificateRenewal::Loop() {
 void CertificateRenewal::RenewSomewhere() {
   const std::string& provd = options_.provd[next_provd_++ % options_.provd.size()];
   const absl::Status status = Renew(provd);
-  if (status.ok()) return;  // the next look finds it
+  if (status.ok()) {
+    renew_at_ = clock_.Now() + kLookInterval;  // the next look finds it, and knows better
+    return;
+  }
   ++failures_in_row_;
   {
     const std::lock_guard lock(mutex_);

@@ -20,6 +20,7 @@ void AddLifecycleCommands(CLI::App& app, Action& chosen);
 void AddDomainCommands(CLI::App& app, Action& chosen);
 void AddPoolCommands(CLI::App& app, Action& chosen);
 void AddHostCommands(CLI::App& app, Action& chosen);
+void AddEnrolmentCommands(CLI::App& app, Action& chosen);
 void AddCertificateCommands(CLI::App& app, Action& chosen);
 void AddDirectoryCommands(CLI::App& app, Action& chosen);
 void AddOperationCommands(CLI::App& app, Action& chosen);

@@ -5,9 +5,11 @@ import ssl
 import stat
 import subprocess
 import time
+import urllib.request
 
 import case
 from case import StackError, wait_until
+from processes import free_port
 
 LIFETIME_SECONDS = 40
 
@@ -31,8 +33,9 @@ class Host:
             text = file.read()
         text = text.replace(stack.path("tls", name), os.path.join(self.tls, "agent"))
         text = text.replace(stack.path("tls", "ca.pem"), os.path.join(self.tls, "ca.pem"))
+        self.metrics = f"127.0.0.1:{free_port()}"
         with open(self.configuration, "w", encoding="utf-8") as file:
-            file.write(text)
+            file.write(f'metrics = "{self.metrics}"\n' + text)
         self.certificate, self.key = os.path.join(self.tls, "agent.pem"), os.path.join(self.tls, "agent.key")
 
     def enrol(self, token):
@@ -52,6 +55,10 @@ class Host:
     def connected(self):
         progress = self.stack.provctl_json("show-host", self.name).get("progress", [])
         return bool(progress) and all(role["connected"] for role in progress)
+
+    def metric(self, name):
+        with urllib.request.urlopen(f"http://{self.metrics}/metrics", timeout=30) as answer:
+            return next(float(line.split()[-1]) for line in answer.read().decode().splitlines() if line.startswith(name))
 
     def log(self, lines=200):
         return self.stack.processes.log_tail(self.name, lines)
@@ -84,6 +91,15 @@ class Enrolment(case.StackCase):
     def token(self, *options):
         return self.stack.provctl_json("enrol-host", self.host.name, "--pool", "web", *options)["token"]
 
+    def caller(self, name):
+        """provctl as a new caller of the helpdesk, and the serial number of its certificate."""
+        directory = self.stack.path("callers")
+        self.stack.provctl("issue-certificate", "helpdesk", name, "--out", directory)
+        certificate = os.path.join(directory, name + ".pem")
+        return [os.path.join(self.stack.bin, "provctl"), "--server", self.stack.address("provd"), "--ca",
+                os.path.join(directory, "ca.pem"), "--certificate", certificate, "--key",
+                os.path.join(directory, name + ".key")], facts(certificate)[0]
+
     def assert_refused(self, text, call, *arguments):
         with self.assertRaises(StackError) as refused:
             call(*arguments)
@@ -97,6 +113,7 @@ class Enrolment(case.StackCase):
 
     def test_TokenBecomesACertificateAndTheAgentConnects(self):
         token = self.token()
+        self.assert_refused("provctl enrol-host", self.host.start)  # it says what is missing
         self.host.enrol(token)
         self.assertEqual(stat.S_IMODE(os.stat(self.host.key).st_mode), 0o600)
         self.assertFalse(os.path.exists(self.host.key + ".next"))
@@ -164,20 +181,27 @@ class Enrolment(case.StackCase):
         self.assertNotIn(b"@", done.stdout)
 
     def test_RevokedCallerIsRefusedWithinSeconds(self):
-        directory = self.stack.path("callers")
-        self.stack.provctl("issue-certificate", "helpdesk", "mary", "--out", directory)
-        self.assertEqual(stat.S_IMODE(os.stat(os.path.join(directory, "mary.key")).st_mode), 0o600)
-        mary = [os.path.join(self.stack.bin, "provctl"), "--server", self.stack.address("provd"), "--ca",
-                os.path.join(directory, "ca.pem"), "--certificate", os.path.join(directory, "mary.pem"), "--key",
-                os.path.join(directory, "mary.key"), "whoami"]
+        provctl, serial = self.caller("mary")
+        mary = [*provctl, "whoami"]
+        self.assertEqual(stat.S_IMODE(os.stat(self.stack.path("callers", "mary.key")).st_mode), 0o600)
         self.assertEqual(subprocess.run(mary, capture_output=True, check=False, timeout=60).returncode, 0)
-        serial = facts(os.path.join(directory, "mary.pem"))[0]
         self.stack.provctl("revoke-certificate", serial.upper(), "--reason", "laptop lost")
         refused = subprocess.run(mary, capture_output=True, check=False, timeout=60)
         self.assertEqual(refused.returncode, 6, refused.stderr)
         self.assertIn(b"revoked", refused.stderr)
         listed = self.stack.provctl_json("list-certificates", "--identity", "helpdesk/mary")["certificates"]
         self.assertEqual(listed[0]["revoke_reason"], "laptop lost")
+
+    def test_RevocationEndsACallersOpenCall(self):
+        # A host that is added and never connects keeps everybody waiting.
+        self.stack.provctl("add-host", self.host.name, "--pool", "web")
+        provctl, serial = self.caller("paul")
+        with subprocess.Popen([*provctl, "--timeout", "2m", "wait"], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.PIPE) as waiting:
+            self.assertTrue(waiting.stderr.readline())  # it has heard of a follower
+            self.stack.provctl("revoke-certificate", serial)
+            self.assertIn(b"revoked", waiting.communicate(timeout=60)[1])
+            self.assertEqual(waiting.returncode, 6)
 
     def test_RevocationEndsAnOpenStream(self):
         self.follow()
@@ -248,6 +272,9 @@ class Enrolment(case.StackCase):
         self.stack.postgres.psql("ALTER TABLE prov.certificate RENAME TO certificate_away")
         try:
             wait_until(lambda: "certificate_renewal_failed" in self.host.log(), "the complaint", 3 * LIFETIME_SECONDS)
+            wait_until(lambda: self.host.metric("prov_agent_certificate_renewal_failures") > 0, "the metric")
+            self.assertAlmostEqual(self.host.metric("prov_agent_certificate_expiry_time_seconds"),
+                                   facts(self.host.certificate)[1], delta=1)
         finally:
             self.stack.postgres.psql("ALTER TABLE prov.certificate_away RENAME TO certificate")
         serial = facts(self.host.certificate)[0]
