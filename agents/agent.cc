@@ -13,14 +13,18 @@
 #include <vector>
 
 #include "agents/agent_metrics.h"
+#include "agents/certificate_files.h"
 #include "agents/config.h"
 #include "agents/endpoints.h"
 #include "agents/engine_supervisor.h"
+#include "agents/enrolment.h"
 #include "agents/host_drivers.h"
+#include "agents/renewal.h"
 #include "agents/state/reader.h"
 #include "agents/state_directory.h"
 #include "agents/sync/role_sync.h"
 #include "common/clock.h"
+#include "common/file.h"
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/status.h"
@@ -61,7 +65,19 @@ class Agent {
       PROV_ASSIGN_OR_RETURN(user, ResolveEngineUser(config_.engine.user));
     }
     PROV_RETURN_IF_ERROR(OpenState(user));
+    PROV_RETURN_IF_ERROR(FinishAdoption(config_.tls));
+    if (const auto own = ReadOwnCertificate(config_.tls); absl::IsNotFound(own.status())) {
+      return Annotate(own.status(),
+                      "this host has no certificate yet; an operator makes a token with provctl "
+                      "enrol-host, and prov-agent enrol takes it");
+    }
     PROV_RETURN_IF_ERROR(StartSync(user));
+    renewal_ = std::make_unique<CertificateRenewal>(RenewalOptions{config_.tls, config_.provd,
+                                                                   [this] {
+                                                                     for (const auto& sync : syncs_)
+                                                                       sync->Reconnect();
+                                                                   }},
+                                                    SystemClock());
     if (!config_.metrics.empty()) {
       PROV_ASSIGN_OR_RETURN(metrics_, MetricsServer::Start(config_.metrics));
     }
@@ -132,6 +148,8 @@ class Agent {
       health.push_back({config_.roles[i], syncs_[i]->connected()});
     }
     if (engine_) engine_->Poll();
+    const CertificateRenewal::Health certificate = renewal_->health();
+    UpdateCertificateMetrics(certificate.expires, certificate.failures);
     UpdateAgentMetrics(*state_, health, engine_ && engine_->pid() != 0, engine_ ? engine_->starts() : 0);
   }
 
@@ -152,6 +170,7 @@ class Agent {
   std::unique_ptr<state::StateReader> reader_;
   HostDrivers drivers_;
   std::vector<std::unique_ptr<sync::RoleSync>> syncs_;
+  std::unique_ptr<CertificateRenewal> renewal_;
   std::unique_ptr<MetricsServer> metrics_;
   std::unique_ptr<EngineSupervisor> engine_;
 };
@@ -180,6 +199,33 @@ int RunAgent(const AgentConfig& config) {
   return status.ok() ? 0 : kExitFailure;
 }
 
+struct EnrolArguments {
+  std::string provd;
+  std::string token_file = "-";
+};
+
+// The first line of standard input.
+absl::StatusOr<std::string> TokenLine() {
+  if (isatty(STDIN_FILENO)) fmt::print(stderr, "token: ");
+  char line[kMostTokenOctets + 2];
+  if (std::fgets(line, sizeof line, stdin) == nullptr) return absl::InvalidArgumentError("no token came");
+  return std::string(line);
+}
+
+// A token is a secret: from a file or standard input, never from the command line, which all users can see.
+int RunEnrol(const AgentConfig& config, const EnrolArguments& arguments) {
+  setenv("GRPC_VERBOSITY", "NONE", 0);
+  const auto text =
+      arguments.token_file == "-" ? TokenLine() : ReadFile(arguments.token_file, kMostTokenOctets);
+  if (!text.ok()) return Complain(text.status(), kExitFailure);
+  const auto token = ParseEnrolmentToken(*text);
+  if (!token.ok()) return Complain(token.status(), kExitConfiguration);
+  const absl::Status status = Enrol(config, arguments.provd, *token);
+  if (!status.ok()) return Complain(status, kExitFailure);
+  fmt::print("enrolled as {}: {}\n", config.host, config.tls.certificate);
+  return 0;
+}
+
 int Main(int argc, char** argv) {
   CLI::App app("Keeps this host following provd, and its mail engine running.", "prov-agent");
   std::string path = "/etc/prov/agent.toml";
@@ -190,6 +236,14 @@ int Main(int argc, char** argv) {
                      "let the agent that is running remove up to so many records at once, for "
                      "an hour; then end");
   app.set_version_flag("--version", std::string("prov-agent ") + kVersion);
+  app.fallthrough();
+  EnrolArguments enrolment;
+  CLI::App* enrol =
+      app.add_subcommand("enrol", "Turn a token of provctl enrol-host into this host's certificate.");
+  enrol->add_option("--provd", enrolment.provd, "host:port of provd's enrolment, as provctl enrol-host tells")
+      ->required();
+  enrol->add_option("--token-file", enrolment.token_file, "holds the token; - is standard input")
+      ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
   const auto config = LoadAgentConfig(path);
   if (!config.ok()) return Complain(config.status(), kExitConfiguration);
@@ -200,6 +254,7 @@ int Main(int argc, char** argv) {
     const absl::Status status = PermitRemovals(config->state_directory, removals);
     return status.ok() ? 0 : Complain(status, kExitFailure);
   }
+  if (*enrol) return RunEnrol(*config, enrolment);
   return RunAgent(*config);
 }
 

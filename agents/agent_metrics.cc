@@ -40,4 +40,13 @@ void UpdateAgentMetrics(state::StateWriter& state, const std::vector<RoleHealth>
   }
 }
 
+void UpdateCertificateMetrics(std::chrono::system_clock::time_point expires, uint64_t failures) {
+  static auto& expiry = Family("prov_agent_certificate_expiry_time_seconds",
+                               "When the host's certificate expires, in seconds since 1970.");
+  static auto& failed = Family("prov_agent_certificate_renewal_failures",
+                               "How often in a row the certificate could not be renewed.");
+  expiry.Add({}).Set(std::chrono::duration<double>(expires.time_since_epoch()).count());
+  failed.Add({}).Set(static_cast<double>(failures));
+}
+
 }  // namespace prov

@@ -1,6 +1,7 @@
 // How far each role of this host is, and how its engine fares, for Prometheus.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <vector>
 
@@ -17,5 +18,8 @@ struct RoleHealth {
 // Sets the gauges; to be called about once a second. What cannot be read keeps its last value.
 void UpdateAgentMetrics(state::StateWriter& state, const std::vector<RoleHealth>& roles, bool engine_runs,
                         uint64_t engine_starts);
+
+// How long this host's certificate is good, and how often in a row its renewal has failed.
+void UpdateCertificateMetrics(std::chrono::system_clock::time_point expires, uint64_t failures);
 
 }  // namespace prov

@@ -21,6 +21,8 @@ void AddLifecycleCommands(CLI::App& app, Action& chosen);
 void AddDomainCommands(CLI::App& app, Action& chosen);
 void AddPoolCommands(CLI::App& app, Action& chosen);
 void AddHostCommands(CLI::App& app, Action& chosen);
+void AddEnrolmentCommands(CLI::App& app, Action& chosen);
+void AddCertificateCommands(CLI::App& app, Action& chosen);
 void AddDirectoryCommands(CLI::App& app, Action& chosen);
 void AddAuditCommands(CLI::App& app, Action& chosen);
 void AddHistoryCommand(CLI::App& app, Action& chosen);

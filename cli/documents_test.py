@@ -106,7 +106,7 @@ class Documents(unittest.TestCase):
         self.assertEqual(re.findall(r"^\.It (\d)", statuses, re.M), [str(status) for status in range(10)])
 
     def test_ManPagesAreWellFormed(self):
-        for page in ("provctl.1", "provctl-import.5", "provd.8", "provd.toml.5"):
+        for page in ("provctl.1", "provctl-import.5", "prov-agent.8", "provd.8", "provd.toml.5"):
             with self.subTest(page):
                 done = subprocess.run(["groff", "-mdoc", "-Tutf8", "-ww", f"docs/man/{page}"], capture_output=True, text=True,
                                       timeout=60, check=False)

@@ -124,6 +124,8 @@ int Main(int argc, char** argv) {
   AddDomainCommands(app, chosen);
   AddPoolCommands(app, chosen);
   AddHostCommands(app, chosen);
+  AddEnrolmentCommands(app, chosen);
+  AddCertificateCommands(app, chosen);
   AddDirectoryCommands(app, chosen);
   AddOperationCommands(app, chosen);
   AddAuditCommands(app, chosen);

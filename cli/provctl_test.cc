@@ -15,6 +15,7 @@
 
 #include "cli/provctl_process.h"
 #include "cli/scripted_provd.h"
+#include "common/retry_info.h"
 #include "common/status.h"
 
 namespace prov::cli {
@@ -101,6 +102,27 @@ TEST_F(ProvctlTest, OnlyUnavailableIsRepeated) {
   script_.failures = {absl::AbortedError("busy")};
   EXPECT_EQ(AddUser().status, 9);
   EXPECT_EQ(script_.create_requests.size(), 1u);
+}
+
+TEST_F(ProvctlTest, WaitsAsLongAsItIsAskedTo) {
+  script_.failures = {ExhaustedFor(std::chrono::milliseconds(700), "too many calls"),
+                      ExhaustedFor(std::chrono::milliseconds(700), "too many calls")};
+  const auto begin = std::chrono::steady_clock::now();
+  const Finished done = AddUser();
+  EXPECT_EQ(done.status, 0) << done.err;
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(1400));
+  EXPECT_EQ(script_.create_requests.size(), 3u);
+}
+
+TEST_F(ProvctlTest, DoesNotWaitBeyondItsTimeNorForEver) {
+  script_.failures = {ExhaustedFor(std::chrono::minutes(10), "too many calls")};
+  EXPECT_EQ(AddUser().status, 7);
+  EXPECT_EQ(script_.create_requests.size(), 1u);
+  script_.create_requests.clear();
+  script_.failures.assign(100, ExhaustedFor(std::chrono::milliseconds(1), "too many calls"));
+  EXPECT_EQ(AddUser().status, 7);
+  EXPECT_EQ(script_.create_requests.size(), 5u);
+  script_.failures.clear();
 }
 
 TEST_F(ProvctlTest, ErrorNamesFieldValueAndMend) {

@@ -21,7 +21,8 @@ constexpr std::chrono::milliseconds kLongestPause(1000);
 
 }  // namespace
 
-absl::Status ParseTimeout(const std::string& text, std::chrono::milliseconds& timeout) {
+absl::Status ParseTimeout(const std::string& text, std::chrono::milliseconds& timeout,
+                          std::string_view option) {
   int64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   const std::string_view unit(end, static_cast<size_t>(text.data() + text.size() - end));
@@ -32,8 +33,8 @@ absl::Status ParseTimeout(const std::string& text, std::chrono::milliseconds& ti
                                       : 0;
   constexpr int64_t kMost = 24 * 3'600'000;
   if (error != std::errc() || number <= 0 || scale == 0 || number > kMost / scale) {
-    return InvalidField("--timeout", fmt::format("\"{}\" is not a time up to a day; write 500ms, 30s or 5m",
-                                                 Safe(text.substr(0, 40))));
+    return InvalidField(option, fmt::format("\"{}\" is not a time up to a day; write 500ms, 30s or 5m",
+                                            Safe(text.substr(0, 40))));
   }
   timeout = std::chrono::milliseconds(number * scale);
   return absl::OkStatus();
@@ -64,8 +65,9 @@ std::chrono::system_clock::time_point Session::Deadline() {
   return *deadline_;
 }
 
-bool Session::PauseBefore(int attempt) {
-  const auto pause = std::min(kFirstPause * (1 << std::min(attempt - 1, 10)), kLongestPause);
+bool Session::PauseBefore(int attempt, std::optional<std::chrono::milliseconds> asked) {
+  const auto usual = std::min(kFirstPause * (1 << std::min(attempt - 1, 10)), kLongestPause);
+  const auto pause = std::max(usual, asked.value_or(usual));
   if (std::chrono::system_clock::now() + pause >= Deadline()) return false;
   std::this_thread::sleep_for(pause);
   // A connection is made only while somebody waits for it: gRPC has no thread of its own for that.

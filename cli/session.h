@@ -12,6 +12,7 @@
 #include "cli/connection.h"
 #include "cli/output.h"
 #include "common/grpc_status.h"
+#include "common/retry_info.h"
 
 namespace prov::v1 {
 class RevisionProgress;
@@ -38,6 +39,8 @@ class Session {
 
   Format format() const { return options.output == "json" ? Format::kJson : Format::kTable; }
   const std::shared_ptr<grpc::Channel>& channel() const { return connection_.channel; }
+  // host:port of provd.
+  const std::string& server() const { return connection_.server; }
   // The user's, or one made for this run: a retry after a lost answer must not happen twice.
   const std::string& request_id() const { return options.request_id; }
 
@@ -47,7 +50,8 @@ class Session {
   void RestartTimeout() { deadline_.reset(); }
 
   // `call` gets a fresh context and returns the call's grpc::Status. UNAVAILABLE is tried again with back-off
-  // until the deadline, at most five times: writes carry a request id. The time runs from the first call on:
+  // until the deadline, at most five times: writes carry a request id. So is what provd asks to have repeated
+  // later (RetryInfo), when that is. The time runs from the first call on:
   // typing a password takes none of it.
   template <typename Call>
   absl::Status Invoke(const Call& call) {
@@ -81,7 +85,9 @@ class Session {
       context.set_deadline(Deadline());
       const absl::Status status = FromGrpcStatus(call(&context));
       if (MayHaveArrived(status)) may_have_arrived_ = true;
-      if (!absl::IsUnavailable(status) || attempt >= most_attempts || !PauseBefore(attempt))
+      const auto asked = RetryDelayOf(status);
+      if ((!absl::IsUnavailable(status) && !asked) || attempt >= most_attempts ||
+          !PauseBefore(attempt, asked))
         return Explain(status);
     }
   }
@@ -89,8 +95,8 @@ class Session {
   // Whether provd may have got the call although it has not answered it.
   static bool MayHaveArrived(const absl::Status& status);
   std::chrono::system_clock::time_point Deadline();
-  // False when the pause would outlast the deadline.
-  bool PauseBefore(int attempt);
+  // At least as long as `asked`. False when the pause would outlast the deadline.
+  bool PauseBefore(int attempt, std::optional<std::chrono::milliseconds> asked);
   // Says whom we could not reach.
   absl::Status Explain(const absl::Status& status) const;
   // Says how to do it again without doing it twice.
@@ -106,7 +112,8 @@ class Session {
 std::string WriteText(const Session& session, std::string_view done, std::string_view to_whom,
                       uint64_t revision);
 
-// "500ms", "30s", "5m", "1h".
-absl::Status ParseTimeout(const std::string& text, std::chrono::milliseconds& timeout);
+// "500ms", "30s", "5m", "1h"; up to a day. Errors name `option`.
+absl::Status ParseTimeout(const std::string& text, std::chrono::milliseconds& timeout,
+                          std::string_view option = "--timeout");
 
 }  // namespace prov::cli

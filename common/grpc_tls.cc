@@ -5,8 +5,12 @@
 #include <grpcpp/security/tls_credentials_options.h>
 #include <unistd.h>
 
+#include <mutex>
 #include <string_view>
+#include <unordered_map>
+#include <utility>
 
+#include "common/certificate.h"
 #include "common/status.h"
 
 namespace prov {
@@ -14,7 +18,8 @@ namespace {
 
 using grpc::experimental::FileWatcherCertificateProvider;
 
-constexpr unsigned kRefreshSeconds = 60;
+constexpr unsigned kRefreshSeconds = 1;
+constexpr size_t kMostRememberedCertificates = 4096;
 constexpr std::string_view kScheme = "prov://";
 constexpr size_t kMaxNameOctets = 253;
 
@@ -39,6 +44,28 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> ServerTls(const TlsFile
   options.watch_identity_key_cert_pairs();
   options.set_cert_request_type(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
   return grpc::experimental::TlsServerCredentials(options);
+}
+
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> ServerTlsForStrangers(const TlsFiles& files) {
+  PROV_RETURN_IF_ERROR(CheckReadable(files));
+  grpc::experimental::TlsServerCredentialsOptions options(Provider(files));
+  options.watch_identity_key_cert_pairs();
+  options.set_cert_request_type(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
+  return grpc::experimental::TlsServerCredentials(options);
+}
+
+std::shared_ptr<grpc::ChannelCredentials> StrangerTls(const std::string& ca_pem) {
+  grpc::SslCredentialsOptions options;
+  options.pem_root_certs = ca_pem;
+  return grpc::SslCredentials(options);
+}
+
+std::shared_ptr<grpc::ChannelCredentials> UnverifiedTls() {
+  grpc::experimental::TlsChannelCredentialsOptions options;
+  options.set_certificate_verifier(std::make_shared<grpc::experimental::NoOpCertificateVerifier>());
+  options.set_verify_server_certs(false);
+  options.set_check_call_host(false);
+  return grpc::experimental::TlsCredentials(options);
 }
 
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> ClientTls(const TlsFiles& files) {
@@ -67,6 +94,25 @@ absl::StatusOr<PeerIdentity> ParseIdentity(std::string_view uri) {
     return malformed();
   }
   return PeerIdentity{std::string(role), std::string(name)};
+}
+
+absl::StatusOr<PeerCertificate> PeerCertificateOf(const grpc::AuthContext& context) {
+  static std::mutex mutex;
+  static auto& remembered = *new std::unordered_map<std::string, PeerCertificate>();
+  const auto pems = context.FindPropertyValues(GRPC_X509_PEM_CERT_PROPERTY_NAME);
+  if (pems.size() != 1) return absl::UnauthenticatedError("a client certificate is required");
+  std::string pem(pems[0].data(), pems[0].size());
+  {
+    const std::lock_guard lock(mutex);
+    if (const auto known = remembered.find(pem); known != remembered.end()) return known->second;
+  }
+  const absl::StatusOr<CertificateFacts> facts = ReadCertificate(pem);
+  if (!facts.ok()) return absl::UnauthenticatedError("the client certificate cannot be read");
+  PeerCertificate certificate{facts->serial, facts->not_after};
+  const std::lock_guard lock(mutex);
+  // Only what our CA signed gets here; the bound is for years of renewals.
+  if (remembered.size() >= kMostRememberedCertificates) remembered.clear();
+  return remembered.insert_or_assign(std::move(pem), std::move(certificate)).first->second;
 }
 
 absl::StatusOr<PeerIdentity> IdentityOf(const grpc::AuthContext& context) {

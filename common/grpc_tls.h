@@ -9,6 +9,7 @@
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/security/server_credentials.h>
 
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -29,14 +30,34 @@ struct PeerIdentity {
   std::string name;  // "mary", "store1"
 };
 
-// Asks for and verifies a client certificate. The files are read again when they change (within a minute).
+// TLS 1.2 and 1.3 (gRPC's own limits). Files that change are read again within a second.
+
+// Asks for and verifies a client certificate.
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> ServerTls(const TlsFiles& files);
+
+// Asks for none: callers are nobody. For enrolment alone.
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> ServerTlsForStrangers(const TlsFiles& files);
 
 // Verifies the server's certificate against the CA and the host name that was dialled.
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> ClientTls(const TlsFiles& files);
 
+// Without a certificate of one's own; for enrolment alone. `ca_pem` is a PEM text. Verifies the server as
+// ClientTls does.
+std::shared_ptr<grpc::ChannelCredentials> StrangerTls(const std::string& ca_pem);
+
+// Verifies nothing. Good for nothing but to fetch what is verified afterwards: the CA's certificate, by its
+// fingerprint.
+std::shared_ptr<grpc::ChannelCredentials> UnverifiedTls();
+
 // UNAUTHENTICATED if the peer's certificate has no identity in our form, or more than one.
 absl::StatusOr<PeerIdentity> IdentityOf(const grpc::AuthContext& context);
+
+struct PeerCertificate {
+  std::string serial;  // lower-case hexadecimal
+  std::chrono::system_clock::time_point not_after;
+};
+// Of the peer. Certificates seen before are not parsed again.
+absl::StatusOr<PeerCertificate> PeerCertificateOf(const grpc::AuthContext& context);
 
 // Splits "prov://role/name"; names are [a-z0-9._-]{1,253}.
 absl::StatusOr<PeerIdentity> ParseIdentity(std::string_view uri);

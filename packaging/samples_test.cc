@@ -58,6 +58,12 @@ TEST_F(SamplesTest, WhatIsCommentedOutShowsTheDefault) {
   EXPECT_EQ(given->tls.ca, left_out->tls.ca);
   EXPECT_EQ(given->tls.certificate, left_out->tls.certificate);
   EXPECT_EQ(given->tls.key, left_out->tls.key);
+  EXPECT_EQ(given->enrolment.ca_directory, left_out->enrolment.ca_directory);
+  EXPECT_EQ(given->enrolment.listen, left_out->enrolment.listen);
+  EXPECT_EQ(given->enrolment.host_lifetime, left_out->enrolment.host_lifetime);
+  EXPECT_EQ(given->enrolment.caller_lifetime, left_out->enrolment.caller_lifetime);
+  EXPECT_EQ(given->limits.per_second, left_out->limits.per_second);
+  EXPECT_EQ(given->limits.burst, left_out->limits.burst);
   EXPECT_EQ(given->postgres.connections, left_out->postgres.connections);
   EXPECT_EQ(given->directory.ca, left_out->directory.ca);
   EXPECT_EQ(given->directory.starttls, left_out->directory.starttls);

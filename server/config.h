@@ -2,6 +2,8 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
+#include <map>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -17,6 +19,17 @@ struct ProvdConfig {
   struct Tls {
     std::string ca, certificate, key;  // PEM files
   } tls;
+
+  struct Enrolment {
+    std::string ca_directory;  // empty: no enrolment, and nothing is signed
+    std::string listen;        // host:port for those without a certificate
+    std::chrono::milliseconds host_lifetime{0}, caller_lifetime{0};
+  } enrolment;
+
+  struct Limits {
+    std::map<std::string, int64_t> per_second;  // calls, by role; 0: no limit
+    std::chrono::milliseconds burst{0};         // so much time's calls may come at once
+  } limits;
 
   struct Postgres {
     std::string connection;  // libpq conninfo

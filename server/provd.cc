@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "common/clock.h"
@@ -21,7 +22,6 @@
 #include "common/metrics.h"
 #include "common/status.h"
 #include "prov/v1/directory.grpc.pb.h"
-#include "prov/v1/enrolment.grpc.pb.h"
 #include "prov/v1/lists.grpc.pb.h"
 #include "server/api/agent_sync_service.h"
 #include "server/api/audit_service.h"
@@ -29,22 +29,28 @@
 #include "server/api/directory_service.h"
 #include "server/api/domains_service.h"
 #include "server/api/explainer.h"
+#include "server/api/enrolment_door.h"
+#include "server/api/enrolment_service.h"
 #include "server/api/fleet_service.h"
 #include "server/api/operations_service.h"
+#include "server/api/rate_limit.h"
 #include "server/api/subscribers_service.h"
 #include "server/api/workers.h"
 #include "server/config.h"
 #include "server/directory/publisher.h"
+#include "server/enrol/authority.h"
 #include "server/enrol/ca_command.h"
 #include "server/feed/convergence.h"
 #include "server/feed/feed.h"
 #include "server/feed/fleet_metrics.h"
 #include "server/migrate_command.h"
 #include "server/model/password.h"
+#include "server/provd_identity.h"
 #include "server/store/migrations.h"
 #include "server/store/publisher_turn_postgres.h"
 #include "server/store/read_snapshot_postgres.h"
 #include "server/store/revision_watch_postgres.h"
+#include "server/store/trust_postgres.h"
 
 namespace prov {
 namespace {
@@ -92,26 +98,31 @@ absl::Status CheckPasswordChecker() {
 class Provd {
  public:
   Provd(const ProvdConfig& config, store::RequestFingerprint fingerprint,
-        directory::Publisher::Options publishing)
-      : pool_(config.postgres.connection, config.postgres.connections),
+        directory::Publisher::Options publishing, std::optional<enrol::Authority> authority)
+      : authority_(std::move(authority)),
+        pool_(config.postgres.connection, config.postgres.connections),
         fingerprint_(std::move(fingerprint)),
         writes_(pool_),
         snapshots_(pool_),
         watch_(config.postgres.connection),
+        trust_(config.postgres.connection),
         subscribers_(pool_),
         domains_(pool_),
         fleet_(pool_),
         audit_(pool_),
+        certificates_(pool_),
         progress_(pool_, writes_),
-        authoriser_([this](const api::Caller& caller, std::string_view method, const absl::Status& status) {
-          RecordRefused(caller, method, status);
-        }),
+        limiter_(RatesOf(config.limits), SystemClock()),
+        authoriser_([this](const api::Caller& caller, std::string_view method,
+                           const absl::Status& status) { RecordRefused(caller, method, status); },
+                    {.trust = &trust_, .limiter = &limiter_}),
         stream_authoriser_(
             [this](const api::Caller& caller, std::string_view method, const absl::Status& status) {
               workers_.Post([this, caller, method = std::string(method), status] {
                 RecordRefused(caller, method, status);
               });
-            }),
+            },
+            {.trust = &trust_, .limiter = &limiter_}),
         calls_(writes_, fingerprint_, authoriser_),
         importer_({.writes = &calls_,
                    .snapshots = &snapshots_,
@@ -121,8 +132,9 @@ class Provd {
                    .undelete = std::chrono::duration_cast<std::chrono::seconds>(config.undelete)}),
         subscribers_service_(calls_, subscribers_, importer_, SubscriberOptions(config)),
         domains_service_(calls_, domains_),
-        fleet_service_(calls_, fleet_, progress_),
+        fleet_service_(calls_, fleet_, progress_, [this] { RefreshTrust(); }),
         audit_service_(authoriser_, audit_),
+        enrolment_service_(calls_, certificates_, EnrolmentOf(config)),
         feed_(snapshots_),
         convergence_(SystemClock()),
         turn_(store::MakePostgresPublisherTurn(config.postgres.connection)),
@@ -160,6 +172,10 @@ class Provd {
                      .clock = &SystemClock()}) {}
 
   absl::Status Start(const ProvdConfig& config) {
+    // Nobody is let in before it is known whose certificates are revoked.
+    PROV_RETURN_IF_ERROR(trust_.Refresh());
+    trust_.Start();
+    PROV_RETURN_IF_ERROR(CheckTls(config.tls));
     publisher_.Subscribe([this](const directory::Publisher::Status& status) {
       convergence_.ReportDirectory(status.connected, status.applied_revision, status.failing_items,
                                    status.failing.empty() ? status.cause : status.failing.front().error);
@@ -167,6 +183,14 @@ class Provd {
     PROV_RETURN_IF_ERROR(publisher_.Start());
     PROV_ASSIGN_OR_RETURN(const auto credentials,
                           ServerTls({config.tls.ca, config.tls.certificate, config.tls.key}));
+    // Before reflection and health service are switched on, for all servers built from then on.
+    if (authority_) {
+      enrolment_door_.emplace(writes_, EnrolmentOf(config),
+                              [this](const api::Caller& caller, std::string_view method,
+                                     const absl::Status& status) { RecordRefused(caller, method, status); });
+      PROV_RETURN_IF_ERROR(enrolment_door_->Start(config.enrolment.listen,
+                                                  {config.tls.ca, config.tls.certificate, config.tls.key}));
+    }
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::ServerBuilder builder;
@@ -196,15 +220,35 @@ class Provd {
   // Not on a gRPC thread: streams end first, calls in progress finish, then the parts behind them stop.
   void Stop() {
     server_->GetHealthCheckService()->SetServingStatus(false);
+    if (enrolment_door_) enrolment_door_->Stop();
     operations_.ShutDown();
     agent_sync_.ShutDown();
     server_->Shutdown(std::chrono::system_clock::now() + kDrainPatience);
     workers_.Stop();
     publisher_.Stop();
     watch_.Stop();
+    trust_.Stop();
   }
 
+  void SetLimits(const ProvdConfig::Limits& limits) { limiter_.SetRates(RatesOf(limits)); }
+
  private:
+  api::EnrolmentOptions EnrolmentOf(const ProvdConfig& config) {
+    using std::chrono::duration_cast;
+    using std::chrono::seconds;
+    return {.authority = authority_ ? &*authority_ : nullptr,
+            .host_lifetime = duration_cast<seconds>(config.enrolment.host_lifetime),
+            .caller_lifetime = duration_cast<seconds>(config.enrolment.caller_lifetime),
+            .port = PortOf(config.enrolment.listen),
+            .trust_changed = [this] { RefreshTrust(); }};
+  }
+
+  // Failing is not fatal: the watch tries again by itself.
+  void RefreshTrust() {
+    const absl::Status status = trust_.Refresh();
+    if (!status.ok()) Log(Level::kWarning, "revocations_not_read", {{"error", status}});
+  }
+
   static api::SubscribersService::Options SubscriberOptions(const ProvdConfig& config) {
     api::SubscribersService::Options options;
     options.undelete = std::chrono::duration_cast<std::chrono::seconds>(config.undelete);
@@ -235,17 +279,21 @@ class Provd {
     }
   }
 
+  const std::optional<enrol::Authority> authority_;
   store::ConnectionPool pool_;
   const store::RequestFingerprint fingerprint_;
   store::WriteQueue writes_;
   store::PostgresSnapshotSource snapshots_;
   store::PostgresRevisionWatch watch_;
+  store::PostgresTrust trust_;
   store::SubscriberRepository subscribers_;
   store::DomainRepository domains_;
   store::FleetRepository fleet_;
   store::AuditRepository audit_;
+  store::CertificateRepository certificates_;
   store::HostProgressRepository progress_;
 
+  api::RateLimiter limiter_;
   const api::Authoriser authoriser_;
   const api::Authoriser stream_authoriser_;  // for gRPC's callback threads: records on a worker
   const api::WriteCalls calls_;
@@ -254,9 +302,10 @@ class Provd {
   api::DomainsService domains_service_;
   api::FleetService fleet_service_;
   api::AuditService audit_service_;
-  // These answer UNIMPLEMENTED.
+  api::EnrolmentService enrolment_service_;
+  std::optional<api::EnrolmentDoor> enrolment_door_;
+  // Answers UNIMPLEMENTED.
   v1::MailingLists::Service lists_service_;
-  v1::Enrolment::Service enrolment_service_;
 
   feed::Feed feed_;
   feed::Convergence convergence_;
@@ -282,6 +331,29 @@ absl::Status CheckAuditRights(const std::string& conninfo) {
   return absl::OkStatus();
 }
 
+// What can change while provd runs: log level and limits. TLS files are watched; here they are checked.
+absl::Status Reload(const std::string& config_path, Provd& provd) {
+  PROV_ASSIGN_OR_RETURN(const ProvdConfig config, LoadProvdConfig(config_path));
+  PROV_RETURN_IF_ERROR(SetLogLevel(config.log_level));
+  provd.SetLimits(config.limits);
+  PROV_RETURN_IF_ERROR(CheckTls(config.tls));
+  Log(Level::kInfo, "reloaded", {{"log_level", config.log_level}});
+  return absl::OkStatus();
+}
+
+// Until a signal says stop; which one.
+int RunUntilStopped(const sigset_t& signals, const std::string& config_path, Provd& provd) {
+  for (;;) {
+    int received = 0;
+    sigwait(&signals, &received);
+    if (received != SIGHUP) return received;
+    sd_notify(0, "RELOADING=1");
+    const absl::Status status = Reload(config_path, provd);
+    if (!status.ok()) Log(Level::kError, "reload_failed", {{"error", status}});
+    sd_notify(0, "READY=1");
+  }
+}
+
 absl::Status Serve(const std::string& config_path) {
   PROV_ASSIGN_OR_RETURN(const ProvdConfig config, LoadProvdConfig(config_path));
   PROV_RETURN_IF_ERROR(InitLog("provd", config.log_level));
@@ -292,6 +364,7 @@ absl::Status Serve(const std::string& config_path) {
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);
 
@@ -305,15 +378,15 @@ absl::Status Serve(const std::string& config_path) {
     PROV_ASSIGN_OR_RETURN(metrics, MetricsServer::Start(config.metrics));
   }
 
-  Provd provd(config, std::move(fingerprint), std::move(publishing));
+  PROV_ASSIGN_OR_RETURN(std::optional<enrol::Authority> authority, LoadAuthority(config.enrolment));
+  Provd provd(config, std::move(fingerprint), std::move(publishing), std::move(authority));
   PROV_RETURN_IF_ERROR(provd.Start(config));
   const auto fleet_metrics = std::make_shared<feed::FleetMetrics>(provd.convergence());
   if (metrics != nullptr) metrics->Add(fleet_metrics);
   Log(Level::kInfo, "ready", {{"listen", config.listen}, {"version", kVersion}});
   sd_notify(0, "READY=1");
 
-  int received = 0;
-  sigwait(&signals, &received);
+  const int received = RunUntilStopped(signals, config_path, provd);
   Log(Level::kInfo, "stopping", {{"signal", received}});
   sd_notify(0, "STOPPING=1");
   metrics.reset();  // it asks provd's parts

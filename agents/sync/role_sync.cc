@@ -35,10 +35,9 @@ bool IsFatal(const absl::Status& status) { return absl::IsInternal(status) || ab
 class GrpcRoleSync final : public RoleSync {
  public:
   GrpcRoleSync(RoleSyncOptions options, std::vector<drivers::Driver*> drivers, state::StateWriter& state,
-               const Clock& clock, std::shared_ptr<grpc::ChannelCredentials> credentials)
+               const Clock& clock)
       : options_(std::move(options)),
         clock_(clock),
-        credentials_(std::move(credentials)),
         session_(options_.session, state, clock),
         applier_(options_.session.role, std::move(drivers), state, clock, options_.applier),
         role_(v1::Role_Name(options_.session.role)) {
@@ -66,6 +65,11 @@ class GrpcRoleSync final : public RoleSync {
     Cancel();
   }
 
+  void Reconnect() override {
+    reconnect_ = true;
+    Cancel();
+  }
+
   bool connected() const override { return connected_; }
 
  private:
@@ -81,6 +85,10 @@ class GrpcRoleSync final : public RoleSync {
       const absl::Status status = FollowOnce(options_.provd[address], heard);
       connected_ = false;
       if (Stopping()) return;
+      if (reconnect_.exchange(false)) {
+        Log(Level::kInfo, "sync_reconnecting", {{"role", role_}});
+        continue;
+      }
       failures = heard ? 1 : failures + 1;
       // The first of a row is news; the rest is the same story.
       Log(failures == 1 ? Level::kWarning : Level::kDebug, "sync_lost",
@@ -91,17 +99,21 @@ class GrpcRoleSync final : public RoleSync {
     }
   }
 
-  std::shared_ptr<grpc::Channel> Dial(const std::string& address) const {
+  // The files are read each time: the certificate may have been renewed.
+  absl::StatusOr<std::shared_ptr<grpc::Channel>> Dial(const std::string& address) const {
+    absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> credentials = ClientTls(options_.tls);
+    if (!credentials.ok()) return absl::UnavailableError(credentials.status().ToString());
     grpc::ChannelArguments arguments;
     // Each attempt is a fresh one: the pause between them is ours, not the channel's.
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     arguments.SetMaxReceiveMessageSize(kMaxMessageOctets);
-    return grpc::CreateCustomChannel(address, credentials_, arguments);
+    return grpc::CreateCustomChannel(address, *credentials, arguments);
   }
 
   absl::Status FollowOnce(const std::string& address, bool& heard) {
     PROV_ASSIGN_OR_RETURN(const v1::SyncRequest hello, session_.Hello());
-    const auto stub = v1::AgentSync::NewStub(Dial(address));
+    PROV_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel, Dial(address));
+    const auto stub = v1::AgentSync::NewStub(channel);
     auto context = std::make_shared<grpc::ClientContext>();
     heard_ = clock_.Monotonic();
     {
@@ -262,7 +274,6 @@ class GrpcRoleSync final : public RoleSync {
 
   const RoleSyncOptions options_;
   const Clock& clock_;
-  const std::shared_ptr<grpc::ChannelCredentials> credentials_;
   Session session_;
   Applier applier_;  // the drivers' thread's
   const std::string role_;
@@ -277,6 +288,7 @@ class GrpcRoleSync final : public RoleSync {
   Stream* stream_ = nullptr;
 
   std::atomic<bool> connected_{false};
+  std::atomic<bool> reconnect_{false};
   std::atomic<steady_clock::time_point> heard_{steady_clock::time_point()};
   std::thread stream_thread_, driver_thread_;
 };
@@ -287,9 +299,8 @@ absl::StatusOr<std::unique_ptr<RoleSync>> RoleSync::Start(RoleSyncOptions option
                                                           std::vector<drivers::Driver*> drivers,
                                                           state::StateWriter& state, const Clock& clock) {
   if (options.provd.empty()) return absl::InvalidArgumentError("no address of provd is given");
-  PROV_ASSIGN_OR_RETURN(auto credentials, ClientTls(options.tls));
-  return std::make_unique<GrpcRoleSync>(std::move(options), std::move(drivers), state, clock,
-                                        std::move(credentials));
+  PROV_RETURN_IF_ERROR(ClientTls(options.tls).status());
+  return std::make_unique<GrpcRoleSync>(std::move(options), std::move(drivers), state, clock);
 }
 
 }  // namespace prov::sync

@@ -47,6 +47,8 @@ class RoleSync {
 
   // Ends a stream that has gone silent. To be called about once a second, from any thread.
   virtual void CheckSilence() = 0;
+  // Begins the stream anew with the certificate that the files hold now. From any thread.
+  virtual void Reconnect() = 0;
   virtual bool connected() const = 0;
 };
 

@@ -12,7 +12,11 @@ _provctl_options() {
     set-forward) echo "$global --keep-copy --none" ;;
     import) echo "$global --format --rejects --sync --max-removals" ;;
     export) echo "$global --filter --format --show-deleted" ;;
-    suspend-user) echo "$global --reason" ;;
+    suspend-user | evict-host | revoke-certificate) echo "$global --reason" ;;
+    enrol-host) echo "$global --pool --lifetime" ;;
+    ban-host) echo "$global --reason --yes" ;;
+    issue-certificate) echo "$global --out" ;;
+    list-certificates) echo "$global --identity --limit" ;;
     purge-user) echo "$global --yes" ;;
     add-domain) echo "$global --suspended-mail --alias-of --catch-all" ;;
     add-pool) echo "$global --role --weight" ;;
@@ -28,16 +32,28 @@ _provctl_options() {
 _provctl() {
   local commands="add-user show-user list-users update-user set-password add-alias remove-alias set-forward import export
     suspend-user resume-user delete-user undelete-user purge-user add-domain list-domains delete-domain add-pool list-pools
-    update-pool delete-pool add-host list-hosts show-host update-host drain-host undrain-host delete-host directory wait
-    status whoami why audit history watch"
+    update-pool delete-pool add-host list-hosts show-host update-host drain-host undrain-host delete-host enrol-host
+    evict-host ban-host issue-certificate list-certificates revoke-certificate directory wait status whoami why audit
+    history watch"
   local with_value=" --config --server --ca --certificate --key -o --output --timeout --request-id --name --quota --plan
     --label --pool --filter --domain --limit --may-use --reason --suspended-mail --alias-of --catch-all --role --weight
-    --resource --caller --since --head --from --format --rejects --sync --max-removals --after "
+    --resource --caller --since --head --from --format --rejects --sync --max-removals --after --lifetime --identity
+    --out "
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command="" i
   with_value=${with_value//$'\n'/ }
   COMPREPLY=()
 
   case $previous in
+    --out)
+      mapfile -t COMPREPLY < <(compgen -d -- "$current")
+      return
+      ;;
+    issue-certificate)
+      if [[ $current != -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "billing helpdesk operator auditor" -- "$current")
+        return
+      fi
+      ;;
     --config | --ca | --certificate | --key | --rejects)
       mapfile -t COMPREPLY < <(compgen -f -- "$current")
       return

@@ -9,6 +9,7 @@ namespace prov::api {
 
 constexpr std::chrono::seconds kHeartbeatInterval{5};
 constexpr std::chrono::seconds kHelloPatience{10};
+constexpr std::chrono::seconds kTrustInterval{1};  // between two looks at whose certificates were revoked
 constexpr std::chrono::milliseconds kPersistInterval{1000};
 // Between two looks at the change log: under load writes travel together. After a pause the first one goes at
 // once.

@@ -53,6 +53,7 @@ class AgentSyncService::Impl final : public v1::AgentSync::CallbackService, publ
   Streams AllStreams() const;
   void SpreadHead();
   void Pulse();
+  void Sweep();
 
   const Parts parts_;
   TaskGate gate_;
@@ -75,6 +76,7 @@ AgentSyncService::Impl::Impl(const Parts& parts) : parts_(parts) {
     parts_.workers->Post(gate_.Wrap([this] { SpreadHead(); }));
   });
   parts_.workers->Post(gate_.Wrap([this] { Pulse(); }));
+  parts_.workers->Post(gate_.Wrap([this] { Sweep(); }));
 }
 
 absl::StatusOr<std::shared_ptr<AgentStream>> AgentSyncService::Impl::Admit(
@@ -101,7 +103,7 @@ absl::StatusOr<std::shared_ptr<AgentStream>> AgentSyncService::Impl::Admit(
         (void)authoriser->Refuse(caller, "/prov.v1.AgentSync/Sync", status);
       }};
   auto stream = std::make_shared<AgentStream>(context, parts, caller.name);
-  stream->Start([this, weak = std::weak_ptr<AgentStream>(stream)] { Remove(weak.lock()); });
+  stream->Start(caller, [this, weak = std::weak_ptr<AgentStream>(stream)] { Remove(weak.lock()); });
   streams_.insert(stream);
   return stream;
 }
@@ -168,6 +170,13 @@ void AgentSyncService::Impl::Pulse() {
   }
   const std::lock_guard lock(mutex_);
   if (!shutting_down_) parts_.workers->PostAfter(kHeartbeatInterval, gate_.Wrap([this] { Pulse(); }));
+}
+
+// A certificate that is revoked, or expires, takes its streams with it.
+void AgentSyncService::Impl::Sweep() {
+  for (const auto& stream : AllStreams()) stream->EndUnlessTrusted(*parts_.authoriser);
+  const std::lock_guard lock(mutex_);
+  if (!shutting_down_) parts_.workers->PostAfter(kTrustInterval, gate_.Wrap([this] { Sweep(); }));
 }
 
 void AgentSyncService::Impl::ShutDown() {

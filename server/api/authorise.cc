@@ -5,7 +5,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/clock.h"
 #include "common/grpc_tls.h"
+#include "common/status.h"
+#include "server/api/rate_limit.h"
 
 namespace prov::api {
 namespace {
@@ -25,8 +28,33 @@ unsigned BitOf(std::string_view role) {
   return 0;
 }
 
-Caller CallerOf(const grpc::ServerContextBase& context, const PeerIdentity& identity) {
-  return {identity.role, identity.name, context.peer()};
+constexpr std::string_view kSync = "/prov.v1.AgentSync/Sync";
+// Of refusals for haste, which a caller in a loop makes by the thousand, so many are told of.
+constexpr Rate kHasteTold = {.per_second = 0.1, .burst = 3};
+
+absl::Status CheckNotExpired(const Caller& caller) {
+  if (caller.not_after > std::chrono::system_clock::now()) return absl::OkStatus();
+  return FieldError(absl::StatusCode::kUnauthenticated, "certificate", "CERTIFICATE_EXPIRED",
+                    "has expired since this connection was made");
+}
+
+absl::StatusOr<Caller> IdentifyCaller(const grpc::ServerContextBase& context) {
+  const auto auth = context.auth_context();
+  if (!auth) return absl::UnauthenticatedError("a client certificate is required");
+  PROV_ASSIGN_OR_RETURN(const PeerIdentity identity, IdentityOf(*auth));
+  PROV_ASSIGN_OR_RETURN(const PeerCertificate certificate, PeerCertificateOf(*auth));
+  Caller caller{identity.role, identity.name, context.peer(), certificate.serial, certificate.not_after};
+  PROV_RETURN_IF_ERROR(CheckNotExpired(caller));
+  return caller;
+}
+
+// For the record of a refusal: as much as is known.
+Caller Nameless(const grpc::ServerContextBase& context) {
+  const auto auth = context.auth_context();
+  const absl::StatusOr<PeerIdentity> identity =
+      auth ? IdentityOf(*auth) : absl::StatusOr<PeerIdentity>(absl::UnauthenticatedError("none"));
+  if (!identity.ok()) return {"unknown", "unknown", context.peer(), "", {}};
+  return {identity->role, identity->name, context.peer(), "", {}};
 }
 
 absl::Status CheckTable(const Caller& caller, std::string_view method) {
@@ -107,10 +135,12 @@ const std::vector<MethodRule>& MethodTable() {
       {"/prov.v1.Audit/VerifyAuditLog", kOperator | kAuditor},
 
       {"/prov.v1.Enrolment/CreateEnrolmentToken", kOperator},
-      {"/prov.v1.Enrolment/Enrol", kOperator | kAgent},
+      {"/prov.v1.Enrolment/GetAuthority", kTokenHolder},
+      {"/prov.v1.Enrolment/Enrol", kTokenHolder},
       {"/prov.v1.Enrolment/RenewCertificate", kReaders | kAgent},
       {"/prov.v1.Enrolment/RevokeCertificate", kOperator},
       {"/prov.v1.Enrolment/IssueCallerCertificate", kOperator},
+      {"/prov.v1.Enrolment/ListCertificates", kOperator | kAuditor},
 
       {"/prov.v1.AgentSync/Sync", kAgent},
   };
@@ -126,25 +156,48 @@ std::vector<std::string> MethodsOf(std::string_view role) {
 }
 
 absl::StatusOr<Caller> AuthoriseCall(const grpc::ServerContextBase& context, std::string_view method) {
-  const auto auth = context.auth_context();
-  if (!auth) return absl::UnauthenticatedError("a client certificate is required");
-  absl::StatusOr<PeerIdentity> identity = IdentityOf(*auth);
-  if (!identity.ok()) return identity.status();
-  Caller caller = CallerOf(context, *identity);
-  if (absl::Status status = CheckTable(caller, method); !status.ok()) return status;
+  PROV_ASSIGN_OR_RETURN(Caller caller, IdentifyCaller(context));
+  PROV_RETURN_IF_ERROR(CheckTable(caller, method));
   return caller;
+}
+
+Authoriser::Authoriser(OnRefused on_refused, Admission admission)
+    : on_refused_(std::move(on_refused)),
+      admission_(admission),
+      telling_(
+          std::make_unique<RateLimiter>(std::map<std::string, Rate>{{"haste", kHasteTold}}, SystemClock())) {}
+Authoriser::~Authoriser() = default;
+
+absl::Status Authoriser::CheckTrust(const Caller& caller) const {
+  PROV_RETURN_IF_ERROR(CheckNotExpired(caller));
+  if (admission_.trust == nullptr) return absl::OkStatus();
+  return admission_.trust->Check(caller.ToString(), caller.serial);
+}
+
+// Haste first: the other refusals are recorded, each of them, and so are bounded as well.
+absl::StatusOr<Caller> Authoriser::Admit(const grpc::ServerContextBase& context,
+                                         std::string_view method) const {
+  PROV_ASSIGN_OR_RETURN(Caller caller, IdentifyCaller(context));
+  if (admission_.limiter != nullptr && (method != kSync || caller.role != "agent")) {
+    // A role that nobody has heard of may do nothing, but at the pace of those who may do least.
+    const std::string rate_class = BitOf(caller.role) != 0 ? caller.role : "agent";
+    PROV_RETURN_IF_ERROR(admission_.limiter->Take(rate_class, caller.ToString()));
+  }
+  PROV_RETURN_IF_ERROR(CheckTrust(caller));
+  PROV_RETURN_IF_ERROR(CheckTable(caller, method));
+  return caller;
+}
+
+bool Authoriser::IsWorthTelling(const Caller& caller, const absl::Status& status) const {
+  return !absl::IsResourceExhausted(status) || telling_->TryTake("haste", caller.ToString()).count() == 0;
 }
 
 absl::StatusOr<Caller> Authoriser::Authorise(const grpc::ServerContextBase& context,
                                              std::string_view method) const {
-  absl::StatusOr<Caller> caller = AuthoriseCall(context, method);
-  if (!caller.ok()) {
-    const auto auth = context.auth_context();
-    const absl::StatusOr<PeerIdentity> identity =
-        auth ? IdentityOf(*auth) : absl::StatusOr<PeerIdentity>(absl::UnauthenticatedError("none"));
-    on_refused_(CallerOf(context, identity.ok() ? *identity : PeerIdentity{"unknown", "unknown"}), method,
-                caller.status());
-  }
+  absl::StatusOr<Caller> caller = Admit(context, method);
+  if (caller.ok()) return caller;
+  const Caller refused = Nameless(context);
+  if (IsWorthTelling(refused, caller.status())) on_refused_(refused, method, caller.status());
   return caller;
 }
 

@@ -121,4 +121,14 @@ absl::StatusOr<store::SubscriberQuery> ParseSubscriberFilter(std::string_view fi
   return query;
 }
 
+absl::Status CheckLookUp(const store::SubscriberQuery& query) {
+  if (!query.login.empty() || !query.labels.empty() || query.login_prefix.size() >= kLeastLookUpOctets) {
+    return absl::OkStatus();
+  }
+  return FieldError(absl::StatusCode::kPermissionDenied, "filter", "LOOK_UP_ONLY",
+                    fmt::format("the helpdesk looks subscribers up and does not list them: filter by login = "
+                                "\"ali*\" ({} characters at least) or labels.KEY = \"value\"",
+                                kLeastLookUpOctets));
+}
+
 }  // namespace prov::api

@@ -16,4 +16,12 @@ constexpr size_t kMaxFilterTerms = 16;
 // Fills in what the filter restricts. INVALID_ARGUMENT on `filter` says which term is wrong.
 absl::StatusOr<store::SubscriberQuery> ParseSubscriberFilter(std::string_view filter);
 
+// The helpdesk looks subscribers up and does not export them: it names a login, three characters of one, or a
+// label, and gets so many at most, in one page.
+constexpr size_t kMostLookedUp = 50;
+constexpr size_t kLeastLookUpOctets = 3;
+
+// PERMISSION_DENIED on `filter` for a query that looks nobody up but lists.
+absl::Status CheckLookUp(const store::SubscriberQuery& query);
+
 }  // namespace prov::api

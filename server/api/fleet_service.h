@@ -1,7 +1,9 @@
-// prov.v1.Fleet: pools and hosts. Moves, eviction and ban answer UNIMPLEMENTED for now.
+// prov.v1.Fleet: pools and hosts. Moves answer UNIMPLEMENTED for now.
 #pragma once
 
+#include <functional>
 #include <string_view>
+#include <utility>
 
 #include "prov/v1/fleet.grpc.pb.h"
 #include "server/api/write_call.h"
@@ -13,9 +15,10 @@ namespace prov::api {
 // Thread-safe.
 class FleetService final : public v1::Fleet::Service {
  public:
+  // `trust_changed` is called after a write that takes certificates away.
   FleetService(const WriteCalls& writes, store::FleetRepository& fleet,
-               store::HostProgressRepository& progress)
-      : writes_(writes), fleet_(fleet), progress_(progress) {}
+               store::HostProgressRepository& progress, std::function<void()> trust_changed = {})
+      : writes_(writes), fleet_(fleet), progress_(progress), trust_changed_(std::move(trust_changed)) {}
 
   grpc::Status CreatePool(grpc::ServerContext* context, const v1::CreatePoolRequest* request,
                           v1::Pool* response) override;
@@ -41,8 +44,15 @@ class FleetService final : public v1::Fleet::Service {
                          v1::Host* response) override;
   grpc::Status UndrainHost(grpc::ServerContext* context, const v1::UndrainHostRequest* request,
                            v1::Host* response) override;
+  grpc::Status EvictHost(grpc::ServerContext* context, const v1::EvictHostRequest* request,
+                         v1::Host* response) override;
+  grpc::Status BanHost(grpc::ServerContext* context, const v1::BanHostRequest* request,
+                       v1::Host* response) override;
 
  private:
+  template <typename Request>
+  grpc::Status Withdraw(grpc::ServerContext* context, std::string_view method, const Request& request,
+                        model::HostState to, v1::Host* response);
   template <typename Request>
   grpc::Status ChangeState(grpc::ServerContext* context, std::string_view method, const Request& request,
                            model::HostState from, model::HostState to, v1::Host* response);
@@ -50,6 +60,7 @@ class FleetService final : public v1::Fleet::Service {
   const WriteCalls& writes_;
   store::FleetRepository& fleet_;
   store::HostProgressRepository& progress_;
+  const std::function<void()> trust_changed_;
 };
 
 }  // namespace prov::api

@@ -125,9 +125,8 @@ class OperationsService::Impl final : public v1::Operations::CallbackService {
   template <typename Stream, typename Response, typename Make>
   grpc::ServerWriteReactor<Response>* Open(grpc::CallbackServerContext* context, std::string_view method,
                                            std::set<std::shared_ptr<Stream>>& streams, const Make& make) {
-    if (const auto caller = parts_.authoriser->Authorise(*context, method); !caller.ok()) {
-      return new RefusedStream<Response>(caller.status());
-    }
+    const auto caller = parts_.authoriser->Authorise(*context, method);
+    if (!caller.ok()) return new RefusedStream<Response>(caller.status());
     std::shared_ptr<Stream> stream;
     {
       const std::lock_guard lock(mutex_);
@@ -136,7 +135,7 @@ class OperationsService::Impl final : public v1::Operations::CallbackService {
         return new RefusedStream<Response>(absl::ResourceExhaustedError("too many streams; try again later"));
       }
       stream = make();
-      stream->Start([this, &streams, weak = std::weak_ptr<Stream>(stream)] {
+      stream->Start(*caller, [this, &streams, weak = std::weak_ptr<Stream>(stream)] {
         const std::lock_guard lock(mutex_);
         streams.erase(weak.lock());
         quiet_.notify_all();
@@ -205,6 +204,8 @@ class OperationsService::Impl final : public v1::Operations::CallbackService {
   }
 
   void Tick() {
+    for (const auto& stream : All(waits_)) stream->EndUnlessTrusted(*parts_.authoriser);
+    for (const auto& stream : All(watches_)) stream->EndUnlessTrusted(*parts_.authoriser);
     Look();
     parts_.workers->PostAfter(kTick, gate_.Wrap([this] { Tick(); }));
   }

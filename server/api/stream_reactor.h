@@ -16,6 +16,7 @@
 
 #include "absl/status/status.h"
 #include "common/grpc_status.h"
+#include "server/api/authorise.h"
 #include "server/api/workers.h"
 
 namespace prov::api {
@@ -31,9 +32,19 @@ class StreamReactor : public Reactor, public std::enable_shared_from_this<Stream
       : workers_(workers), context_(context) {}
 
   // Call once, before gRPC knows of the stream. `gone` is called last, from a gRPC thread.
-  void Start(std::function<void()> gone) {
+  void Start(Caller caller, std::function<void()> gone) {
+    caller_ = std::move(caller);
     self_ = this->shared_from_this();
     gone_ = std::move(gone);
+  }
+
+  // Whose it is.
+  const Caller& caller() const { return caller_; }
+
+  // Ends the stream if its caller is believed no longer.
+  void EndUnlessTrusted(const Authoriser& authoriser) {
+    const absl::Status status = authoriser.CheckTrust(caller_);
+    if (!status.ok()) End(status);
   }
 
   // Ends the stream once the write under way is done; later calls change nothing.
@@ -103,6 +114,7 @@ class StreamReactor : public Reactor, public std::enable_shared_from_this<Stream
     if (context_ != nullptr && writing_) context_->TryCancel();
   }
 
+  Caller caller_;
   grpc::CallbackServerContext* context_;  // until gRPC is done with it
   bool writing_ = false;
   bool ending_ = false;

@@ -46,6 +46,17 @@ TEST(Filter, TermsAreParsed) {
   EXPECT_TRUE(ParseSubscriberFilter("").ok());
 }
 
+TEST(Filter, HelpdeskLooksUpAndDoesNotList) {
+  for (const char* filter : {"login = \"ali*\"", "login = \"alice@example.net\"", "labels.crm = \"4711\"",
+                             "domain = \"example.net\" AND login = \"bob*\""}) {
+    EXPECT_TRUE(CheckLookUp(*ParseSubscriberFilter(filter)).ok()) << filter;
+  }
+  for (const char* filter :
+       {"", "login = \"*\"", "login = \"al*\"", "domain = \"example.net\"", "state = \"ACTIVE\""}) {
+    EXPECT_TRUE(absl::IsPermissionDenied(CheckLookUp(*ParseSubscriberFilter(filter)))) << filter;
+  }
+}
+
 TEST(Filter, WhatItDoesNotKnowIsRefusedByName) {
   for (const std::string& bad : std::vector<std::string>{
            "state", "state = SUSPENDED", "state = \"GONE\"", "password = \"x\"",

@@ -27,7 +27,7 @@ HOSTS = (
 )
 # What a person would like to type; taken if free, and then kept.
 PREFERRED_PORTS = {
-    "postgres": 5433, "ldap": 3890, "provd": 7443, "metrics": 7480,
+    "postgres": 5433, "ldap": 3890, "provd": 7443, "enrolment": 7444, "metrics": 7480,
     "smtp_relay": 2525, "smtp_store": 2424, "pop3": 2110, "pop3_proxy": 2111,
 }
 
@@ -54,6 +54,8 @@ class Stack:
         self.smarthost = ""
         self.trusted_networks = ["127.0.0.1"]
         self.queue_first_retry = "1s"
+        self.host_certificate_lifetime = "30d"
+        self.limits = {}  # calls a second, by role
         self.mail_root = os.path.join(state, "mail")
         self.postgres = Postgres(self.processes, os.path.join(state, "postgres"), self.ports["postgres"])
         self.slapd = Slapd(self.processes, os.path.join(state, "slapd"), self.ports["ldap"], repository)
@@ -64,10 +66,15 @@ class Stack:
 
     def _choose_ports(self, fixed):
         path = os.path.join(self.state, "ports.json")
+        ports = {}
         if os.path.exists(path):
             with open(path, encoding="utf-8") as file:
-                return json.load(file)
-        ports = {name: port if fixed and can_listen(port) else free_port() for name, port in PREFERRED_PORTS.items()}
+                ports = json.load(file)
+        if ports.keys() >= PREFERRED_PORTS.keys():
+            return ports
+        for name, port in PREFERRED_PORTS.items():
+            if name not in ports:
+                ports[name] = port if fixed and can_listen(port) else free_port()
         os.makedirs(self.state, exist_ok=True)
         write(path, json.dumps(ports, indent=2) + "\n")
         return ports
@@ -133,6 +140,9 @@ class Stack:
         os.makedirs(self.path("ca"), mode=0o700, exist_ok=True)
         self._provd_ca("init", "--directory", self.path("ca"), "--if-missing")
         shutil.copyfile(self.path("ca", "ca.pem"), self.path("tls", "ca.pem"))
+        # provd signs with it.
+        for part in ("ca", "ca/ca.pem", "ca/ca.key"):
+            self.processes.give(self.path(part))
         self.certificate("provd/a", "provd")
         self.certificate("directory/a", "directory")
         self.certificate("operator/admin", "operator", give=False)
@@ -169,6 +179,13 @@ ca = "{self.path("tls", "ca.pem")}"
 certificate = "{self.path("tls", "provd.pem")}"
 key = "{self.path("tls", "provd.key")}"
 
+[enrolment]
+ca_directory = "{self.path("ca")}"
+listen = "{self.address("enrolment")}"
+host_lifetime = "{self.host_certificate_lifetime}"
+
+[limits]
+{"".join(f"{role} = {rate}" + chr(10) for role, rate in self.limits.items())}
 [postgres]
 connection = "{self.postgres.connection()}"
 

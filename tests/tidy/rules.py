@@ -24,6 +24,8 @@ BANNED = (
     (re.compile(r"\b(strcpy|strcat|sprintf|vsprintf|gets|system|popen|tmpnam|mktemp)\s*\("), r"(?<!_test)\.(cc|h)$",
      "unsafe; use std::string, fmt, posix_spawn, mkdtemp"),
     (re.compile(r"InsecureServerCredentials|InsecureChannelCredentials"), r"\.(cc|h)$", "every channel is mutual TLS"),
+    (re.compile(r"\bUnverifiedTls\s*\("), r"^(?!agents/enrolment\.cc$|common/grpc_tls\.(cc|h)$).*\.(cc|h)$",
+     "only enrolment may ask somebody nobody vouches for, and verify afterwards"),
     (re.compile(r"(&&|\|\|)\s*!?\s*co_await\b|\bco_await\b[^;{}]*(&&|\|\|)"
                 r"|\b(while|for)\s*\([^{;]*\bco_await\b[^{;]*\)\s*\{"), r"\.(cc|h)$",
      "GCC 12 miscompiles an await within && or || or a loop's condition: give it a statement of its own"),
