@@ -47,8 +47,17 @@ absl::Status DomainUnknown(std::string_view field, const std::string& domain) {
       fmt::format("the domain {} is not hosted here; provctl add-domain {} hosts it", domain, domain));
 }
 
+// Whether addresses may be made in the domain; `alias_of` is the domain's.
+absl::Status NotAlias(std::string_view field, const std::string& domain, const std::string& alias_of) {
+  if (alias_of.empty()) return absl::OkStatus();
+  return FieldError(absl::StatusCode::kFailedPrecondition, field, "DOMAIN_IS_ALIAS",
+                    fmt::format("{} is another name of {} and has no addresses of its own; use {}", domain,
+                                alias_of, alias_of));
+}
+
 absl::Status DomainExists(WriteTransaction& write, std::string_view field, const std::string& domain) {
-  return store::DomainRepository::Find(write, domain).ok() ? absl::OkStatus() : DomainUnknown(field, domain);
+  const absl::StatusOr<model::Domain> found = store::DomainRepository::Find(write, domain);
+  return found.ok() ? NotAlias(field, domain, found->alias_of) : DomainUnknown(field, domain);
 }
 
 // Pool given or chosen; must be there and be of role store.
@@ -58,6 +67,7 @@ absl::Status PlaceMailbox(WriteTransaction& write, Subscriber& subscriber) {
   PROV_ASSIGN_OR_RETURN(const SubscriberRepository::Placement placement,
                         SubscriberRepository::Place(write, domain, subscriber.store_pool));
   if (!placement.domain_hosted) return DomainUnknown("subscriber.login", domain);
+  PROV_RETURN_IF_ERROR(NotAlias("subscriber.login", domain, placement.alias_of));
   if (placement.store_pool.empty() && subscriber.store_pool.empty()) {
     return FieldError(
         absl::StatusCode::kFailedPrecondition, kField, "NO_STORE_POOL",

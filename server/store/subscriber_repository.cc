@@ -82,7 +82,7 @@ constexpr Statement kReserveAddresses = {
 
 // Weighted choice: the least of exponential variates has rate proportional to weight.
 constexpr Statement kPlace = {"place_mailbox", R"(
-SELECT EXISTS (SELECT 1 FROM prov.domain WHERE name = $1),
+SELECT (SELECT COALESCE(alias_of, '') FROM prov.domain WHERE name = $1),
   CASE WHEN $2 <> '' THEN (SELECT id FROM prov.pool WHERE id = $2 AND role = 'store')
   ELSE (SELECT id FROM prov.pool WHERE role = 'store' AND weight > 0 ORDER BY -ln(1 - random()) / weight LIMIT 1) END)"};
 
@@ -205,7 +205,7 @@ absl::StatusOr<SubscriberRepository::Placement> SubscriberRepository::Place(Writ
                                                                             const std::string& domain,
                                                                             const std::string& wanted_pool) {
   const pqxx::result rows = write.Execute(kPlace, domain, wanted_pool);
-  return Placement{rows[0][0].as<bool>(), rows[0][1].as<std::string>("")};
+  return Placement{!rows[0][0].is_null(), rows[0][0].as<std::string>(""), rows[0][1].as<std::string>("")};
 }
 
 }  // namespace prov::store

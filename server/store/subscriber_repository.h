@@ -54,6 +54,7 @@ class SubscriberRepository {
 
   struct Placement {
     bool domain_hosted = false;
+    std::string alias_of;    // of the domain
     std::string store_pool;  // "" when there is none
   };
   // Where a mailbox of that domain goes: to `wanted_pool`, if there is such a store pool, or, when it is "",
