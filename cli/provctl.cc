@@ -120,10 +120,14 @@ int Main(int argc, char** argv) {
   AddSubscriberCommands(app, chosen);
   AddMailboxCommands(app, chosen);
   AddLifecycleCommands(app, chosen);
+  AddScheduleCommands(app, chosen);
   AddDomainCommands(app, chosen);
+  AddMailingListCommands(app, chosen);
+  AddMemberCommands(app, chosen);
   AddPoolCommands(app, chosen);
   AddHostCommands(app, chosen);
   AddDirectoryCommands(app, chosen);
+  AddApprovalCommands(app, chosen);
   AddOperationCommands(app, chosen);
   try {
     app.parse(argc, argv);

@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "server/directory/services.h"
+#include "server/model/harm_limits.h"
 
 namespace prov {
 
@@ -34,6 +35,7 @@ struct ProvdConfig {
   } directory;
 
   std::chrono::milliseconds undelete{0};
+  model::HarmLimits harm;
   size_t least_password_characters = 0;
 };
 

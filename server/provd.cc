@@ -22,12 +22,14 @@
 #include "common/status.h"
 #include "prov/v1/directory.grpc.pb.h"
 #include "prov/v1/enrolment.grpc.pb.h"
-#include "prov/v1/lists.grpc.pb.h"
 #include "server/api/agent_sync_service.h"
+#include "server/api/approvals_service.h"
 #include "server/api/audit_service.h"
 #include "server/api/directory_service.h"
 #include "server/api/domains_service.h"
+#include "server/api/due_work.h"
 #include "server/api/fleet_service.h"
+#include "server/api/mailing_lists_service.h"
 #include "server/api/operations_service.h"
 #include "server/api/subscribers_service.h"
 #include "server/api/workers.h"
@@ -93,9 +95,12 @@ class Provd {
         snapshots_(pool_),
         watch_(config.postgres.connection),
         subscribers_(pool_),
+        schedule_(pool_),
         domains_(pool_),
+        lists_(pool_),
         fleet_(pool_),
         audit_(pool_),
+        approvals_(pool_),
         progress_(pool_, writes_),
         authoriser_([this](const api::Caller& caller, std::string_view method, const absl::Status& status) {
           RecordRefused(caller, method, status);
@@ -107,13 +112,15 @@ class Provd {
               });
             }),
         calls_(writes_, fingerprint_, authoriser_),
-        subscribers_service_(calls_, subscribers_, SubscriberOptions(config)),
+        subscribers_service_(calls_, subscribers_, schedule_, SubscriberOptions(config)),
         domains_service_(calls_, domains_),
+        lists_service_(calls_, lists_),
         fleet_service_(calls_, fleet_, progress_),
         audit_service_(authoriser_, audit_),
+        approvals_service_(calls_, approvals_),
         feed_(snapshots_),
         convergence_(SystemClock()),
-        publisher_(snapshots_, watch_, publishing),
+        publisher_(snapshots_, watch_, WithApproval(publishing)),
         directory_service_({.authoriser = &authoriser_,
                             .snapshots = &snapshots_,
                             .audit = &audit_,
@@ -154,12 +161,17 @@ class Provd {
     // Another provd on the same port would take half of the connections.
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     for (grpc::Service* service : std::initializer_list<grpc::Service*>{
-             &subscribers_service_, &domains_service_, &fleet_service_, &audit_service_, &lists_service_,
+             &subscribers_service_, &domains_service_, &fleet_service_, &audit_service_, &lists_service_, &approvals_service_,
              &directory_service_, &enrolment_service_, operations_.service(), agent_sync_.service()}) {
       builder.RegisterService(service);
     }
     server_ = builder.BuildAndStart();
     if (!server_) return absl::UnavailableError(fmt::format("cannot listen on {}", config.listen));
+    due_work_ = std::make_unique<api::DueWork>(api::DueWork::Parts{.writes = &writes_,
+                                                                   .schedule = &schedule_,
+                                                                   .subscribers = &subscribers_,
+                                                                   .lists = &lists_,
+                                                                   .lifecycle = Lifecycle(config)});
     return absl::OkStatus();
   }
 
@@ -169,15 +181,31 @@ class Provd {
     operations_.ShutDown();
     agent_sync_.ShutDown();
     server_->Shutdown(std::chrono::system_clock::now() + kDrainPatience);
+    due_work_->Stop();
     workers_.Stop();
     publisher_.Stop();
     watch_.Stop();
   }
 
  private:
+  directory::Publisher::Options WithApproval(directory::Publisher::Options options) {
+    options.approved_removals = [this] {
+      const absl::StatusOr<uint64_t> approved = approvals_.Approved("directory");
+      return approved.ok() ? *approved : 0;
+    };
+    return options;
+  }
+
+  static api::LifecycleOptions Lifecycle(const ProvdConfig& config) {
+    api::LifecycleOptions options;
+    options.undelete = std::chrono::duration_cast<std::chrono::seconds>(config.undelete);
+    options.harm = config.harm;
+    return options;
+  }
+
   static api::SubscribersService::Options SubscriberOptions(const ProvdConfig& config) {
     api::SubscribersService::Options options;
-    options.undelete = std::chrono::duration_cast<std::chrono::seconds>(config.undelete);
+    options.lifecycle = Lifecycle(config);
     options.least_password_characters = config.least_password_characters;
     return options;
   }
@@ -201,9 +229,12 @@ class Provd {
   store::PostgresSnapshotSource snapshots_;
   store::PostgresRevisionWatch watch_;
   store::SubscriberRepository subscribers_;
+  store::ScheduleRepository schedule_;
   store::DomainRepository domains_;
+  store::MailingListRepository lists_;
   store::FleetRepository fleet_;
   store::AuditRepository audit_;
+  store::ApprovalRepository approvals_;
   store::HostProgressRepository progress_;
 
   const api::Authoriser authoriser_;
@@ -211,10 +242,11 @@ class Provd {
   const api::WriteCalls calls_;
   api::SubscribersService subscribers_service_;
   api::DomainsService domains_service_;
+  api::MailingListsService lists_service_;
   api::FleetService fleet_service_;
   api::AuditService audit_service_;
-  // These answer UNIMPLEMENTED.
-  v1::MailingLists::Service lists_service_;
+  api::ApprovalsService approvals_service_;
+  // Answers UNIMPLEMENTED.
   v1::Enrolment::Service enrolment_service_;
 
   feed::Feed feed_;
@@ -225,6 +257,7 @@ class Provd {
   api::OperationsService operations_;
   api::AgentSyncService agent_sync_;
   std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<api::DueWork> due_work_;
 };
 
 absl::Status Serve(const std::string& config_path) {

@@ -16,6 +16,7 @@
 #include "common/log.h"
 #include "common/status.h"
 #include "prov/v1/agent_sync.grpc.pb.h"
+#include "prov/v1/approvals.grpc.pb.h"
 
 namespace prov::sync {
 namespace {
@@ -26,6 +27,7 @@ using Stream = grpc::ClientReaderWriter<v1::SyncRequest, v1::SyncResponse>;
 
 constexpr int kMaxMessageOctets = 16 << 20;
 constexpr milliseconds kHeldRetry = std::chrono::seconds(1);
+constexpr std::chrono::seconds kApprovalPatience(3);
 constexpr milliseconds kStateRetry = std::chrono::seconds(1);
 constexpr int kSilentHeartbeats = 3;
 
@@ -39,7 +41,7 @@ class GrpcRoleSync final : public RoleSync {
       : options_(std::move(options)),
         clock_(clock),
         credentials_(std::move(credentials)),
-        session_(options_.session, state, clock),
+        session_(WithProvdsWord(options_.session), state, clock),
         applier_(options_.session.role, std::move(drivers), state, clock, options_.applier),
         role_(v1::Role_Name(options_.session.role)) {
     stream_thread_ = std::thread([this] { Follow(); });
@@ -91,6 +93,25 @@ class GrpcRoleSync final : public RoleSync {
     }
   }
 
+  // An operator may allow removals on the host itself, or through provd.
+  SessionOptions WithProvdsWord(SessionOptions session) {
+    session.allowed_removals = [this, local = std::move(session.allowed_removals)] {
+      return std::max(local ? local() : 0, AskProvd());
+    };
+    return session;
+  }
+
+  // On the stream's thread, while the stream is open.
+  uint64_t AskProvd() const {
+    if (channel_ == nullptr) return 0;
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + kApprovalPatience);
+    v1::HostApproval approval;
+    const grpc::Status status =
+        v1::Approvals::NewStub(channel_)->GetHostApproval(&context, v1::GetHostApprovalRequest(), &approval);
+    return status.ok() && approval.changes() > 0 ? static_cast<uint64_t>(approval.changes()) : 0;
+  }
+
   std::shared_ptr<grpc::Channel> Dial(const std::string& address) const {
     grpc::ChannelArguments arguments;
     // Each attempt is a fresh one: the pause between them is ours, not the channel's.
@@ -101,7 +122,8 @@ class GrpcRoleSync final : public RoleSync {
 
   absl::Status FollowOnce(const std::string& address, bool& heard) {
     PROV_ASSIGN_OR_RETURN(const v1::SyncRequest hello, session_.Hello());
-    const auto stub = v1::AgentSync::NewStub(Dial(address));
+    channel_ = Dial(address);
+    const auto stub = v1::AgentSync::NewStub(channel_);
     auto context = std::make_shared<grpc::ClientContext>();
     heard_ = clock_.Monotonic();
     {
@@ -263,6 +285,7 @@ class GrpcRoleSync final : public RoleSync {
   const RoleSyncOptions options_;
   const Clock& clock_;
   const std::shared_ptr<grpc::ChannelCredentials> credentials_;
+  std::shared_ptr<grpc::Channel> channel_;  // of the stream; its thread's
   Session session_;
   Applier applier_;  // the drivers' thread's
   const std::string role_;

@@ -46,6 +46,9 @@ class WriteCalls {
   const Authoriser& authoriser_;
 };
 
+// A write was refused for its blast radius: its caller stays stopped, which the audit log tells.
+void NoteStopped(store::WriteQueue& queue, const store::WriteContext& refused);
+
 // For a body to return: the audit's JSON and the remembered answer. `before` may be null.
 store::WriteResult Result(const std::string& resource, const google::protobuf::Message* before,
                           const google::protobuf::Message& after, const google::protobuf::Message& response);

@@ -143,6 +143,22 @@ absl::StatusOr<std::vector<Subscriber>> SubscriberRepository::List(const Subscri
   });
 }
 
+absl::StatusOr<std::vector<int64_t>> SubscriberRepository::Expired(const std::string& caller, size_t limit) {
+  PROV_ASSIGN_OR_RETURN(const ConnectionPool::Lease lease, pool_.Acquire());
+  return Guarded("read expired subscribers", [&]() -> absl::StatusOr<std::vector<int64_t>> {
+    pqxx::read_transaction read(*lease);
+    std::vector<int64_t> ids;
+    for (const auto& row : read.exec_params(
+             "SELECT id FROM prov.subscriber WHERE state = 'closed' AND expire_time <= now() AND NOT EXISTS "
+             "(SELECT 1 FROM prov.caller_harm WHERE caller = $1 AND stopped_time IS NOT NULL) "
+             "ORDER BY expire_time LIMIT $2",
+             caller, limit)) {
+      ids.push_back(row[0].as<int64_t>());
+    }
+    return ids;
+  });
+}
+
 absl::StatusOr<Subscriber> SubscriberRepository::Find(WriteTransaction& write,
                                                       const std::string& id_or_login) {
   const pqxx::result found =

@@ -54,6 +54,8 @@ class Stack:
         self.smarthost = ""
         self.trusted_networks = ["127.0.0.1"]
         self.queue_first_retry = "1s"
+        self.provd_tables = ""  # more of provd.toml: whole tables
+        self.provd_directory = ""  # more keys of its [directory]
         self.mail_root = os.path.join(state, "mail")
         self.postgres = Postgres(self.processes, os.path.join(state, "postgres"), self.ports["postgres"])
         self.slapd = Slapd(self.processes, os.path.join(state, "slapd"), self.ports["ldap"], repository)
@@ -177,6 +179,8 @@ uri = "{self.slapd.ldapi}"
 base = "{self.slapd.base}"
 bind_dn = "{self.slapd.publisher_dn}"
 password_file = "{self.slapd.publisher_password_file}"
+{self.provd_directory}
+{self.provd_tables}
 ''')
         return path
 
