@@ -1,9 +1,11 @@
-// add-domain, list-domains, delete-domain.
+// add-domain, show-domain, list-domains, update-domain, delete-domain.
 #include <fmt/format.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "absl/strings/ascii.h"
 #include "cli/commands.h"
 #include "common/status.h"
 #include "common/utf8.h"
@@ -19,6 +21,27 @@ struct DomainOptions {
   std::string name, suspended_mail = "keep", alias_of, catch_all;
 };
 
+std::string ShortName(const std::string& name) { return name.substr(name.find('/') + 1); }
+
+Domain::SuspendedMail PolicyOf(const std::string& text) {
+  return text == "reject" ? Domain::REJECT : text == "defer" ? Domain::DEFER : Domain::KEEP;
+}
+
+std::string PolicyText(const Domain& domain) {
+  std::string text = Domain::SuspendedMail_Name(domain.suspended_mail());
+  absl::AsciiStrToLower(&text);
+  return text;
+}
+
+absl::Status Report(Session& session, std::string_view done, const Domain& written) {
+  if (session.format() == Format::kJson) {
+    fmt::print("{}", ToJson(written));
+  } else if (!session.options.quiet) {
+    fmt::print("{}\n", WriteText(session, done, Safe(written.name()), written.revision()));
+  }
+  return session.WaitIfAsked(written.revision());
+}
+
 absl::Status RunAdd(Session& session, const DomainOptions& o) {
   if (!IsValidUtf8(o.name + o.alias_of + o.catch_all))
     return InvalidField("domain.name", "is not valid UTF-8");
@@ -27,18 +50,67 @@ absl::Status RunAdd(Session& session, const DomainOptions& o) {
   domain.set_name("domains/" + o.name);
   if (!o.alias_of.empty()) domain.set_alias_of("domains/" + o.alias_of);
   domain.set_catch_all(o.catch_all);
-  domain.set_suspended_mail(o.suspended_mail == "reject"  ? Domain::REJECT
-                            : o.suspended_mail == "defer" ? Domain::DEFER
-                                                          : Domain::KEEP);
+  domain.set_suspended_mail(PolicyOf(o.suspended_mail));
   auto stub = Domains::NewStub(session.channel());
   Domain created;
   PROV_RETURN_IF_ERROR(session.Write(*stub, &Domains::Stub::CreateDomain, request, &created));
+  return Report(session, "added", created);
+}
+
+absl::Status RunShow(Session& session, const DomainOptions& o) {
+  if (!IsValidUtf8(o.name)) return InvalidField("name", "is not valid UTF-8");
+  v1::GetDomainRequest request;
+  request.set_name("domains/" + o.name);
+  auto stub = Domains::NewStub(session.channel());
+  Domain domain;
+  PROV_RETURN_IF_ERROR(session.Invoke(
+      [&](grpc::ClientContext* context) { return stub->GetDomain(context, request, &domain); }));
   if (session.format() == Format::kJson) {
-    fmt::print("{}", ToJson(created));
-  } else if (!session.options.quiet) {
-    fmt::print("{}\n", WriteText(session, "added", Safe(created.name()), created.revision()));
+    fmt::print("{}", ToJson(domain));
+    return absl::OkStatus();
   }
-  return session.WaitIfAsked(created.revision());
+  std::vector<std::pair<std::string, std::string>> fields = {{"domain", ShortName(domain.name())}};
+  if (domain.alias_of().empty()) {
+    fields.emplace_back("suspended mail", PolicyText(domain));
+    fields.emplace_back("catch-all", domain.catch_all().empty() ? "off" : domain.catch_all());
+  } else {
+    fields.emplace_back("alias of", ShortName(domain.alias_of()));
+  }
+  fields.emplace_back("revision", std::to_string(domain.revision()));
+  fmt::print("{}", ToList(fields));
+  return absl::OkStatus();
+}
+
+// Nothing: not named on the command line.
+struct UpdateOptions {
+  std::string name;
+  std::optional<std::string> suspended_mail, alias_of, catch_all;
+  bool no_alias = false, no_catch_all = false;
+};
+
+absl::Status RunUpdate(Session& session, const UpdateOptions& o) {
+  if (!IsValidUtf8(o.name + o.alias_of.value_or("") + o.catch_all.value_or("")))
+    return InvalidField("domain.name", "is not valid UTF-8");
+  v1::UpdateDomainRequest request;
+  Domain& domain = *request.mutable_domain();
+  domain.set_name("domains/" + o.name);
+  if (o.suspended_mail) {
+    domain.set_suspended_mail(PolicyOf(*o.suspended_mail));
+    request.mutable_update_mask()->add_paths("suspended_mail");
+  }
+  if (o.alias_of) domain.set_alias_of("domains/" + *o.alias_of);
+  if (o.alias_of || o.no_alias) request.mutable_update_mask()->add_paths("alias_of");
+  if (o.catch_all) domain.set_catch_all(*o.catch_all);
+  if (o.catch_all || o.no_catch_all) request.mutable_update_mask()->add_paths("catch_all");
+  if (request.update_mask().paths().empty()) {
+    return InvalidField("update-domain",
+                        "has nothing to change; give --suspended-mail, --alias-of, --no-alias, --catch-all "
+                        "or --no-catch-all");
+  }
+  auto stub = Domains::NewStub(session.channel());
+  Domain updated;
+  PROV_RETURN_IF_ERROR(session.Write(*stub, &Domains::Stub::UpdateDomain, request, &updated));
+  return Report(session, "updated", updated);
 }
 
 struct Nothing {};
@@ -61,9 +133,8 @@ absl::Status RunList(Session& session, const Nothing&) {
   }
   std::vector<std::vector<std::string>> rows;
   for (const Domain& domain : all.domains()) {
-    rows.push_back({domain.name().substr(domain.name().find('/') + 1),
-                    Domain::SuspendedMail_Name(domain.suspended_mail()), domain.alias_of(),
-                    domain.catch_all()});
+    rows.push_back(
+        {ShortName(domain.name()), PolicyText(domain), ShortName(domain.alias_of()), domain.catch_all()});
   }
   fmt::print("{}", ToTable({"DOMAIN", "SUSPENDED MAIL", "ALIAS OF", "CATCH-ALL"}, rows));
   return absl::OkStatus();
@@ -103,8 +174,34 @@ void AddDomainCommands(CLI::App& app, Action& chosen) {
   command->add_option("--catch-all", add->catch_all,
                       "address for mail to unknown local parts; off by default");
 
+  auto show = std::make_shared<DomainOptions>();
+  AddCommand(app, chosen, "show-domain", "Show a domain.\nExample: provctl show-domain example.net", show,
+             RunShow)
+      ->add_option("domain", show->name, "as list-domains shows it")
+      ->required();
+
   AddCommand(app, chosen, "list-domains", "List hosted domains.\nExample: provctl list-domains",
              std::make_shared<Nothing>(), RunList);
+
+  auto update = std::make_shared<UpdateOptions>();
+  command =
+      AddCommand(app, chosen, "update-domain",
+                 "Change what a domain does with mail for suspended subscribers, of which it is an alias, "
+                 "and where mail to unknown local parts goes.\n"
+                 "Example: provctl update-domain example.net --catch-all info@example.net",
+                 update, RunUpdate);
+  command->add_option("domain", update->name, "as list-domains shows it")->required();
+  command
+      ->add_option("--suspended-mail", update->suspended_mail,
+                   "mail to suspended subscribers: keep, reject or defer")
+      ->check(CLI::IsMember({"keep", "reject", "defer"}));
+  CLI::Option* alias = command->add_option("--alias-of", update->alias_of,
+                                           "another hosted domain that this is another name of");
+  command->add_flag("--no-alias", update->no_alias, "stands for itself")->excludes(alias);
+  CLI::Option* catch_all = command->add_option(
+      "--catch-all", update->catch_all, "address, of a subscriber or list, for mail to unknown local parts");
+  command->add_flag("--no-catch-all", update->no_catch_all, "refuse mail to unknown local parts")
+      ->excludes(catch_all);
 
   auto remove = std::make_shared<DomainOptions>();
   AddCommand(app, chosen, "delete-domain",

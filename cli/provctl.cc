@@ -121,12 +121,16 @@ int Main(int argc, char** argv) {
   AddMailboxCommands(app, chosen);
   AddImportCommands(app, chosen);
   AddLifecycleCommands(app, chosen);
+  AddScheduleCommands(app, chosen);
   AddDomainCommands(app, chosen);
+  AddMailingListCommands(app, chosen);
+  AddMemberCommands(app, chosen);
   AddPoolCommands(app, chosen);
   AddHostCommands(app, chosen);
   AddEnrolmentCommands(app, chosen);
   AddCertificateCommands(app, chosen);
   AddDirectoryCommands(app, chosen);
+  AddApprovalCommands(app, chosen);
   AddOperationCommands(app, chosen);
   AddAuditCommands(app, chosen);
   AddHistoryCommand(app, chosen);

@@ -63,7 +63,14 @@ class Session {
   absl::Status Write(Stub& stub,
                      grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
                      Request request, Response* response) {
-    request.set_request_id(request_id());
+    return WriteAs(request_id(), stub, method, std::move(request), response);
+  }
+  // For commands of many writes, each with an id of its own.
+  template <typename Stub, typename Request, typename Response>
+  absl::Status WriteAs(const std::string& id, Stub& stub,
+                       grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+                       Request request, Response* response) {
+    request.set_request_id(id);
     request.set_validate_only(options.dry_run);
     return ExplainWrite(
         Invoke([&](grpc::ClientContext* context) { return (stub.*method)(context, request, response); }));

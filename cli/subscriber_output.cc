@@ -1,11 +1,11 @@
 #include "cli/subscriber_output.h"
 
 #include <fmt/format.h>
-#include <google/protobuf/util/time_util.h>
 
 #include <map>
 
 #include "absl/strings/ascii.h"
+#include "cli/moment.h"
 
 namespace prov::cli {
 namespace {
@@ -21,14 +21,13 @@ std::string EntitlementsText(const v1::Entitlements& entitlements) {
   return text.empty() ? "none" : text;
 }
 
-std::string TimeText(const google::protobuf::Timestamp& time) {
-  // RFC 3339 in seconds: the fraction is of use to programs only.
-  google::protobuf::Timestamp whole = time;
-  whole.set_nanos(0);
-  return google::protobuf::util::TimeUtil::ToString(whole);
-}
-
 }  // namespace
+
+std::string ActionText(const v1::ScheduledChange& change) {
+  std::string text = v1::ScheduledChange::Action_Name(change.action());
+  absl::AsciiStrToLower(&text);
+  return text;
+}
 
 std::string StateText(const v1::Subscriber& subscriber) {
   std::string text = v1::Subscriber::State_Name(subscriber.state());
@@ -57,9 +56,14 @@ void PrintSubscriber(const Session& session, const v1::Subscriber& s) {
   }
   fields.emplace_back("pool", s.store_pool());
   fields.emplace_back("id", fmt::format("{}  {}  uid {}", s.name(), s.uid(), s.uid_number()));
-  fields.emplace_back("created", TimeText(s.create_time()));
-  fields.emplace_back("changed", fmt::format("{}  revision {}", TimeText(s.update_time()), s.revision()));
-  if (s.has_expire_time()) fields.emplace_back("purged on", TimeText(s.expire_time()));
+  fields.emplace_back("created", MomentText(s.create_time()));
+  fields.emplace_back("changed", fmt::format("{}  revision {}", MomentText(s.update_time()), s.revision()));
+  if (s.has_expire_time()) fields.emplace_back("purged on", MomentText(s.expire_time()));
+  for (const v1::ScheduledChange& change : s.scheduled_changes()) {
+    fields.emplace_back("scheduled", fmt::format("{} at {} by {}{}{}", ActionText(change),
+                                                 MomentText(change.effective_time()), change.caller(),
+                                                 change.error().empty() ? "" : ": ", change.error()));
+  }
   fmt::print("{}", ToList(fields));
 }
 

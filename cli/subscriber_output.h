@@ -11,6 +11,9 @@
 
 namespace prov::cli {
 
+// "suspend", "resume", "delete".
+std::string ActionText(const v1::ScheduledChange& change);
+
 // "active", "suspended", …
 std::string StateText(const v1::Subscriber& subscriber);
 

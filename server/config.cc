@@ -57,6 +57,10 @@ absl::StatusOr<ProvdConfig> LoadProvdConfig(const std::string& path) {
   services.ftp = reader.Strings("directory.services.ftp", services.ftp);
   services.web = reader.Strings("directory.services.web", services.web);
   config.undelete = reader.Duration("lifecycle.undelete", std::chrono::hours(30 * 24));
+  config.harm.changes = reader.Int("blast_radius.changes", 1000, 1, 1'000'000'000);
+  config.harm.percent = reader.Int("blast_radius.percent", 5, 0, 100);
+  config.harm.window = std::chrono::duration_cast<std::chrono::seconds>(
+      reader.Duration("blast_radius.window", std::chrono::minutes(10)));
   config.least_password_characters = static_cast<size_t>(reader.Int("password.least_length", 8, 6, 128));
   PROV_RETURN_IF_ERROR(reader.Finish());
   for (const auto lifetime : {config.enrolment.host_lifetime, config.enrolment.caller_lifetime}) {

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "server/directory/services.h"
+#include "server/model/harm_limits.h"
 
 namespace prov {
 
@@ -47,6 +48,7 @@ struct ProvdConfig {
   } directory;
 
   std::chrono::milliseconds undelete{0};
+  model::HarmLimits harm;
   size_t least_password_characters = 0;
 };
 

@@ -22,8 +22,8 @@
 #include "common/metrics.h"
 #include "common/status.h"
 #include "prov/v1/directory.grpc.pb.h"
-#include "prov/v1/lists.grpc.pb.h"
 #include "server/api/agent_sync_service.h"
+#include "server/api/approvals_service.h"
 #include "server/api/audit_service.h"
 #include "server/api/call_metrics.h"
 #include "server/api/directory_service.h"
@@ -31,7 +31,9 @@
 #include "server/api/explainer.h"
 #include "server/api/enrolment_door.h"
 #include "server/api/enrolment_service.h"
+#include "server/api/due_work.h"
 #include "server/api/fleet_service.h"
+#include "server/api/mailing_lists_service.h"
 #include "server/api/operations_service.h"
 #include "server/api/rate_limit.h"
 #include "server/api/subscribers_service.h"
@@ -107,10 +109,13 @@ class Provd {
         watch_(config.postgres.connection),
         trust_(config.postgres.connection),
         subscribers_(pool_),
+        schedule_(pool_),
         domains_(pool_),
+        lists_(pool_),
         fleet_(pool_),
         audit_(pool_),
         certificates_(pool_),
+        approvals_(pool_),
         progress_(pool_, writes_),
         limiter_(RatesOf(config.limits), SystemClock()),
         authoriser_([this](const api::Caller& caller, std::string_view method,
@@ -129,16 +134,18 @@ class Provd {
                    .mapping = {.base = publishing.base,
                                .services = publishing.services,
                                .home_prefix = publishing.home_prefix},
-                   .undelete = std::chrono::duration_cast<std::chrono::seconds>(config.undelete)}),
-        subscribers_service_(calls_, subscribers_, importer_, SubscriberOptions(config)),
+                   .lifecycle = Lifecycle(config)}),
+        subscribers_service_(calls_, subscribers_, schedule_, importer_, SubscriberOptions(config)),
         domains_service_(calls_, domains_),
+        lists_service_(calls_, lists_),
         fleet_service_(calls_, fleet_, progress_, [this] { RefreshTrust(); }),
         audit_service_(authoriser_, audit_),
         enrolment_service_(calls_, certificates_, EnrolmentOf(config)),
+        approvals_service_(calls_, approvals_),
         feed_(snapshots_),
         convergence_(SystemClock()),
         turn_(store::MakePostgresPublisherTurn(config.postgres.connection)),
-        publisher_(snapshots_, watch_, *turn_, publishing),
+        publisher_(snapshots_, watch_, *turn_, WithApproval(publishing)),
         directory_service_({.authoriser = &authoriser_,
                             .snapshots = &snapshots_,
                             .audit = &audit_,
@@ -201,7 +208,7 @@ class Provd {
     // Another provd on the same port would take half of the connections.
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     for (grpc::Service* service : std::initializer_list<grpc::Service*>{
-             &subscribers_service_, &domains_service_, &fleet_service_, &audit_service_, &lists_service_,
+             &subscribers_service_, &domains_service_, &fleet_service_, &audit_service_, &lists_service_, &approvals_service_,
              &directory_service_, &enrolment_service_, operations_.service(), agent_sync_.service()}) {
       builder.RegisterService(service);
     }
@@ -211,6 +218,11 @@ class Provd {
     server_ = builder.BuildAndStart();
     if (!server_) return absl::UnavailableError(fmt::format("cannot listen on {}", config.listen));
     workers_.Post([this] { NoteAuditHead(); });
+    due_work_ = std::make_unique<api::DueWork>(api::DueWork::Parts{.writes = &writes_,
+                                                                   .schedule = &schedule_,
+                                                                   .subscribers = &subscribers_,
+                                                                   .lists = &lists_,
+                                                                   .lifecycle = Lifecycle(config)});
     return absl::OkStatus();
   }
 
@@ -224,6 +236,7 @@ class Provd {
     operations_.ShutDown();
     agent_sync_.ShutDown();
     server_->Shutdown(std::chrono::system_clock::now() + kDrainPatience);
+    due_work_->Stop();
     workers_.Stop();
     publisher_.Stop();
     watch_.Stop();
@@ -249,9 +262,24 @@ class Provd {
     if (!status.ok()) Log(Level::kWarning, "revocations_not_read", {{"error", status}});
   }
 
+  directory::Publisher::Options WithApproval(directory::Publisher::Options options) {
+    options.approved_removals = [this] {
+      const absl::StatusOr<uint64_t> approved = approvals_.Approved("directory");
+      return approved.ok() ? *approved : 0;
+    };
+    return options;
+  }
+
+  static api::LifecycleOptions Lifecycle(const ProvdConfig& config) {
+    api::LifecycleOptions options;
+    options.undelete = std::chrono::duration_cast<std::chrono::seconds>(config.undelete);
+    options.harm = config.harm;
+    return options;
+  }
+
   static api::SubscribersService::Options SubscriberOptions(const ProvdConfig& config) {
     api::SubscribersService::Options options;
-    options.undelete = std::chrono::duration_cast<std::chrono::seconds>(config.undelete);
+    options.lifecycle = Lifecycle(config);
     options.least_password_characters = config.least_password_characters;
     return options;
   }
@@ -287,10 +315,13 @@ class Provd {
   store::PostgresRevisionWatch watch_;
   store::PostgresTrust trust_;
   store::SubscriberRepository subscribers_;
+  store::ScheduleRepository schedule_;
   store::DomainRepository domains_;
+  store::MailingListRepository lists_;
   store::FleetRepository fleet_;
   store::AuditRepository audit_;
   store::CertificateRepository certificates_;
+  store::ApprovalRepository approvals_;
   store::HostProgressRepository progress_;
 
   api::RateLimiter limiter_;
@@ -300,12 +331,12 @@ class Provd {
   api::SubscriberImporter importer_;
   api::SubscribersService subscribers_service_;
   api::DomainsService domains_service_;
+  api::MailingListsService lists_service_;
   api::FleetService fleet_service_;
   api::AuditService audit_service_;
   api::EnrolmentService enrolment_service_;
   std::optional<api::EnrolmentDoor> enrolment_door_;
-  // Answers UNIMPLEMENTED.
-  v1::MailingLists::Service lists_service_;
+  api::ApprovalsService approvals_service_;
 
   feed::Feed feed_;
   feed::Convergence convergence_;
@@ -317,6 +348,7 @@ class Provd {
   api::OperationsService operations_;
   api::AgentSyncService agent_sync_;
   std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<api::DueWork> due_work_;
 };
 
 // A role that owns its tables may do all with them, and so may whoever takes provd over.

@@ -139,7 +139,22 @@ absl::Status CheckAccount(const v1::Record& record) {
 
 absl::Status CheckList(const v1::Record& record) {
   if (!record.key().starts_with("lists/")) return InvalidField("key", "does not name a list");
-  return CheckAddress("list.address", record.list().address());
+  PROV_RETURN_IF_ERROR(CheckAddress("list.address", record.list().address()));
+  if (record.key() != "lists/" + record.list().address())
+    return InvalidField("key", "does not name the list");
+  return CheckAddresses("list.owners", record.list().owners(), kMaxListOwners);
+}
+
+absl::Status CheckListMember(const v1::Record& record) {
+  const std::string& address = record.list_member().address();
+  PROV_RETURN_IF_ERROR(CheckAddress("list_member.address", address));
+  const std::string_view key = record.key();
+  constexpr std::string_view kLists = "lists/";
+  const std::string tail = "/members/" + address;
+  if (key.starts_with(kLists) && key.size() > kLists.size() + tail.size() && key.ends_with(tail)) {
+    return absl::OkStatus();
+  }
+  return InvalidField("key", "does not name the member of a list");
 }
 
 bool IsSent(v1::Role role, Body body) {
@@ -149,7 +164,8 @@ bool IsSent(v1::Role role, Body body) {
     case v1::STORE:
       return body == Body::kDomain || body == Body::kMailbox;
     case v1::LIST:
-      return body == Body::kDomain || body == Body::kPool || body == Body::kMailRoute || body == Body::kList;
+      return body == Body::kDomain || body == Body::kPool || body == Body::kMailRoute ||
+             body == Body::kList || body == Body::kListMember;
     case v1::POP_PROXY:
       return body == Body::kPool || body == Body::kLoginRoute;
     case v1::FTP:
@@ -190,6 +206,8 @@ absl::Status CheckRecord(v1::Role role, const v1::Record& record) {
       return CheckAccount(record);
     case Body::kList:
       return CheckList(record);
+    case Body::kListMember:
+      return CheckListMember(record);
     case Body::BODY_NOT_SET:
       break;
   }

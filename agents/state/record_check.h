@@ -11,9 +11,10 @@
 
 namespace prov::state {
 
-constexpr size_t kMaxRecordKeyOctets = 320;  // "lists/" and an address, with room
+constexpr size_t kMaxRecordKeyOctets = 480;  // "lists/", 200 octets, "/members/", 254 octets, with room
 constexpr size_t kMaxRecordAddresses = 1000;
 constexpr size_t kMaxForwardTargets = 100;
+constexpr size_t kMaxListOwners = 100;
 constexpr size_t kMaxPoolMembers = 10000;
 constexpr size_t kMaxDisplayNameOctets = 1024;
 constexpr size_t kMaxIdOctets = 64;

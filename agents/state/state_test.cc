@@ -252,6 +252,74 @@ TEST_F(State, HostileRecordsAreRejectedByThemselvesAndReported) {
   EXPECT_EQ(writer_->GetFailing(v1::STORE, 100)->count, hostile.size() - 2);
 }
 
+TEST_F(State, ListsAndMembersAreKeptAndHostileOnesRejected) {
+  const auto member = [](const std::string& key, const std::string& address) {
+    v1::Record record;
+    record.set_key(key);
+    record.set_revision(1);
+    record.mutable_list_member()->set_address(address);
+    return record;
+  };
+  v1::Record list;
+  list.set_key("lists/staff@example.net");
+  list.set_revision(1);
+  list.mutable_list()->set_address("staff@example.net");
+  list.mutable_list()->add_owners("alice@example.net");
+  v1::Record other_key = list;
+  other_key.set_key("lists/other@example.net");
+  // As long as provd lets both addresses be.
+  const std::string domain =
+      std::string(63, 'd') + "." + std::string(63, 'd') + "." + std::string(56, 'd') + ".net";
+  const std::string longest = std::string(12, 'l') + "@" + domain.substr(0, 187);
+  const std::string far = std::string(64, 'm') + "@" + domain;
+  const std::string staff = "lists/staff@example.net/members/";
+  Apply(v1::LIST, BatchOf(1, {list, member(staff + "bob@example.org", "bob@example.org"),
+                              member("lists/" + longest + "/members/" + far, far), other_key,
+                              member(staff + "bob@example.org", "eve@example.org"),
+                              member("subscribers/5", "bob@example.org"), member(staff + "../x", "../x")}));
+  size_t records = 0;
+  const auto count = [&](const v1::Record&) {
+    ++records;
+    return absl::OkStatus();
+  };
+  ASSERT_TRUE(writer_->ForEachRecord(v1::LIST, count).ok());
+  EXPECT_EQ(records, 3u);
+  EXPECT_EQ(writer_->GetFailing(v1::LIST, 100)->count, 4u);
+  Apply(v1::RELAY, BatchOf(1, {member(staff + "bob@example.org", "bob@example.org")}));
+  EXPECT_EQ(writer_->GetFailing(v1::RELAY, 100)->count, 1u);  // who is on a list is no relay's business
+}
+
+TEST_F(State, ListThatGoesTakesItsMembersAlongAndManySmallStepsAreNoWayRound) {
+  v1::Record list;
+  list.set_key("lists/staff@example.net");
+  list.set_revision(1);
+  list.mutable_list()->set_address("staff@example.net");
+  std::vector<v1::Record> all = {list};
+  std::vector<std::string> members;
+  for (int i = 0; i < 300; ++i) {
+    v1::Record member;
+    const std::string address = fmt::format("m{}@example.org", i);
+    member.set_key(list.key() + "/members/" + address);
+    member.set_revision(1);
+    member.mutable_list_member()->set_address(address);
+    members.push_back(member.key());
+    all.push_back(member);
+  }
+  Apply(v1::LIST, BatchOf(1, all));
+  EXPECT_EQ(ReasonOf(writer_->ApplyBatch(v1::LIST, BatchOf(2, {}, members))), kTooManyRemovals);
+  EXPECT_EQ(writer_->RemovedRecords(v1::LIST), 0u);
+  Apply(v1::LIST, BatchOf(2, {}, {list.key(), members[0]}));
+  Apply(v1::LIST, BatchOf(3, {}, members));
+  EXPECT_EQ(writer_->RemovedRecords(v1::LIST), 1u);
+
+  Apply(v1::STORE, BatchOf(1, {MailboxRecord(1, 1), MailboxRecord(2, 1)}));
+  const v1::Batch one = BatchOf(2, {}, {"subscribers/1"});
+  EXPECT_EQ(ReasonOf(writer_->ApplyBatch(v1::STORE, one, {.earlier = 1000})), kTooManyRemovals);
+  EXPECT_TRUE(reader_->FindMailboxByLogin("user1@example.net").ok());
+  EXPECT_TRUE(writer_->ApplyBatch(v1::STORE, one, {.allowed = 1001, .earlier = 1000}).ok());
+  EXPECT_EQ(writer_->RemovedRecords(v1::STORE), 1u);
+}
+
 TEST_F(State, HostileAccountsAreRejected) {
   std::vector<v1::Record> hostile;
   for (int i = 0; i < 6; ++i) hostile.push_back(AccountRecord(i, 1, 20000 + i));

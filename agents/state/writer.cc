@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <cerrno>
 #include <set>
 #include <utility>
@@ -27,12 +29,17 @@ system_clock::time_point TimeOf(uint64_t millis) {
 
 absl::Status CheckRemovals(uint64_t removals, uint64_t records, const RemovalLimit& limit) {
   const uint64_t most = std::max({limit.records, records * limit.percent / 100, limit.allowed});
-  if (removals <= most) return absl::OkStatus();
+  const uint64_t in_all = removals + limit.earlier;
+  const uint64_t most_in_all = std::max(
+      {limit.records_in_all, (records + limit.earlier) * limit.percent / 100, limit.allowed, limit.records});
+  if (removals <= most && (removals == 0 || in_all <= most_in_all)) return absl::OkStatus();
+  const uint64_t needed = removals > most ? removals : in_all;
   return FieldError(
       absl::StatusCode::kFailedPrecondition, "removals", kTooManyRemovals,
-      fmt::format("would remove {} of {} records at once, more than {}: nothing was changed; if it "
-                  "is right, run prov-agent --allow-removals {} on the host",
-                  removals, records, most, removals));
+      fmt::format("would remove {} of {} records, {} of late with those before, more than {}: nothing "
+                  "was changed; if it is right, say provctl approve hosts/NAME --changes {}, or run "
+                  "prov-agent --allow-removals {} on the host",
+                  removals, records, in_all, removals > most ? most : most_in_all, needed, needed));
 }
 
 class LmdbWriter final : public StateWriter {
@@ -47,13 +54,16 @@ class LmdbWriter final : public StateWriter {
     uint64_t there = 0;
     for (const std::string_view key : removals) {
       PROV_ASSIGN_OR_RETURN(const bool known, edit.Has(key));
-      there += known ? 1 : 0;
+      PROV_ASSIGN_OR_RETURN(const bool follows, FollowsItsList(edit, key, removals));
+      there += known && !follows ? 1 : 0;
     }
     PROV_RETURN_IF_ERROR(CheckRemovals(there, records, limit));
     for (const std::string_view key : removals) PROV_RETURN_IF_ERROR(edit.Remove(key));
     for (const v1::Record& record : batch.records()) PROV_RETURN_IF_ERROR(edit.Take(record));
     edit.cursor().received = std::max(edit.cursor().received, batch.to_revision());
-    return edit.Commit();
+    PROV_RETURN_IF_ERROR(edit.Commit());
+    removed_[static_cast<size_t>(role)] += there;
+    return absl::OkStatus();
   }
 
   absl::Status BeginSnapshot(v1::Role role) override {
@@ -76,7 +86,13 @@ class LmdbWriter final : public StateWriter {
     if (edit.cursor().in_snapshot == 0) return absl::FailedPreconditionError("no snapshot was begun");
     PROV_ASSIGN_OR_RETURN(const uint64_t records, edit.CountRecords());
     PROV_ASSIGN_OR_RETURN(const std::vector<std::string> unnamed, edit.Unnamed());
-    PROV_RETURN_IF_ERROR(CheckRemovals(unnamed.size(), records, limit));
+    const std::set<std::string_view> removals(unnamed.begin(), unnamed.end());
+    uint64_t counted = 0;
+    for (const std::string& key : unnamed) {
+      PROV_ASSIGN_OR_RETURN(const bool follows, FollowsItsList(edit, key, removals));
+      counted += follows ? 0 : 1;
+    }
+    PROV_RETURN_IF_ERROR(CheckRemovals(counted, records, limit));
     for (const std::string& key : unnamed) PROV_RETURN_IF_ERROR(edit.Remove(key));
     edit.cursor().in_snapshot = 0;
     edit.cursor().received = revision;
@@ -147,6 +163,8 @@ class LmdbWriter final : public StateWriter {
     return Freshness{cursor.received, cursor.applied, confirmation.head_revision, confirmation.confirmed};
   }
 
+  uint64_t RemovedRecords(v1::Role role) const override { return removed_[static_cast<size_t>(role)]; }
+
   absl::Status ForEachRecord(v1::Role role, const std::function<absl::Status(const v1::Record&)>& visit,
                              std::string_view after_key) override {
     PROV_ASSIGN_OR_RETURN(const RoleTables* tables, tables_.Of(role));
@@ -171,6 +189,17 @@ class LmdbWriter final : public StateWriter {
     std::set<std::string_view> removals(batch.removed_keys().begin(), batch.removed_keys().end());
     for (const v1::Record& record : batch.records()) removals.erase(record.key());
     return removals;
+  }
+
+  // Whether it is a member of a list that goes, or is gone: the list is one removal, however many were on it.
+  static absl::StatusOr<bool> FollowsItsList(const RoleEdit& edit, std::string_view key,
+                                             const std::set<std::string_view>& removals) {
+    const size_t members = key.find("/members/");
+    if (members == key.npos) return false;
+    const std::string_view list = key.substr(0, members);
+    if (removals.contains(list)) return true;
+    PROV_ASSIGN_OR_RETURN(const bool there, edit.Has(list));
+    return !there;
   }
 
   static absl::StatusOr<PendingItem> ReadItem(const Transaction& txn, const RoleTables& tables,
@@ -221,6 +250,7 @@ class LmdbWriter final : public StateWriter {
   const EnvPtr env_;
   const Tables tables_;
   ConfirmationFile confirmations_;
+  std::array<std::atomic<uint64_t>, v1::Role_ARRAYSIZE> removed_{};
 };
 
 // The umask must not narrow, nor an older program's choice widen, who may read.

@@ -57,6 +57,10 @@ struct RemovalLimit {
   uint64_t records = 10;
   uint64_t percent = 10;  // of the role's records
   uint64_t allowed = 0;
+  // Removed by batches not long ago: with those a batch may come to the greater of `records_in_all` and the
+  // percentage, so that many small steps are no way round.
+  uint64_t earlier = 0;
+  uint64_t records_in_all = 1000;
 };
 
 constexpr std::string_view kTooManyRemovals = "TOO_MANY_REMOVALS";  // ReasonOf
@@ -108,6 +112,9 @@ class StateWriter {
                                    std::chrono::system_clock::time_point now) = 0;
 
   virtual absl::StatusOr<Freshness> GetFreshness(v1::Role role) = 0;
+
+  // How many records batches have removed since the writer was opened.
+  virtual uint64_t RemovedRecords(v1::Role role) const = 0;
 
   // Walks a role's records, those after `after_key`, in order of keys, in one read transaction. Stops at the
   // first error, and returns it.

@@ -16,6 +16,7 @@
 #include "common/log.h"
 #include "common/status.h"
 #include "prov/v1/agent_sync.grpc.pb.h"
+#include "prov/v1/approvals.grpc.pb.h"
 
 namespace prov::sync {
 namespace {
@@ -26,6 +27,7 @@ using Stream = grpc::ClientReaderWriter<v1::SyncRequest, v1::SyncResponse>;
 
 constexpr int kMaxMessageOctets = 16 << 20;
 constexpr milliseconds kHeldRetry = std::chrono::seconds(1);
+constexpr std::chrono::seconds kApprovalPatience(3);
 constexpr milliseconds kStateRetry = std::chrono::seconds(1);
 constexpr int kSilentHeartbeats = 3;
 
@@ -38,7 +40,7 @@ class GrpcRoleSync final : public RoleSync {
                const Clock& clock)
       : options_(std::move(options)),
         clock_(clock),
-        session_(options_.session, state, clock),
+        session_(WithProvdsWord(options_.session), state, clock),
         applier_(options_.session.role, std::move(drivers), state, clock, options_.applier),
         role_(v1::Role_Name(options_.session.role)) {
     stream_thread_ = std::thread([this] { Follow(); });
@@ -110,10 +112,29 @@ class GrpcRoleSync final : public RoleSync {
     return grpc::CreateCustomChannel(address, *credentials, arguments);
   }
 
+  // An operator may allow removals on the host itself, or through provd.
+  SessionOptions WithProvdsWord(SessionOptions session) {
+    session.allowed_removals = [this, local = std::move(session.allowed_removals)] {
+      return std::max(local ? local() : 0, AskProvd());
+    };
+    return session;
+  }
+
+  // On the stream's thread, while the stream is open.
+  uint64_t AskProvd() const {
+    if (channel_ == nullptr) return 0;
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + kApprovalPatience);
+    v1::HostApproval approval;
+    const grpc::Status status =
+        v1::Approvals::NewStub(channel_)->GetHostApproval(&context, v1::GetHostApprovalRequest(), &approval);
+    return status.ok() && approval.changes() > 0 ? static_cast<uint64_t>(approval.changes()) : 0;
+  }
+
   absl::Status FollowOnce(const std::string& address, bool& heard) {
     PROV_ASSIGN_OR_RETURN(const v1::SyncRequest hello, session_.Hello());
-    PROV_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel, Dial(address));
-    const auto stub = v1::AgentSync::NewStub(channel);
+    PROV_ASSIGN_OR_RETURN(channel_, Dial(address));
+    const auto stub = v1::AgentSync::NewStub(channel_);
     auto context = std::make_shared<grpc::ClientContext>();
     heard_ = clock_.Monotonic();
     {
@@ -274,6 +295,7 @@ class GrpcRoleSync final : public RoleSync {
 
   const RoleSyncOptions options_;
   const Clock& clock_;
+  std::shared_ptr<grpc::Channel> channel_;  // of the stream; its thread's
   Session session_;
   Applier applier_;  // the drivers' thread's
   const std::string role_;

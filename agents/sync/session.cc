@@ -11,6 +11,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::system_clock;
 
+constexpr std::chrono::minutes kRemovalWindow(10);
+
 void SetDuration(google::protobuf::Duration* out, milliseconds duration) {
   const int64_t millis = std::max<int64_t>(duration.count(), 0);
   out->set_seconds(millis / 1000);
@@ -113,11 +115,23 @@ void Session::Acknowledge(uint64_t nonce) {
   held_.clear();
 }
 
+state::RemovalLimit Session::LimitNow() {
+  const auto now = clock_.Monotonic();
+  if (!window_start_ || now - *window_start_ > kRemovalWindow) {
+    window_start_ = now;
+    removed_before_ = state_.RemovedRecords(options_.role);
+  }
+  state::RemovalLimit limit;
+  limit.earlier = state_.RemovedRecords(options_.role) - removed_before_;
+  return limit;
+}
+
 absl::Status Session::WithLimit(const std::function<absl::Status(const state::RemovalLimit&)>& edit) {
-  absl::Status status = edit({});
+  state::RemovalLimit limit = LimitNow();
+  absl::Status status = edit(limit);
   if (ReasonOf(status) != state::kTooManyRemovals) return status;
-  const uint64_t allowed = options_.allowed_removals ? options_.allowed_removals() : 0;
-  if (allowed > 0) status = edit({.allowed = allowed});
+  limit.allowed = options_.allowed_removals ? options_.allowed_removals() : 0;
+  if (limit.allowed > 0) status = edit(limit);
   if (ReasonOf(status) != state::kTooManyRemovals) return status;
   const std::lock_guard lock(mutex_);
   held_ = std::string(MessageOf(status));

@@ -56,6 +56,8 @@ class Session {
   absl::Status TakeSnapshotEnd(const v1::SnapshotEnd& end);
   absl::Status Confirm(uint64_t head_revision);
   void Acknowledge(uint64_t nonce);
+  // What batches may remove, with what they have of late.
+  state::RemovalLimit LimitNow();
   // Runs an edit with the usual limit, then with what the operator allowed.
   absl::Status WithLimit(const std::function<absl::Status(const state::RemovalLimit&)>& edit);
 
@@ -63,6 +65,9 @@ class Session {
   state::StateWriter& state_;
   const Clock& clock_;
   bool in_snapshot_ = false;
+  // Removals are held against the limit together for so long.
+  std::optional<std::chrono::steady_clock::time_point> window_start_;
+  uint64_t removed_before_ = 0;
 
   mutable std::mutex mutex_;
   uint64_t nonce_ = 0;

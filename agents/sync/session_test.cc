@@ -219,6 +219,34 @@ TEST_F(Sync, TooManyRemovalsWaitForAnOperatorsWord) {
   EXPECT_TRUE(applier_->Step().value());
 }
 
+TEST_F(Sync, RemovalsInSmallStepsAreAddedUpUntilTheirTimeIsOver) {
+  constexpr int kRecords = 4000;
+  std::vector<v1::Record> all;
+  for (int id = 1; id <= kRecords; ++id) all.push_back(MailboxRecord(id, 1));
+  ASSERT_TRUE(session_->Hello().ok());
+  ASSERT_TRUE(session_->Take(Message(BatchOf(1, all), 1)).ok());
+  int next = 1;
+  const auto remove = [&](int count, uint64_t revision) {
+    std::vector<std::string> keys;
+    for (int i = 0; i < count; ++i) keys.push_back(MailboxRecord(next + i, 1).key());
+    const absl::Status status = session_->Take(Message(BatchOf(revision, {}, keys), revision));
+    if (status.ok()) next += count;
+    return status;
+  };
+  // Each is less than a tenth; together they may come to a thousand.
+  for (uint64_t revision = 2; revision <= 5; ++revision) ASSERT_TRUE(remove(250, revision).ok());
+  EXPECT_EQ(ReasonOf(remove(250, 6)), state::kTooManyRemovals);
+  const auto report = session_->Report();
+  ASSERT_TRUE(report.ok() && report->has_value());
+  EXPECT_EQ((*report)->progress().failing(0).key(), kHeldItem);
+  allowed_ = 1250;
+  EXPECT_TRUE(remove(250, 6).ok());
+  allowed_ = 0;
+  EXPECT_EQ(ReasonOf(remove(250, 7)), state::kTooManyRemovals);
+  clock_.now += std::chrono::minutes(11);
+  EXPECT_TRUE(remove(250, 7).ok());
+}
+
 TEST_F(Sync, HeartbeatsConfirmTheHead) {
   Take(Message(BatchOf(4, {}), 1));
   EXPECT_TRUE(reader_->IsCurrent(v1::STORE, clock_.now));

@@ -12,13 +12,22 @@ _provctl_options() {
     set-forward) echo "$global --keep-copy --none" ;;
     import) echo "$global --format --rejects --sync --max-removals" ;;
     export) echo "$global --filter --format --show-deleted" ;;
-    suspend-user | evict-host | revoke-certificate) echo "$global --reason" ;;
+    evict-host | revoke-certificate) echo "$global --reason" ;;
     enrol-host) echo "$global --pool --lifetime" ;;
     ban-host) echo "$global --reason --yes" ;;
     issue-certificate) echo "$global --out" ;;
     list-certificates) echo "$global --identity --limit" ;;
+    suspend-user) echo "$global --reason --at" ;;
+    resume-user | delete-user) echo "$global --at" ;;
+    list-scheduled | list-members) echo "$global --limit" ;;
     purge-user) echo "$global --yes" ;;
     add-domain) echo "$global --suspended-mail --alias-of --catch-all" ;;
+    update-domain) echo "$global --suspended-mail --alias-of --no-alias --catch-all --no-catch-all" ;;
+    add-list) echo "$global --owner --name --posting --pool" ;;
+    update-list) echo "$global --owner --name --posting" ;;
+    list-lists) echo "$global --filter --limit" ;;
+    add-member | remove-member) echo "$global --from" ;;
+    approve) echo "$global --changes --for" ;;
     add-pool) echo "$global --role --weight" ;;
     add-host | update-host) echo "$global --pool --weight" ;;
     update-pool) echo "$global --weight" ;;
@@ -31,14 +40,15 @@ _provctl_options() {
 
 _provctl() {
   local commands="add-user show-user list-users update-user set-password add-alias remove-alias set-forward import export
-    suspend-user resume-user delete-user undelete-user purge-user add-domain list-domains delete-domain add-pool list-pools
-    update-pool delete-pool add-host list-hosts show-host update-host drain-host undrain-host delete-host enrol-host
-    evict-host ban-host issue-certificate list-certificates revoke-certificate directory wait status whoami why audit
-    history watch"
+    suspend-user resume-user delete-user undelete-user purge-user list-scheduled cancel-scheduled add-domain show-domain
+    list-domains update-domain delete-domain add-list show-list list-lists update-list delete-list add-member
+    remove-member list-members add-pool list-pools update-pool delete-pool add-host list-hosts show-host update-host
+    drain-host undrain-host delete-host enrol-host evict-host ban-host issue-certificate list-certificates
+    revoke-certificate directory approve list-stopped wait status whoami why audit history watch"
   local with_value=" --config --server --ca --certificate --key -o --output --timeout --request-id --name --quota --plan
     --label --pool --filter --domain --limit --may-use --reason --suspended-mail --alias-of --catch-all --role --weight
     --resource --caller --since --head --from --format --rejects --sync --max-removals --after --lifetime --identity
-    --out "
+    --out --at --owner --posting --changes --for "
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command="" i
   with_value=${with_value//$'\n'/ }
   COMPREPLY=()
@@ -72,6 +82,14 @@ _provctl() {
       ;;
     --suspended-mail)
       mapfile -t COMPREPLY < <(compgen -W "keep reject defer" -- "$current")
+      return
+      ;;
+    --posting)
+      mapfile -t COMPREPLY < <(compgen -W "members owners anyone" -- "$current")
+      return
+      ;;
+    --from)
+      mapfile -t COMPREPLY < <(compgen -f -- "$current")
       return
       ;;
     --may-use)

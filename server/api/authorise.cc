@@ -84,6 +84,8 @@ const std::vector<MethodRule>& MethodTable() {
       {"/prov.v1.Subscribers/AddAddress", kPeople},
       {"/prov.v1.Subscribers/RemoveAddress", kPeople},
       {"/prov.v1.Subscribers/SetForward", kPeople},
+      {"/prov.v1.Subscribers/ListScheduledChanges", kReaders},
+      {"/prov.v1.Subscribers/CancelScheduledChange", kPeople},
       {"/prov.v1.Subscribers/ImportSubscribers", kOperator | kBilling},
 
       {"/prov.v1.Domains/CreateDomain", kOperator | kBilling},
@@ -129,6 +131,10 @@ const std::vector<MethodRule>& MethodTable() {
       {"/prov.v1.Directory/VerifyDirectory", kOperator | kAuditor},
       {"/prov.v1.Directory/RepairDirectory", kOperator},
       {"/prov.v1.Directory/RebuildDirectory", kOperator},
+
+      {"/prov.v1.Approvals/ApproveChanges", kOperator},
+      {"/prov.v1.Approvals/ListStoppedCallers", kReaders},
+      {"/prov.v1.Approvals/GetHostApproval", kAgent},
 
       // Billing and helpdesk: the history of one subscriber. The service sees to it.
       {"/prov.v1.Audit/ListAuditRecords", kReaders},

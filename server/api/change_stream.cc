@@ -25,6 +25,7 @@ std::string ResourceOf(const store::Change& change) {
     case store::AggregateKind::kHost:
       return "hosts/" + change.key;
     case store::AggregateKind::kMailingList:
+    case store::AggregateKind::kMember:
       return "lists/" + change.key;
   }
   return change.key;

@@ -45,18 +45,53 @@ absl::StatusOr<Domain> FieldsOf(const v1::Domain& proto) {
   return domain;
 }
 
-// An alias of an alias would make a look-up a walk, and could make it a circle.
+absl::Status AliasRefused(std::string_view reason, std::string_view description) {
+  return FieldError(absl::StatusCode::kFailedPrecondition, "domain.alias_of", reason, description);
+}
+
+// An alias is another name of every address of its target, and of nothing else. Addresses of its own would
+// shadow the target's; an alias of an alias would make a look-up a walk, and could make it a circle.
 absl::Status CheckAlias(WriteTransaction& write, const Domain& domain) {
   if (domain.alias_of.empty()) return absl::OkStatus();
   if (domain.alias_of == domain.name) return InvalidField("domain.alias_of", "is the domain itself");
+  if (!domain.catch_all.empty()) {
+    return InvalidField("domain.catch_all", fmt::format("cannot stand beside alias_of: mail to unknown local "
+                                                        "parts goes where that of {} goes",
+                                                        domain.alias_of));
+  }
   absl::StatusOr<Domain> target = DomainRepository::Find(write, domain.alias_of);
   if (!target.ok()) {
     return FieldError(absl::StatusCode::kNotFound, "domain.alias_of", "DOMAIN_UNKNOWN",
                       fmt::format("{} is not hosted here", domain.alias_of));
   }
-  if (target->alias_of.empty()) return absl::OkStatus();
-  return InvalidField("domain.alias_of",
-                      fmt::format("{} is itself an alias of {}", target->name, target->alias_of));
+  if (!target->alias_of.empty()) {
+    return AliasRefused("ALIAS_OF_ALIAS", fmt::format("{} is itself an alias; name {}, which it stands for",
+                                                      target->name, target->alias_of));
+  }
+  PROV_ASSIGN_OR_RETURN(const DomainRepository::Uses uses, DomainRepository::UsesOf(write, domain.name));
+  if (uses.aliases) {
+    return AliasRefused("DOMAIN_HAS_ALIASES",
+                        fmt::format("{} has aliases, and an alias of an alias is not followed; make them "
+                                    "aliases of {} first",
+                                    domain.name, domain.alias_of));
+  }
+  if (!uses.addresses) return absl::OkStatus();
+  return AliasRefused("DOMAIN_HAS_ADDRESSES",
+                      fmt::format("{} has subscribers, lists or addresses of its own (reserved ones count), "
+                                  "whose mail would be {}'s; take them away first",
+                                  domain.name, domain.alias_of));
+}
+
+// Mail of everybody who mistypes goes there: to somebody here, who can be suspended, has a quota, and whose
+// forward is checked for circles. An address elsewhere would make us forward all spam to unknown local parts.
+absl::Status CheckCatchAll(WriteTransaction& write, const Domain& domain) {
+  if (domain.catch_all.empty()) return absl::OkStatus();
+  PROV_ASSIGN_OR_RETURN(const bool there, DomainRepository::HasAddress(write, domain.catch_all));
+  if (there) return absl::OkStatus();
+  return FieldError(absl::StatusCode::kFailedPrecondition, "domain.catch_all", "ADDRESS_UNKNOWN",
+                    fmt::format("{} is no address of a subscriber or list here; to send such mail elsewhere, "
+                                "give a subscriber who has a forward",
+                                domain.catch_all));
 }
 
 }  // namespace
@@ -71,6 +106,7 @@ grpc::Status DomainsService::CreateDomain(grpc::ServerContext* context,
   };
   const auto body = [&](WriteTransaction& write) -> absl::StatusOr<store::WriteResult> {
     PROV_RETURN_IF_ERROR(CheckAlias(write, wanted));
+    PROV_RETURN_IF_ERROR(CheckCatchAll(write, wanted));
     PROV_ASSIGN_OR_RETURN(const Domain created, DomainRepository::Insert(write, wanted));
     const v1::Domain proto = ToProto(created);
     return Result(proto.name(), nullptr, proto, proto);
@@ -121,6 +157,8 @@ grpc::Status DomainsService::UpdateDomain(grpc::ServerContext* context,
     PROV_ASSIGN_OR_RETURN(Domain domain, DomainRepository::Find(write, wanted.name));
     PROV_RETURN_IF_ERROR(CheckEtag(request->domain().etag(), domain.revision));
     const v1::Domain before = ToProto(domain);
+    const model::SuspendedMail policy = domain.suspended_mail;
+    const std::string catch_all = domain.catch_all;
     const v1::Domain& given = request->domain();
     if (IsNamed(request->update_mask(), "suspended_mail", given.suspended_mail() != 0))
       domain.suspended_mail = wanted.suspended_mail;
@@ -129,7 +167,10 @@ grpc::Status DomainsService::UpdateDomain(grpc::ServerContext* context,
     if (IsNamed(request->update_mask(), "catch_all", !given.catch_all().empty()))
       domain.catch_all = wanted.catch_all;
     PROV_RETURN_IF_ERROR(CheckAlias(write, domain));
-    PROV_ASSIGN_OR_RETURN(const Domain saved, DomainRepository::Save(write, domain));
+    // One that has lost its owner since stays until it is changed, and takes no mail.
+    if (domain.catch_all != catch_all) PROV_RETURN_IF_ERROR(CheckCatchAll(write, domain));
+    PROV_ASSIGN_OR_RETURN(const Domain saved,
+                          DomainRepository::Save(write, domain, domain.suspended_mail != policy));
     const v1::Domain after = ToProto(saved);
     return Result(after.name(), &before, after, after);
   };

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <functional>
+
 #include "absl/strings/ascii.h"
 #include "common/mail_address.h"
 #include "common/status.h"
@@ -12,11 +14,13 @@ namespace {
 
 using model::State;
 
+constexpr char kSubscriberTerms[] =
+    "state = \"SUSPENDED\", domain = \"example.net\", login = \"ali*\", labels.KEY = \"value\"";
+constexpr char kMailingListTerms[] = "domain = \"example.net\", address = \"staff*\"";
+
+// ParseTerms adds what is right.
 absl::Status Wrong(std::string_view what) {
-  return InvalidField("filter",
-                      fmt::format("{}; write terms such as state = \"SUSPENDED\", domain = \"example.net\", "
-                                  "login = \"ali*\", labels.KEY = \"value\", joined by AND",
-                                  what));
+  return absl::InvalidArgumentError(absl::string_view(what.data(), what.size()));
 }
 
 struct Term {
@@ -72,6 +76,32 @@ class Scanner {
   std::string_view rest_;
 };
 
+absl::Status ApplyTerms(std::string_view filter, const std::function<absl::Status(const Term&)>& apply) {
+  if (filter.size() > kMaxFilterOctets) return Wrong("it is too long");
+  Scanner scanner(filter);
+  for (size_t terms = 0; !scanner.AtEnd(); ++terms) {
+    if (terms == kMaxFilterTerms) return Wrong("it has too many terms");
+    if (terms > 0 && !scanner.TakeAnd()) return Wrong("terms must be joined by AND");
+    PROV_ASSIGN_OR_RETURN(const Term term, scanner.TakeTerm());
+    PROV_RETURN_IF_ERROR(model::CheckText("filter", term.value, kMaxFilterOctets));
+    PROV_RETURN_IF_ERROR(apply(term));
+  }
+  return absl::OkStatus();
+}
+
+// Hands each term to `apply`, and says on `filter` which terms there are when one is wrong.
+absl::Status ParseTerms(std::string_view filter, std::string_view terms,
+                        const std::function<absl::Status(const Term&)>& apply) {
+  const absl::Status status = ApplyTerms(filter, apply);
+  if (status.ok() || !ViolationsOf(status).empty()) return status;
+  return InvalidField("filter",
+                      fmt::format("{}; write terms such as {}, joined by AND", MessageOf(status), terms));
+}
+
+absl::Status NoField(const Term& term) {
+  return Wrong(fmt::format("{} is no field to filter by", model::Echo(term.field)));
+}
+
 absl::Status ApplyState(const std::string& value, store::SubscriberQuery& query) {
   for (const State state : {State::kActive, State::kSuspended, State::kClosed, State::kPurged}) {
     std::string lower = value;
@@ -87,7 +117,6 @@ absl::Status ApplyState(const std::string& value, store::SubscriberQuery& query)
 
 absl::Status ApplyTerm(const Term& term, store::SubscriberQuery& query) {
   constexpr std::string_view kLabels = "labels.";
-  PROV_RETURN_IF_ERROR(model::CheckText("filter", term.value, kMaxFilterOctets));
   if (term.field == "state") return ApplyState(term.value, query);
   if (term.field == "domain") {
     query.domain = FoldAddress(term.value);
@@ -103,21 +132,33 @@ absl::Status ApplyTerm(const Term& term, store::SubscriberQuery& query) {
     query.labels[term.field.substr(kLabels.size())] = term.value;
     return absl::OkStatus();
   }
-  return Wrong(fmt::format("{} is no field to filter by", model::Echo(term.field)));
+  return NoField(term);
+}
+
+absl::Status ApplyTerm(const Term& term, store::MailingListQuery& query) {
+  if (term.field == "domain") {
+    query.domain = FoldAddress(term.value);
+    return absl::OkStatus();
+  }
+  if (term.field != "address") return NoField(term);
+  if (!term.value.ends_with('*')) return Wrong("the value of address does not end with *");
+  query.address_prefix = FoldAddress(term.value.substr(0, term.value.size() - 1));
+  return absl::OkStatus();
 }
 
 }  // namespace
 
 absl::StatusOr<store::SubscriberQuery> ParseSubscriberFilter(std::string_view filter) {
   store::SubscriberQuery query;
-  if (filter.size() > kMaxFilterOctets) return Wrong("it is too long");
-  Scanner scanner(filter);
-  for (size_t terms = 0; !scanner.AtEnd(); ++terms) {
-    if (terms == kMaxFilterTerms) return Wrong("it has too many terms");
-    if (terms > 0 && !scanner.TakeAnd()) return Wrong("terms must be joined by AND");
-    PROV_ASSIGN_OR_RETURN(const Term term, scanner.TakeTerm());
-    PROV_RETURN_IF_ERROR(ApplyTerm(term, query));
-  }
+  PROV_RETURN_IF_ERROR(
+      ParseTerms(filter, kSubscriberTerms, [&](const Term& term) { return ApplyTerm(term, query); }));
+  return query;
+}
+
+absl::StatusOr<store::MailingListQuery> ParseMailingListFilter(std::string_view filter) {
+  store::MailingListQuery query;
+  PROV_RETURN_IF_ERROR(
+      ParseTerms(filter, kMailingListTerms, [&](const Term& term) { return ApplyTerm(term, query); }));
   return query;
 }
 

@@ -1,4 +1,4 @@
-// The filter language of ListSubscribers: a subset of AIP-160, terms joined by AND.
+// The filter language of lists of subscribers and mailing lists: a subset of AIP-160, terms joined by AND.
 //
 //   state = "SUSPENDED" AND domain = "example.net" AND labels.billing = "4711" AND login = "ali*"
 #pragma once
@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "server/store/mailing_list_repository.h"
 #include "server/store/subscriber_repository.h"
 
 namespace prov::api {
@@ -15,6 +16,7 @@ constexpr size_t kMaxFilterTerms = 16;
 
 // Fills in what the filter restricts. INVALID_ARGUMENT on `filter` says which term is wrong.
 absl::StatusOr<store::SubscriberQuery> ParseSubscriberFilter(std::string_view filter);
+absl::StatusOr<store::MailingListQuery> ParseMailingListFilter(std::string_view filter);
 
 // The helpdesk looks subscribers up and does not export them: it names a login, three characters of one, or a
 // label, and gets so many at most, in one page.

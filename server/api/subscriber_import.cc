@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <random>
 #include <utility>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "server/api/import_effects.h"
 #include "server/api/translation.h"
 #include "server/feed/change_set.h"
+#include "server/store/approval_repository.h"
 #include "server/store/subscriber_import.h"
 
 namespace prov::api {
@@ -31,7 +33,16 @@ absl::StatusOr<ImportFacts> ReadFacts(WriteTransaction& write, const ImportQuest
   return facts;
 }
 
-absl::Status WriteSteps(WriteTransaction& write, std::vector<ImportStep>& steps) {
+// What takes something away, and is counted as single calls are.
+bool IsHarm(const ImportStep& step) {
+  return step.action == v1::ImportResult::REMOVED ||
+         (step.action == v1::ImportResult::CHANGED && step.before.state == model::State::kActive &&
+          step.after.state == model::State::kSuspended);
+}
+
+absl::Status WriteSteps(WriteTransaction& write, std::vector<ImportStep>& steps, const model::HarmLimits& harm) {
+  const auto harms = std::count_if(steps.begin(), steps.end(), IsHarm);
+  if (harms > 0) PROV_RETURN_IF_ERROR(store::ApprovalRepository::Count(write, harm, harms));
   std::vector<model::Subscriber*> added;
   std::vector<SubscriberImport::Edit> edits;
   for (ImportStep& step : steps) {
@@ -125,7 +136,7 @@ absl::Status SubscriberImporter::RunRequest(const grpc::ServerContext& context,
         *answer.add_effects() = std::move(effect);
       }
     } else {
-      PROV_RETURN_IF_ERROR(WriteSteps(write, steps));
+      PROV_RETURN_IF_ERROR(WriteSteps(write, steps, parts_.lifecycle.harm));
       result = AuditOf(steps);
       if (!write.changes().empty()) answer.set_revision(write.revision());
     }
@@ -141,7 +152,7 @@ absl::Status SubscriberImporter::RunRequest(const grpc::ServerContext& context,
 absl::StatusOr<std::vector<ImportStep>> SubscriberImporter::Plan(
     WriteTransaction& write, const std::vector<absl::StatusOr<ImportedRow>>& rows) const {
   PROV_ASSIGN_OR_RETURN(ImportFacts facts, ReadFacts(write, QuestionsOf(rows)));
-  const ImportMoment moment{write.revision(), std::chrono::system_clock::now(), parts_.undelete};
+  const ImportMoment moment{write.revision(), std::chrono::system_clock::now(), parts_.lifecycle.undelete};
   ImportPlanner planner(std::move(facts), moment, std::random_device()());
   std::vector<ImportStep> steps;
   steps.reserve(rows.size());

@@ -4,10 +4,10 @@
 #include <grpcpp/support/sync_stream.h>
 
 #include <atomic>
-#include <chrono>
 
 #include "prov/v1/subscribers.grpc.pb.h"
 #include "server/api/import_plan.h"
+#include "server/api/lifecycle_steps.h"
 #include "server/api/write_call.h"
 #include "server/directory/mapping.h"
 #include "server/store/read_snapshot.h"
@@ -22,7 +22,7 @@ class SubscriberImporter {
     const WriteCalls* writes = nullptr;
     store::SnapshotSource* snapshots = nullptr;
     directory::MappingOptions mapping;
-    std::chrono::seconds undelete{0};
+    LifecycleOptions lifecycle;
   };
   explicit SubscriberImporter(const Parts& parts) : parts_(parts) {}
 

@@ -5,6 +5,7 @@
 #include "common/grpc_status.h"
 #include "common/status.h"
 #include "server/api/filter.h"
+#include "server/api/lifecycle_steps.h"
 #include "server/api/page_token.h"
 #include "server/api/subscriber_update.h"
 #include "server/api/translation.h"
@@ -15,7 +16,6 @@
 namespace prov::api {
 namespace {
 
-using model::State;
 using model::Subscriber;
 using store::SubscriberRepository;
 using store::WriteTransaction;
@@ -25,30 +25,23 @@ WriteCalls::Options OptionsOf(std::string_view method, const Request& request) {
   return {method, &request, request.request_id(), request.validate_only()};
 }
 
-absl::Status WrongState(std::string_view reason, std::string_view description) {
-  return FieldError(absl::StatusCode::kFailedPrecondition, "name", reason, description);
-}
-
-absl::Status NotClosed(const Subscriber& subscriber) {
-  if (subscriber.state == State::kActive || subscriber.state == State::kSuspended) return absl::OkStatus();
-  return WrongState("SUBSCRIBER_CLOSED",
-                    fmt::format("{} is {}; provctl undelete-user brings a closed one back", subscriber.login,
-                                model::StateName(subscriber.state)));
-}
-
-absl::Status CheckNotScheduled(bool has_effective_time) {
-  if (!has_effective_time) return absl::OkStatus();
-  return absl::UnimplementedError("effective_time: scheduled changes are not there yet; leave it out");
-}
-
 absl::Status DomainUnknown(std::string_view field, const std::string& domain) {
   return FieldError(
       absl::StatusCode::kNotFound, field, "DOMAIN_UNKNOWN",
       fmt::format("the domain {} is not hosted here; provctl add-domain {} hosts it", domain, domain));
 }
 
+// Whether addresses may be made in the domain; `alias_of` is the domain's.
+absl::Status NotAlias(std::string_view field, const std::string& domain, const std::string& alias_of) {
+  if (alias_of.empty()) return absl::OkStatus();
+  return FieldError(absl::StatusCode::kFailedPrecondition, field, "DOMAIN_IS_ALIAS",
+                    fmt::format("{} is another name of {} and has no addresses of its own; use {}", domain,
+                                alias_of, alias_of));
+}
+
 absl::Status DomainExists(WriteTransaction& write, std::string_view field, const std::string& domain) {
-  return store::DomainRepository::Find(write, domain).ok() ? absl::OkStatus() : DomainUnknown(field, domain);
+  const absl::StatusOr<model::Domain> found = store::DomainRepository::Find(write, domain);
+  return found.ok() ? NotAlias(field, domain, found->alias_of) : DomainUnknown(field, domain);
 }
 
 // Pool given or chosen; must be there and be of role store.
@@ -58,6 +51,7 @@ absl::Status PlaceMailbox(WriteTransaction& write, Subscriber& subscriber) {
   PROV_ASSIGN_OR_RETURN(const SubscriberRepository::Placement placement,
                         SubscriberRepository::Place(write, domain, subscriber.store_pool));
   if (!placement.domain_hosted) return DomainUnknown("subscriber.login", domain);
+  PROV_RETURN_IF_ERROR(NotAlias("subscriber.login", domain, placement.alias_of));
   if (placement.store_pool.empty() && subscriber.store_pool.empty()) {
     return FieldError(
         absl::StatusCode::kFailedPrecondition, kField, "NO_STORE_POOL",
@@ -116,6 +110,11 @@ grpc::Status SubscribersService::GetSubscriber(grpc::ServerContext* context,
     PROV_ASSIGN_OR_RETURN(const std::string key, SubscriberKeyOf("name", request->name()));
     PROV_ASSIGN_OR_RETURN(const Subscriber subscriber, subscribers_.Get(key));
     *response = ToProto(subscriber);
+    PROV_ASSIGN_OR_RETURN(const std::vector<store::ScheduledChange> scheduled,
+                          schedule_.List(subscriber.id, {}, 0, store::kMostScheduledChanges));
+    for (const store::ScheduledChange& change : scheduled) {
+      *response->add_scheduled_changes() = ToProto(change);
+    }
     return absl::OkStatus();
   };
   return ToGrpcStatus(get());
@@ -167,6 +166,7 @@ grpc::Status SubscribersService::RunEdit(grpc::ServerContext* context, const Edi
     PROV_ASSIGN_OR_RETURN(Subscriber subscriber, SubscriberRepository::Find(write, key));
     PROV_RETURN_IF_ERROR(CheckEtag(call.etag, subscriber.revision));
     const v1::Subscriber before = ToProto(subscriber);
+    if (call.later.has_value()) return Schedule(write, call, subscriber);
     PROV_ASSIGN_OR_RETURN(const bool changed, edit(write, subscriber));
     if (!changed) return Result(before.name(), &before, before, before);
     PROV_ASSIGN_OR_RETURN(const Subscriber saved, SubscriberRepository::Save(write, subscriber));
@@ -191,120 +191,6 @@ grpc::Status SubscribersService::UpdateSubscriber(grpc::ServerContext* context,
         const model::Entitlements before = subscriber.entitlements;
         ApplyUpdate(*request, subscriber);
         if (subscriber.entitlements != before) subscriber.credential_version = write.revision();
-        return true;
-      },
-      response);
-}
-
-grpc::Status SubscribersService::SuspendSubscriber(grpc::ServerContext* context,
-                                                   const v1::SuspendSubscriberRequest* request,
-                                                   v1::Subscriber* response) {
-  const EditCall call = {.options = OptionsOf("/prov.v1.Subscribers/SuspendSubscriber", *request),
-                         .name = request->name(),
-                         .etag = request->etag(),
-                         .prepare = [&]() -> absl::Status {
-                           PROV_RETURN_IF_ERROR(CheckNotScheduled(request->has_effective_time()));
-                           return model::CheckText("reason", request->reason(), model::kMaxReasonCharacters);
-                         }};
-  return RunEdit(
-      context, call,
-      [&](WriteTransaction& write, Subscriber& subscriber) -> absl::StatusOr<bool> {
-        PROV_RETURN_IF_ERROR(NotClosed(subscriber));
-        if (subscriber.state == State::kSuspended && subscriber.suspend_reason == request->reason())
-          return false;
-        subscriber.state = State::kSuspended;
-        subscriber.suspend_reason = request->reason();
-        subscriber.credential_version = write.revision();
-        return true;
-      },
-      response);
-}
-
-grpc::Status SubscribersService::ResumeSubscriber(grpc::ServerContext* context,
-                                                  const v1::ResumeSubscriberRequest* request,
-                                                  v1::Subscriber* response) {
-  const EditCall call = {.options = OptionsOf("/prov.v1.Subscribers/ResumeSubscriber", *request),
-                         .name = request->name(),
-                         .etag = request->etag(),
-                         .prepare = [&] { return CheckNotScheduled(request->has_effective_time()); }};
-  return RunEdit(
-      context, call,
-      [&](WriteTransaction& write, Subscriber& subscriber) -> absl::StatusOr<bool> {
-        PROV_RETURN_IF_ERROR(NotClosed(subscriber));
-        if (subscriber.state == State::kActive) return false;
-        subscriber.state = State::kActive;
-        subscriber.suspend_reason.clear();
-        subscriber.credential_version = write.revision();
-        return true;
-      },
-      response);
-}
-
-grpc::Status SubscribersService::DeleteSubscriber(grpc::ServerContext* context,
-                                                  const v1::DeleteSubscriberRequest* request,
-                                                  v1::Subscriber* response) {
-  const EditCall call = {.options = OptionsOf("/prov.v1.Subscribers/DeleteSubscriber", *request),
-                         .name = request->name(),
-                         .etag = request->etag(),
-                         .prepare = [&] { return CheckNotScheduled(request->has_effective_time()); }};
-  return RunEdit(
-      context, call,
-      [&](WriteTransaction& write, Subscriber& subscriber) -> absl::StatusOr<bool> {
-        if (subscriber.state == State::kClosed) return false;
-        PROV_RETURN_IF_ERROR(NotClosed(subscriber));
-        subscriber.state_before_close = subscriber.state;
-        subscriber.state = State::kClosed;
-        subscriber.delete_time = std::chrono::system_clock::now();
-        subscriber.expire_time = *subscriber.delete_time + options_.undelete;
-        subscriber.credential_version = write.revision();
-        return true;
-      },
-      response);
-}
-
-grpc::Status SubscribersService::UndeleteSubscriber(grpc::ServerContext* context,
-                                                    const v1::UndeleteSubscriberRequest* request,
-                                                    v1::Subscriber* response) {
-  const EditCall call = {.options = OptionsOf("/prov.v1.Subscribers/UndeleteSubscriber", *request),
-                         .name = request->name(),
-                         .etag = request->etag()};
-  return RunEdit(
-      context, call,
-      [&](WriteTransaction& write, Subscriber& subscriber) -> absl::StatusOr<bool> {
-        if (subscriber.state != State::kClosed) {
-          return WrongState("SUBSCRIBER_NOT_CLOSED",
-                            fmt::format("{} is {}, so there is nothing to undelete", subscriber.login,
-                                        model::StateName(subscriber.state)));
-        }
-        subscriber.state = subscriber.state_before_close;
-        subscriber.delete_time.reset();
-        subscriber.expire_time.reset();
-        subscriber.credential_version = write.revision();
-        return true;
-      },
-      response);
-}
-
-grpc::Status SubscribersService::PurgeSubscriber(grpc::ServerContext* context,
-                                                 const v1::PurgeSubscriberRequest* request,
-                                                 v1::Subscriber* response) {
-  const EditCall call = {.options = OptionsOf("/prov.v1.Subscribers/PurgeSubscriber", *request),
-                         .name = request->name(),
-                         .etag = request->etag()};
-  return RunEdit(
-      context, call,
-      [&](WriteTransaction& write, Subscriber& subscriber) -> absl::StatusOr<bool> {
-        if (subscriber.state == State::kPurged) return false;
-        if (subscriber.state != State::kClosed) {
-          return WrongState(
-              "SUBSCRIBER_NOT_CLOSED",
-              fmt::format("{} is {}; delete it first", subscriber.login, model::StateName(subscriber.state)));
-        }
-        PROV_RETURN_IF_ERROR(
-            SubscriberRepository::ReserveAddresses(write, subscriber, options_.reserve_days));
-        subscriber.state = State::kPurged;
-        subscriber.password_hash.clear();
-        subscriber.credential_version = write.revision();
         return true;
       },
       response);

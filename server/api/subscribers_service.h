@@ -1,14 +1,16 @@
 // prov.v1.Subscribers.
 #pragma once
 
-#include <chrono>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "prov/v1/subscribers.grpc.pb.h"
+#include "server/api/lifecycle_steps.h"
 #include "server/api/subscriber_import.h"
 #include "server/api/write_call.h"
 #include "server/model/subscriber.h"
+#include "server/store/schedule_repository.h"
 #include "server/store/subscriber_repository.h"
 
 namespace prov::api {
@@ -17,13 +19,16 @@ namespace prov::api {
 class SubscribersService final : public v1::Subscribers::Service {
  public:
   struct Options {
-    std::chrono::seconds undelete = std::chrono::hours(30 * 24);  // how long a closed one can come back
+    LifecycleOptions lifecycle;
     size_t least_password_characters = 8;
-    int reserve_days = 365;  // how long a purged one's addresses are nobody's
   };
   SubscribersService(const WriteCalls& writes, store::SubscriberRepository& subscribers,
-                     SubscriberImporter& importer, Options options)
-      : writes_(writes), subscribers_(subscribers), importer_(importer), options_(options) {}
+                     store::ScheduleRepository& schedule, SubscriberImporter& importer, Options options)
+      : writes_(writes),
+        subscribers_(subscribers),
+        schedule_(schedule),
+        importer_(importer),
+        options_(options) {}
 
   grpc::Status CreateSubscriber(grpc::ServerContext* context, const v1::CreateSubscriberRequest* request,
                                 v1::Subscriber* response) override;
@@ -52,6 +57,12 @@ class SubscribersService final : public v1::Subscribers::Service {
   grpc::Status SetForward(grpc::ServerContext* context, const v1::SetForwardRequest* request,
                           v1::Subscriber* response) override;
   grpc::Status ImportSubscribers(grpc::ServerContext* context, SubscriberImporter::Stream* stream) override;
+  grpc::Status ListScheduledChanges(grpc::ServerContext* context,
+                                    const v1::ListScheduledChangesRequest* request,
+                                    v1::ListScheduledChangesResponse* response) override;
+  grpc::Status CancelScheduledChange(grpc::ServerContext* context,
+                                     const v1::CancelScheduledChangeRequest* request,
+                                     v1::CancelScheduledChangeResponse* response) override;
 
  private:
   // Changes a subscriber in place; true if anything is to be written.
@@ -63,10 +74,23 @@ class SubscribersService final : public v1::Subscribers::Service {
     std::string_view name;
     std::string_view etag;
     WriteCalls::Prepare prepare;
+    // Set: it is to happen then, and not now; `request` is what is kept for it.
+    struct Later {
+      model::Time effective_time;
+      std::string request;
+    };
+    std::optional<Later> later;
   };
   // The common course: find, check the etag, edit, save, audit.
   grpc::Status RunEdit(grpc::ServerContext* context, const EditCall& call, const Edit& edit,
                        v1::Subscriber* response);
+
+  // An edit that may be scheduled: decides whether it is for now or for later.
+  template <typename Request>
+  grpc::Status RunTimedEdit(grpc::ServerContext* context, EditCall call, const Request& request,
+                            const Edit& edit, v1::Subscriber* response);
+  static absl::StatusOr<store::WriteResult> Schedule(store::WriteTransaction& write, const EditCall& call,
+                                                     const model::Subscriber& subscriber);
 
   // The hash of a password given in clear, or one given as a hash; empty when neither is. Slow.
   absl::StatusOr<std::string> HashOf(std::string_view login, const std::string& password,
@@ -74,6 +98,7 @@ class SubscribersService final : public v1::Subscribers::Service {
 
   const WriteCalls& writes_;
   store::SubscriberRepository& subscribers_;
+  store::ScheduleRepository& schedule_;
   SubscriberImporter& importer_;
   const Options options_;
 };

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <google/protobuf/util/time_util.h>
 
+#include <charconv>
+
 #include "common/status.h"
 #include "server/model/validate.h"
 
@@ -38,6 +40,18 @@ v1::Domain::SuspendedMail ToProto(model::SuspendedMail policy) {
       return v1::Domain::DEFER;
   }
   return v1::Domain::SUSPENDED_MAIL_UNSPECIFIED;
+}
+
+v1::MailingList::Posting ToProto(model::Posting posting) {
+  switch (posting) {
+    case model::Posting::kMembers:
+      return v1::MailingList::MEMBERS;
+    case model::Posting::kOwners:
+      return v1::MailingList::OWNERS;
+    case model::Posting::kAnyone:
+      return v1::MailingList::ANYONE;
+  }
+  return v1::MailingList::POSTING_UNSPECIFIED;
 }
 
 v1::Role ToProto(model::Role role) {
@@ -128,6 +142,29 @@ v1::Domain ToProto(const model::Domain& domain) {
   return proto;
 }
 
+v1::MailingList ToProto(const model::MailingList& list) {
+  v1::MailingList proto;
+  proto.set_name("lists/" + list.address);
+  proto.set_display_name(list.display_name);
+  for (const std::string& owner : list.owners) proto.add_owners(owner);
+  proto.set_posting(ToProto(list.posting));
+  proto.set_pool("pools/" + list.pool);
+  proto.set_member_count(list.member_count);
+  *proto.mutable_create_time() = ToTimestamp(list.create_time);
+  *proto.mutable_update_time() = ToTimestamp(list.update_time);
+  proto.set_etag(EtagOf(list.revision));
+  proto.set_revision(list.revision);
+  return proto;
+}
+
+v1::Member ToProto(const model::Member& member) {
+  v1::Member proto;
+  proto.set_name("lists/" + model::MemberKey(member.list, member.address));
+  *proto.mutable_create_time() = ToTimestamp(member.create_time);
+  proto.set_revision(member.revision);
+  return proto;
+}
+
 v1::Pool ToProto(const model::Pool& pool) {
   v1::Pool proto;
   proto.set_name("pools/" + pool.id);
@@ -190,6 +227,29 @@ v1::AuditRecord ToProto(const store::AuditRecord& record) {
   return proto;
 }
 
+v1::ScheduledChange ToProto(const store::ScheduledChange& change) {
+  v1::ScheduledChange proto;
+  proto.set_name(fmt::format("scheduledChanges/{}", change.id));
+  proto.set_subscriber(fmt::format("subscribers/{}", change.subscriber_id));
+  proto.set_login(change.login);
+  if (change.method == kSuspendMethod) {
+    proto.set_action(v1::ScheduledChange::SUSPEND);
+    v1::SuspendSubscriberRequest request;
+    if (request.ParseFromString(change.request)) proto.set_reason(request.reason());
+  } else if (change.method == kResumeMethod) {
+    proto.set_action(v1::ScheduledChange::RESUME);
+  } else if (change.method == kDeleteMethod) {
+    proto.set_action(v1::ScheduledChange::DELETE);
+  }
+  *proto.mutable_effective_time() = ToTimestamp(change.effective_time);
+  proto.set_caller(change.caller);
+  *proto.mutable_create_time() = ToTimestamp(change.create_time);
+  proto.set_error(change.stopped ? fmt::format("waits: {} is stopped until an operator approves api/{}",
+                                               change.caller, change.caller)
+                                 : change.error);
+  return proto;
+}
+
 absl::StatusOr<model::Role> RoleFromProto(v1::Role role) {
   for (const model::Role candidate :
        {model::Role::kRelay, model::Role::kStore, model::Role::kOutbound, model::Role::kList,
@@ -220,10 +280,41 @@ absl::StatusOr<std::string> PoolKeyOf(std::string_view field, std::string_view n
   return std::string(key);
 }
 
+absl::StatusOr<std::string> MailingListKeyOf(std::string_view field, std::string_view name) {
+  PROV_ASSIGN_OR_RETURN(const std::string_view key, AfterCollection(field, name, "lists"));
+  PROV_ASSIGN_OR_RETURN(const MailAddress address, model::CheckAddress(field, key));
+  std::string text = address.ToString();
+  if (text.size() <= model::kMaxListAddressOctets) return text;
+  return InvalidField(field, fmt::format("{} is longer than the {} octets that a list's address may have",
+                                         model::Echo(text), model::kMaxListAddressOctets));
+}
+
+absl::StatusOr<MemberName> MemberNameOf(std::string_view field, std::string_view name) {
+  constexpr std::string_view kMembers = "/members/";
+  const size_t split = name.find(kMembers);
+  if (split == std::string_view::npos) {
+    return InvalidField(field, fmt::format("{} is not of the form lists/…/members/…", model::Echo(name)));
+  }
+  MemberName member;
+  PROV_ASSIGN_OR_RETURN(member.list, MailingListKeyOf(field, name.substr(0, split)));
+  PROV_ASSIGN_OR_RETURN(const MailAddress address,
+                        model::CheckAddress(field, name.substr(split + kMembers.size())));
+  member.address = address.ToString();
+  return member;
+}
+
 absl::StatusOr<std::string> HostKeyOf(std::string_view field, std::string_view name) {
   PROV_ASSIGN_OR_RETURN(const std::string_view key, AfterCollection(field, name, "hosts"));
   PROV_RETURN_IF_ERROR(model::CheckHostId(field, key));
   return std::string(key);
+}
+
+absl::StatusOr<int64_t> ScheduledChangeIdOf(std::string_view field, std::string_view name) {
+  PROV_ASSIGN_OR_RETURN(const std::string_view key, AfterCollection(field, name, "scheduledChanges"));
+  int64_t id = 0;
+  const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
+  if (error == std::errc() && end == key.data() + key.size() && id > 0) return id;
+  return InvalidField(field, fmt::format("{} is not of the form scheduledChanges/NUMBER", model::Echo(name)));
 }
 
 absl::Status CheckEtag(std::string_view etag, uint64_t revision) {

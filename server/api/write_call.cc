@@ -4,8 +4,10 @@
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <google/protobuf/util/json_util.h>
 
+#include "common/log.h"
 #include "common/status.h"
 #include "server/model/validate.h"
+#include "server/store/approval_repository.h"
 
 namespace prov::api {
 namespace {
@@ -47,8 +49,10 @@ absl::Status WriteCalls::Run(const grpc::ServerContext& context, const Options& 
   // A rehearsal is not remembered: the real call with the same id must go through.
   if (!options.validate_only) write.request_id = std::string(options.request_id);
   write.fingerprint = fingerprint_.Of(options.method, SerialiseInOrder(*options.request));
-  PROV_ASSIGN_OR_RETURN(const store::WriteResult result, queue_.Run(std::move(write), body));
-  if (!response->ParseFromString(result.response))
+  const absl::StatusOr<store::WriteResult> result = queue_.Run(write, body);
+  if (ReasonOf(result.status()) == store::kBlastRadius) NoteStopped(queue_, write);
+  PROV_RETURN_IF_ERROR(result.status());
+  if (!response->ParseFromString(result->response))
     return absl::InternalError("the remembered answer is malformed");
   return absl::OkStatus();
 }
@@ -56,6 +60,24 @@ absl::Status WriteCalls::Run(const grpc::ServerContext& context, const Options& 
 store::AuditEntry AuditEntryOf(const std::string& resource, const google::protobuf::Message* before,
                                const google::protobuf::Message& after) {
   return {resource, before == nullptr ? "" : ToJson(*before), ToJson(after)};
+}
+
+void NoteStopped(store::WriteQueue& queue, const store::WriteContext& refused) {
+  if (refused.validate_only) return;
+  store::WriteContext context;
+  context.caller = refused.caller;
+  context.peer = refused.peer;
+  context.method = refused.method;
+  const auto note = [&](store::WriteTransaction& write) -> absl::StatusOr<store::WriteResult> {
+    PROV_RETURN_IF_ERROR(store::ApprovalRepository::MarkStopped(write));
+    return store::WriteResult{.audit = {{"api/" + refused.caller, "", R"({"stopped": "BLAST_RADIUS"})"}}};
+  };
+  const absl::Status noted = queue.Run(std::move(context), note).status();
+  if (noted.ok()) {
+    Log(Level::kError, "caller_stopped", {{"caller", refused.caller}, {"method", refused.method}});
+  } else if (!absl::IsAlreadyExists(noted)) {
+    Log(Level::kError, "caller_stop_not_noted", {{"caller", refused.caller}, {"error", noted}});
+  }
 }
 
 store::WriteResult Result(const std::string& resource, const google::protobuf::Message* before,

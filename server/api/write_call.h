@@ -49,6 +49,8 @@ class WriteCalls {
 // One entry of the audit: JSON of the resource before, which may be null, and after.
 store::AuditEntry AuditEntryOf(const std::string& resource, const google::protobuf::Message* before,
                                const google::protobuf::Message& after);
+// A write was refused for its blast radius: its caller stays stopped, which the audit log tells.
+void NoteStopped(store::WriteQueue& queue, const store::WriteContext& refused);
 
 // For a body to return: the audit's JSON and the remembered answer. `before` may be null.
 store::WriteResult Result(const std::string& resource, const google::protobuf::Message* before,

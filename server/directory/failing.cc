@@ -3,15 +3,9 @@
 #include <algorithm>
 
 #include "common/status.h"
+#include "server/directory/entry_kind.h"
 
 namespace prov::directory {
-namespace {
-
-constexpr std::string_view kDomains = "domains/";
-constexpr std::string_view kSubscribers = "subscribers/";
-
-}  // namespace
-
 void FailingRecords::Follow(const Cursor& cursor) {
   for (auto it = records_.begin(); it != records_.end();) {
     it = cursor.failing.contains(it->first) ? std::next(it) : records_.erase(it);
@@ -43,11 +37,7 @@ Touched FailingRecords::Due(size_t limit) const {
   for (const auto& [name, record] : records_) {
     if (record.due > now) continue;
     if (due.size() == limit) break;
-    if (name.starts_with(kDomains)) {
-      due[{store::AggregateKind::kDomain, name.substr(kDomains.size())}] = record.revision;
-    } else if (name.starts_with(kSubscribers)) {
-      due[{store::AggregateKind::kSubscriber, name.substr(kSubscribers.size())}] = record.revision;
-    }
+    if (const auto item = ParseItemName(name)) due[*item] = record.revision;
   }
   return due;
 }

@@ -10,8 +10,6 @@
 namespace prov::directory {
 namespace {
 
-using store::AggregateKind;
-
 std::vector<std::vector<Item>> Split(std::vector<Item> items, size_t size) {
   std::vector<std::vector<Item>> parts;
   for (Item& item : items) {
@@ -25,10 +23,10 @@ std::vector<std::vector<Item>> Split(std::vector<Item> items, size_t size) {
 
 absl::StatusOr<std::vector<Item>> FindExtra(Session& session, const KnownKeys& known, size_t* entries) {
   std::vector<Item> extra;
-  for (const AggregateKind kind : {AggregateKind::kSubscriber, AggregateKind::kDomain}) {
+  for (const EntryKind& kind : EntryKinds()) {
     PROV_RETURN_IF_ERROR(session.EachEntry(kind, [&](const std::string& key, const ldap::Entry&) {
       ++*entries;
-      if (!known.Contains(kind, key)) extra.push_back({kind, key, 0, std::nullopt});
+      if (!known.Contains(kind.aggregate, key)) extra.push_back({kind.aggregate, key, 0, std::nullopt});
       return absl::OkStatus();
     }));
   }
@@ -81,16 +79,23 @@ absl::Status Follower::CatchUp(Session& session) {
       compared_ = true;
       continue;
     }
-    if (at == head) return absl::OkStatus();
+    if (at == head) {
+      removed_ = 0;
+      return absl::OkStatus();
+    }
     PROV_ASSIGN_OR_RETURN(const ChangedItems changes, ReadChanges(*snapshot, at, options_.batch_entries));
     PROV_ASSIGN_OR_RETURN(std::vector<Item> items, ReadItems(*snapshot, changes.touched, options_.mapping));
+    PROV_RETURN_IF_ERROR(CountRemovals(items, *snapshot));
     snapshot.reset();
     const std::vector<std::vector<Item>> parts = Split(std::move(items), options_.batch_entries);
     if (parts.empty()) PROV_RETURN_IF_ERROR(Publish(session, {}, changes.to_revision));
     for (size_t i = 0; i < parts.size(); ++i) {
       PROV_RETURN_IF_ERROR(Publish(session, parts[i], i + 1 == parts.size() ? changes.to_revision : at));
     }
-    if (changes.to_revision == head) return absl::OkStatus();
+    if (changes.to_revision == head) {
+      removed_ = 0;
+      return absl::OkStatus();
+    }
   }
 }
 
@@ -106,6 +111,30 @@ absl::Status Follower::RetryFailing(Session& session) {
   PROV_ASSIGN_OR_RETURN(const std::vector<Item> items, ReadItems(*snapshot, due, options_.mapping));
   snapshot.reset();
   return Publish(session, items, session.cursor().revision);
+}
+
+absl::Status Follower::CheckRemovals(size_t removals, size_t entries, size_t most,
+                                     std::string_view what) const {
+  if (removals <= most || removals * 10 <= entries) return absl::OkStatus();
+  const uint64_t approved = options_.approved_removals ? options_.approved_removals() : 0;
+  if (removals <= approved) return absl::OkStatus();
+  return absl::FailedPreconditionError(fmt::format(
+      "{} of {} entries {} Nothing more is removed until an operator says so: provctl approve directory "
+      "--changes {}",
+      removals, entries, what, removals));
+}
+
+// What a page of changes would remove, with those before it.
+absl::Status Follower::CountRemovals(const std::vector<Item>& items, store::ReadSnapshot& snapshot) {
+  const auto removals = static_cast<size_t>(
+      std::count_if(items.begin(), items.end(), [](const Item& item) { return !item.wanted.has_value(); }));
+  if (removed_ + removals > options_.most_changed_removals) {
+    PROV_ASSIGN_OR_RETURN(const uint64_t subscribers, snapshot.EstimatedSubscribers());
+    PROV_RETURN_IF_ERROR(CheckRemovals(removed_ + removals, subscribers, options_.most_changed_removals,
+                                       "would be gone by changes since the directory was last current."));
+  }
+  removed_ += removals;
+  return absl::OkStatus();
 }
 
 absl::Status Follower::FullPass(Session& session, store::ReadSnapshot& snapshot) {
@@ -124,12 +153,8 @@ absl::Status Follower::FullPass(Session& session, store::ReadSnapshot& snapshot)
 absl::Status Follower::RemoveExtra(Session& session, const KnownKeys& known, uint64_t next_revision) {
   size_t entries = 0;
   PROV_ASSIGN_OR_RETURN(std::vector<Item> extra, FindExtra(session, known, &entries));
-  if (extra.size() > options_.most_removals && extra.size() * 10 > entries) {
-    return absl::FailedPreconditionError(
-        fmt::format("{} of {} entries are not in the database: is it the right one? Raise most_removals of "
-                    "[directory] in provd's configuration to have them removed",
-                    extra.size(), entries));
-  }
+  PROV_RETURN_IF_ERROR(CheckRemovals(extra.size(), entries, options_.most_removals,
+                                     "are not in the database: is it the right one?"));
   const uint64_t before = session.cursor().revision;
   const std::vector<std::vector<Item>> parts = Split(std::move(extra), options_.batch_entries);
   for (const std::vector<Item>& part : parts) PROV_RETURN_IF_ERROR(Publish(session, part, before));

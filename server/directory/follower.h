@@ -20,6 +20,10 @@ struct FollowerOptions {
   // A full pass that would remove more entries than this, and more than a tenth of all, stops instead: that
   // is rather a wrong database than so many closed subscribers.
   size_t most_removals = 100;
+  // The same for changes, from the time when the directory was last current.
+  size_t most_changed_removals = 1000;
+  // How many removals an operator has approved, now; empty: none.
+  std::function<uint64_t()> approved_removals;
   RetryOptions retry;
 };
 
@@ -43,6 +47,9 @@ class Follower {
  private:
   absl::Status Publish(Session& session, const std::vector<Item>& items, uint64_t next_revision);
   absl::Status FullPass(Session& session, store::ReadSnapshot& snapshot);
+  // FAILED_PRECONDITION if that many of `entries` may not be removed.
+  absl::Status CheckRemovals(size_t removals, size_t entries, size_t most, std::string_view what) const;
+  absl::Status CountRemovals(const std::vector<Item>& items, store::ReadSnapshot& snapshot);
   absl::Status RemoveExtra(Session& session, const KnownKeys& known, uint64_t next_revision);
 
   store::SnapshotSource& source_;
@@ -52,6 +59,7 @@ class Follower {
   // A connection that was lost in a transaction: the next batch goes singly, so that a batch that kills the
   // server does not do so for ever.
   bool singly_ = false;
+  size_t removed_ = 0;     // by changes since the directory was last current
   bool compared_ = false;  // a full pass has been made, though the cursor may still be 0
 };
 

@@ -102,6 +102,7 @@ void RemoveEmpty(Attributes& attributes) {
 
 std::string PeopleDn(const std::string& base) { return "ou=people," + base; }
 std::string DomainsDn(const std::string& base) { return "ou=domains," + base; }
+std::string ListsDn(const std::string& base) { return "ou=lists," + base; }
 std::string SystemDn(const std::string& base) { return "ou=system," + base; }
 std::string CursorDn(const std::string& base) { return "cn=cursor," + SystemDn(base); }
 
@@ -152,6 +153,20 @@ ldap::Entry DomainEntry(const model::Domain& domain, const MappingOptions& optio
   return entry;
 }
 
+ldap::Entry MailingListEntry(const model::MailingList& list, const MappingOptions& options) {
+  ldap::Entry entry;
+  // Named by what is indexed, and can thus not be lost.
+  entry.dn = ldap::ChildDn("mailLocalAddress", list.address, ListsDn(options.base));
+  entry.attributes = {
+      {"objectClass", {"nisMailAlias", "inetLocalMailRecipient", "provMailingList"}},
+      {"cn", {list.address}},
+      {"mailLocalAddress", {list.address}},
+      {"mailHost", {list.pool}},
+      {"provRevision", {std::to_string(list.revision)}},
+  };
+  return entry;
+}
+
 const std::vector<std::string>& SubscriberAttributes() {
   static const std::vector<std::string> names = {"objectClass",
                                                  "uid",
@@ -182,6 +197,12 @@ const std::vector<std::string>& SubscriberAttributes() {
 const std::vector<std::string>& DomainAttributes() {
   static const std::vector<std::string> names = {"objectClass",  "dc",          "associatedDomain",
                                                  "provRevision", "provAliasOf", "provCatchAll"};
+  return names;
+}
+
+const std::vector<std::string>& MailingListAttributes() {
+  static const std::vector<std::string> names = {"objectClass", "cn", "mailLocalAddress", "mailHost",
+                                                 "provRevision"};
   return names;
 }
 

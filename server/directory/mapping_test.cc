@@ -137,6 +137,25 @@ TEST(Mapping, DomainSaysWhatItStandsFor) {
   EXPECT_EQ(entry.attributes.at("provCatchAll"), Values{"all@example.net"});
 }
 
+TEST(Mapping, ListSaysWhereItsMailGoesAndNotWhoIsOnIt) {
+  model::MailingList list;
+  list.address = "staff@example.net";
+  list.owners = {"alice@example.net"};
+  list.pool = "lists";
+  list.member_count = 100'000;
+  list.revision = 3;
+  const ldap::Entry entry = MailingListEntry(list, kOptions);
+  EXPECT_EQ(entry.dn, "mailLocalAddress=staff@example.net,ou=lists,o=prov");
+  EXPECT_EQ(entry.attributes.at("mailLocalAddress"), Values{"staff@example.net"});
+  EXPECT_EQ(entry.attributes.at("mailHost"), Values{"lists"});
+  for (const auto& [name, values] : entry.attributes) {
+    EXPECT_NE(std::find(MailingListAttributes().begin(), MailingListAttributes().end(), name),
+              MailingListAttributes().end())
+        << name;
+    EXPECT_LE(values.size(), 3u) << name;
+  }
+}
+
 TEST(Mapping, EveryAttributeIsAmongThoseCompared) {
   model::Subscriber subscriber = TestSubscriber(7, "a@example.net");
   subscriber.forward.targets = {"x@example.org"};

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace prov::directory {
 namespace {
 
@@ -45,6 +47,40 @@ class MemorySnapshot final : public store::ReadSnapshot {
     for (auto it = state_.domains.upper_bound(after); it != state_.domains.end() && found.size() < limit;
          ++it) {
       found.push_back(it->second);
+    }
+    return found;
+  }
+  absl::StatusOr<std::vector<model::MailingList>> MailingListsByAddress(
+      const std::vector<std::string>& addresses) override {
+    std::vector<model::MailingList> found;
+    for (const std::string& address : addresses) {
+      if (state_.mailing_lists.contains(address)) found.push_back(state_.mailing_lists.at(address));
+    }
+    return found;
+  }
+  absl::StatusOr<std::vector<model::MailingList>> MailingListsAfter(const std::string& after,
+                                                                    size_t limit) override {
+    std::vector<model::MailingList> found;
+    for (auto it = state_.mailing_lists.upper_bound(after);
+         it != state_.mailing_lists.end() && found.size() < limit; ++it) {
+      found.push_back(it->second);
+    }
+    return found;
+  }
+  absl::StatusOr<std::vector<model::Member>> MembersByKey(const std::vector<std::string>& keys) override {
+    std::vector<model::Member> found;
+    for (const auto& [name, member] : state_.members) {
+      const std::string key = model::MemberKey(name.first, name.second);
+      if (std::find(keys.begin(), keys.end(), key) != keys.end()) found.push_back(member);
+    }
+    return found;
+  }
+  absl::StatusOr<std::vector<model::Member>> MembersAfter(const std::string& pool, const std::string& list,
+                                                          const std::string& address, size_t limit) override {
+    std::vector<model::Member> found;
+    for (auto it = state_.members.upper_bound({list, address});
+         it != state_.members.end() && found.size() < limit; ++it) {
+      if (it->second.pool == pool) found.push_back(it->second);
     }
     return found;
   }
@@ -127,6 +163,37 @@ uint64_t MemoryTruth::RemoveDomain(const std::string& name) {
   return Write([&](State& state, uint64_t revision) {
     state.changes.push_back({revision, store::AggregateKind::kDomain, name, true});
     state.domains.erase(name);
+  });
+}
+
+uint64_t MemoryTruth::Put(model::MailingList list) {
+  return Write([&](State& state, uint64_t revision) {
+    list.revision = revision;
+    state.changes.push_back({revision, store::AggregateKind::kMailingList, list.address, false});
+    state.mailing_lists[list.address] = std::move(list);
+  });
+}
+
+uint64_t MemoryTruth::RemoveMailingList(const std::string& address) {
+  return Write([&](State& state, uint64_t revision) {
+    state.changes.push_back({revision, store::AggregateKind::kMailingList, address, true});
+    state.mailing_lists.erase(address);
+  });
+}
+
+uint64_t MemoryTruth::Put(model::Member member) {
+  return Write([&](State& state, uint64_t revision) {
+    member.revision = revision;
+    state.changes.push_back(
+        {revision, store::AggregateKind::kMember, model::MemberKey(member.list, member.address), false});
+    state.members[{member.list, member.address}] = std::move(member);
+  });
+}
+
+uint64_t MemoryTruth::RemoveMember(const std::string& list, const std::string& address) {
+  return Write([&](State& state, uint64_t revision) {
+    state.changes.push_back({revision, store::AggregateKind::kMember, model::MemberKey(list, address), true});
+    state.members.erase({list, address});
   });
 }
 

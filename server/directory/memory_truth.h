@@ -27,6 +27,10 @@ class MemoryTruth final : public store::SnapshotSource, public store::RevisionWa
   // Each is a write with the next revision, which it returns.
   uint64_t Put(model::Subscriber subscriber);
   uint64_t Put(model::Domain domain);
+  uint64_t Put(model::MailingList list);
+  uint64_t RemoveMailingList(const std::string& address);
+  uint64_t Put(model::Member member);
+  uint64_t RemoveMember(const std::string& list, const std::string& address);
   uint64_t RemoveDomain(const std::string& name);
   uint64_t Put(model::Pool pool);
   uint64_t Put(model::Host host);
@@ -43,6 +47,8 @@ class MemoryTruth final : public store::SnapshotSource, public store::RevisionWa
     uint64_t compacted = 0;
     std::map<int64_t, model::Subscriber> subscribers;
     std::map<std::string, model::Domain> domains;
+    std::map<std::string, model::MailingList> mailing_lists;
+    std::map<std::pair<std::string, std::string>, model::Member> members;
     std::map<std::string, model::Pool> pools;
     std::map<std::string, model::Host> hosts;
     std::vector<store::Change> changes;

@@ -5,7 +5,7 @@
 #include <set>
 
 #include "common/mail_address.h"
-#include "server/directory/mapping.h"
+#include "server/directory/entry_kind.h"
 
 namespace prov::directory {
 namespace {
@@ -29,11 +29,8 @@ const ldap::Values* Find(const ldap::Attributes& attributes, const std::string& 
   return found == attributes.end() ? nullptr : &found->second;
 }
 
-// The attribute that names entries of the kind, and that compares without case in the directory.
-const char* NamingAttribute(AggregateKind kind) { return kind == AggregateKind::kDomain ? "dc" : "uid"; }
-
-std::string NameOf(AggregateKind kind, const ldap::Attributes& attributes) {
-  return FoldAddress(First(attributes, NamingAttribute(kind)));
+std::string NameOf(const EntryKind& kind, const ldap::Attributes& attributes) {
+  return FoldAddress(First(attributes, kind.name));
 }
 
 using NamedEntries = std::map<std::pair<AggregateKind, std::string>, const ldap::Entry*>;
@@ -45,21 +42,18 @@ void PlanRemovals(const std::vector<Item>& items, const std::vector<ldap::Entry>
   std::map<std::pair<AggregateKind, std::string>, size_t> items_by_key;
   for (size_t i = 0; i < items.size(); ++i) items_by_key[{items[i].kind, items[i].key}] = i;
   for (const ldap::Entry& entry : current) {
-    const bool domain = entry.attributes.contains("dc");
-    const AggregateKind kind = domain ? AggregateKind::kDomain : AggregateKind::kSubscriber;
+    const EntryKind& kind = EntryKindOf(entry);
     const std::string name = NameOf(kind, entry.attributes);
-    const std::string key = domain ? name : First(entry.attributes, "provSubscriberId");
-    const auto item = items_by_key.find({kind, key});
-    if (item == items_by_key.end() || taken.contains({kind, name})) continue;
+    const std::string key = FoldAddress(First(entry.attributes, kind.key));
+    const auto item = items_by_key.find({kind.aggregate, key});
+    if (item == items_by_key.end() || taken.contains({kind.aggregate, name})) continue;
     planned.push_back({item->second, ldap::Delete{entry.dn}});
   }
 }
 
 }  // namespace
 
-std::string Item::Name() const {
-  return (kind == AggregateKind::kDomain ? "domains/" : "subscribers/") + key;
-}
+std::string Item::Name() const { return std::string(EntryKindOf(kind)->collection) + key; }
 
 std::vector<ldap::Modification> Difference(const ldap::Attributes& current, const ldap::Attributes& wanted,
                                            const std::vector<std::string>& names) {
@@ -77,24 +71,23 @@ std::vector<ldap::Modification> Difference(const ldap::Attributes& current, cons
 std::vector<PlannedWrite> Plan(const std::vector<Item>& items, const std::vector<ldap::Entry>& current) {
   NamedEntries by_name;
   for (const ldap::Entry& entry : current) {
-    const AggregateKind kind =
-        entry.attributes.contains("dc") ? AggregateKind::kDomain : AggregateKind::kSubscriber;
-    by_name[{kind, NameOf(kind, entry.attributes)}] = &entry;
+    const EntryKind& kind = EntryKindOf(entry);
+    by_name[{kind.aggregate, NameOf(kind, entry.attributes)}] = &entry;
   }
   std::vector<PlannedWrite> planned;
   std::set<std::pair<AggregateKind, std::string>> taken;
   for (size_t i = 0; i < items.size(); ++i) {
     const Item& item = items[i];
     if (!item.wanted.has_value()) continue;
-    const auto name = std::pair(item.kind, NameOf(item.kind, item.wanted->attributes));
+    const EntryKind& kind = *EntryKindOf(item.kind);
+    const auto name = std::pair(item.kind, NameOf(kind, item.wanted->attributes));
     taken.insert(name);
     const auto found = by_name.find(name);
     if (found == by_name.end()) {
       planned.push_back({i, ldap::Add{*item.wanted}});
       continue;
     }
-    const auto& names = item.kind == AggregateKind::kDomain ? DomainAttributes() : SubscriberAttributes();
-    auto modifications = Difference(found->second->attributes, item.wanted->attributes, names);
+    auto modifications = Difference(found->second->attributes, item.wanted->attributes, kind.attributes());
     if (!modifications.empty())
       planned.push_back({i, ldap::Modify{found->second->dn, std::move(modifications)}});
   }

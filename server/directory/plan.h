@@ -13,7 +13,7 @@ namespace prov::directory {
 
 // What one aggregate should look like in the directory.
 struct Item {
-  store::AggregateKind kind = store::AggregateKind::kSubscriber;  // or kDomain
+  store::AggregateKind kind = store::AggregateKind::kSubscriber;  // one of EntryKinds
   std::string key;                                                // as in store::Change
   uint64_t revision = 0;
   std::optional<ldap::Entry> wanted;  // nothing: no entry

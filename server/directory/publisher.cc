@@ -44,6 +44,8 @@ FollowerOptions FollowerOptionsOf(const Publisher::Options& options) {
   return {.mapping = {.base = options.base, .services = options.services, .home_prefix = options.home_prefix},
           .batch_entries = options.batch_entries,
           .most_removals = options.most_removals,
+          .most_changed_removals = options.most_changed_removals,
+          .approved_removals = options.approved_removals,
           .retry = {.shortest = options.shortest_retry, .longest = options.longest_retry}};
 }
 

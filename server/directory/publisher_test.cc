@@ -160,6 +160,42 @@ TEST_F(PublisherTest, DirectoryFollowsASubscribersLife) {
   EXPECT_EQ(status.failing_items, 0u);
 }
 
+TEST_F(PublisherTest, ListsComeChangeAndGoAndAreComparedToo) {
+  model::MailingList list;
+  list.address = "staff@example.net";
+  list.pool = "lists";
+  truth_.Put(TestSubscriber(1, "a@example.net"));
+  truth_.Put(list);
+  truth_.Put(model::Member{"staff@example.net", "bob@example.org", "lists", {}, 0});
+  Start();
+  ExpectApplied(truth_.head());
+  ExpectNoDifference(2);
+  const std::string dn = "mailLocalAddress=staff@example.net,ou=lists,o=prov";
+  const auto mail_host = [&]() -> std::string {
+    const auto found = Bind(slapd_->ServiceDn("mail"), slapd_->ServicePassword("mail"));
+    const auto entries =
+        (*found)->Search({.base = "o=prov",
+                          .filter = ldap::Filter::Equal("mailLocalAddress", "staff@example.net"),
+                          .attributes = {"mailHost"}});
+    return entries->empty() ? "" : entries->front().attributes.at("mailHost").front();
+  };
+  EXPECT_EQ(mail_host(), "lists");
+  list.pool = "elsewhere";
+  ExpectApplied(truth_.Put(list));
+  EXPECT_EQ(mail_host(), "elsewhere");
+  ASSERT_TRUE(Writer()->Apply(ldap::Delete{dn}).ok());
+  std::vector<DirectoryDifference> differences;
+  ASSERT_TRUE(VerifyDirectory(truth_, options_, Collecting(differences)).ok());
+  ASSERT_EQ(differences.size(), 1u);
+  EXPECT_EQ(differences.front().dn, dn);
+  const uint64_t pass = publisher_->RequestPass();
+  EXPECT_TRUE(publisher_->WaitPass(pass, kPatience).value_or(false));
+  EXPECT_EQ(mail_host(), "elsewhere");
+  ExpectApplied(truth_.RemoveMailingList("staff@example.net"));
+  EXPECT_EQ(mail_host(), "");
+  ExpectNoDifference(1);
+}
+
 TEST_F(PublisherTest, StrangeLoginsKeepTheirOwnEntries) {
   Start();
   int64_t id = 0;
@@ -433,6 +469,39 @@ TEST_F(PublisherTest, TooManyRemovalsWaitForAWord) {
   ASSERT_TRUE(bold.Start().ok());
   EXPECT_EQ(bold.WaitApplied(1, kPatience), 1u);
   EXPECT_EQ(ChangeNumbers().size(), 3u);
+}
+
+TEST_F(PublisherTest, TooManyRemovalsByChangesWaitForAWordTooAndOthersGoOnAfterIt) {
+  constexpr int64_t kSubscribers = 60;
+  std::atomic<uint64_t> approved{0};
+  options_.most_changed_removals = 20;
+  options_.batch_entries = 10;
+  options_.approved_removals = [&] { return approved.load(); };
+  for (int64_t id = 1; id <= kSubscribers; ++id) {
+    truth_.Put(TestSubscriber(id, fmt::format("u{}@example.net", id)));
+  }
+  Start();
+  ExpectApplied(truth_.head());
+  publisher_->Stop();
+  const auto count = [&] { return ChangeNumbers().size(); };
+  const size_t before = count();
+  // As after an hour in which half of all were closed by mistake.
+  for (int64_t id = 1; id <= kSubscribers / 2; ++id) {
+    model::Subscriber closed = TestSubscriber(id, fmt::format("u{}@example.net", id));
+    closed.state = model::State::kClosed;
+    truth_.Put(closed);
+  }
+  truth_.Put(TestSubscriber(100, "late@example.net"));
+  Start();
+  EXPECT_TRUE(Eventually([](const Publisher::Status& status) {
+    return status.cause.find("provctl approve directory") != std::string::npos;
+  }));
+  EXPECT_GE(count(), before - 20);
+  EXPECT_FALSE(Login("late@example.net").ok());
+  approved = kSubscribers;
+  ExpectApplied(truth_.head());
+  EXPECT_EQ(count(), before - kSubscribers / 2 + 1);
+  EXPECT_TRUE(Login("late@example.net").ok());
 }
 
 TEST_F(PublisherTest, ADatabaseAwayIsToldFromADirectoryAway) {

@@ -10,22 +10,18 @@ namespace prov::directory {
 namespace {
 
 using ldap::Filter;
-using store::AggregateKind;
 
 // Members of one OR: the server tries each of them on each candidate.
 constexpr size_t kFilterMembers = 100;
 
-std::vector<Filter> FiltersOf(const std::vector<Item>& items, AggregateKind kind) {
+std::vector<Filter> FiltersOf(const std::vector<Item>& items, const EntryKind& kind) {
   std::vector<Filter> filters;
   for (const Item& item : items) {
-    if (item.kind != kind) continue;
-    if (kind == AggregateKind::kDomain) {
-      filters.push_back(Filter::Equal("dc", item.key));
-      continue;
-    }
-    filters.push_back(Filter::Equal("provSubscriberId", item.key));
-    if (item.wanted.has_value())
-      filters.push_back(Filter::Equal("uid", item.wanted->attributes.at("uid").front()));
+    if (item.kind != kind.aggregate) continue;
+    filters.push_back(Filter::Equal(kind.key, item.key));
+    // Subscribers are found by name too: a login may have had another owner.
+    if (std::string_view(kind.name) != kind.key && item.wanted.has_value())
+      filters.push_back(Filter::Equal(kind.name, item.wanted->attributes.at(kind.name).front()));
   }
   return filters;
 }
@@ -45,7 +41,7 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Open(const SessionOptions& opt
 
 absl::Status Session::EnsureLayout() {
   std::vector<ldap::Entry> layout;
-  for (const char* name : {"people", "domains", "system"}) {
+  for (const char* name : {"people", "domains", "lists", "system"}) {
     layout.push_back(
         {std::string("ou=") + name + "," + base_, {{"objectClass", {"organizationalUnit"}}, {"ou", {name}}}});
   }
@@ -81,19 +77,17 @@ absl::Status Session::ReadCursor() {
 absl::StatusOr<std::vector<ldap::Entry>> Session::FindCurrent(const std::vector<Item>& items) {
   std::vector<ldap::Entry> entries;
   std::set<std::string> seen;
-  for (const AggregateKind kind : {AggregateKind::kSubscriber, AggregateKind::kDomain}) {
-    const bool domain = kind == AggregateKind::kDomain;
+  for (const EntryKind& kind : EntryKinds()) {
     const std::vector<Filter> filters = FiltersOf(items, kind);
     for (size_t start = 0; start < filters.size(); start += kFilterMembers) {
       const size_t end = std::min(start + kFilterMembers, filters.size());
       const std::vector<Filter> members(filters.begin() + static_cast<ptrdiff_t>(start),
                                         filters.begin() + static_cast<ptrdiff_t>(end));
-      PROV_ASSIGN_OR_RETURN(
-          std::vector<ldap::Entry> found,
-          connection_->Search({.base = domain ? DomainsDn(base_) : PeopleDn(base_),
-                               .scope = ldap::Scope::kOneLevel,
-                               .filter = Filter::Or(members),
-                               .attributes = domain ? DomainAttributes() : SubscriberAttributes()}));
+      PROV_ASSIGN_OR_RETURN(std::vector<ldap::Entry> found,
+                            connection_->Search({.base = ContainerDn(kind, base_),
+                                                 .scope = ldap::Scope::kOneLevel,
+                                                 .filter = Filter::Or(members),
+                                                 .attributes = kind.attributes()}));
       // An entry may answer by id in one search and by name in the next.
       for (ldap::Entry& entry : found) {
         if (seen.insert(entry.dn).second) entries.push_back(std::move(entry));
@@ -104,19 +98,18 @@ absl::StatusOr<std::vector<ldap::Entry>> Session::FindCurrent(const std::vector<
 }
 
 absl::Status Session::EachEntry(
-    AggregateKind kind,
+    const EntryKind& kind,
     const std::function<absl::Status(const std::string& key, const ldap::Entry& entry)>& each) {
-  const bool domain = kind == AggregateKind::kDomain;
-  const std::string key = domain ? "dc" : "provSubscriberId";
-  return connection_->SearchEach(
-      {.base = domain ? DomainsDn(base_) : PeopleDn(base_),
-       .scope = ldap::Scope::kOneLevel,
-       .filter = Filter::Equal("objectClass", domain ? "provDomain" : "provSubscriber"),
-       .attributes = {key}},
-      [&](const ldap::Entry& entry) {
-        const auto found = entry.attributes.find(key);
-        return each(found == entry.attributes.end() ? "" : found->second.front(), entry);
-      });
+  const std::string key = kind.key;
+  return connection_->SearchEach({.base = ContainerDn(kind, base_),
+                                  .scope = ldap::Scope::kOneLevel,
+                                  .filter = Filter::Equal("objectClass", kind.object_class),
+                                  .attributes = {key}},
+                                 [&](const ldap::Entry& entry) {
+                                   const auto found = entry.attributes.find(key);
+                                   return each(found == entry.attributes.end() ? "" : found->second.front(),
+                                               entry);
+                                 });
 }
 
 absl::Status Session::Commit(const std::vector<ldap::Write>& writes, const Cursor& next,

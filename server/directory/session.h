@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "common/ldap/connection.h"
 #include "server/directory/cursor.h"
+#include "server/directory/entry_kind.h"
 #include "server/directory/plan.h"
 
 namespace prov::directory {
@@ -27,7 +28,7 @@ class Session {
  public:
   static absl::StatusOr<std::unique_ptr<Session>> Open(const SessionOptions& options);
 
-  // Makes ou=people, ou=domains, ou=system and the cursor where they are missing.
+  // Makes ou=people, ou=domains, ou=lists, ou=system and the cursor where they are missing.
   absl::Status EnsureLayout();
   // Reads the cursor; NOT_FOUND when there is none.
   absl::Status ReadCursor();
@@ -39,7 +40,7 @@ class Session {
 
   // Each of our entries of the kind, with what Item::key would be. Entries of others are passed over.
   absl::Status EachEntry(
-      store::AggregateKind kind,
+      const EntryKind& kind,
       const std::function<absl::Status(const std::string& key, const ldap::Entry& entry)>& each);
 
   bool transactional() const { return transactional_; }

@@ -5,15 +5,12 @@
 #include <set>
 
 #include "common/status.h"
+#include "server/directory/entry_kind.h"
 
 namespace prov::directory {
 namespace {
 
 using store::AggregateKind;
-
-bool HasEntry(AggregateKind kind) {
-  return kind == AggregateKind::kSubscriber || kind == AggregateKind::kDomain;
-}
 
 Item SubscriberItem(const model::Subscriber& subscriber, uint64_t revision, const MappingOptions& options) {
   return {AggregateKind::kSubscriber, std::to_string(subscriber.id), revision,
@@ -22,6 +19,10 @@ Item SubscriberItem(const model::Subscriber& subscriber, uint64_t revision, cons
 
 Item DomainItem(const model::Domain& domain, uint64_t revision, const MappingOptions& options) {
   return {AggregateKind::kDomain, domain.name, revision, DomainEntry(domain, options)};
+}
+
+Item MailingListItem(const model::MailingList& list, uint64_t revision, const MappingOptions& options) {
+  return {AggregateKind::kMailingList, list.address, revision, MailingListEntry(list, options)};
 }
 
 absl::StatusOr<int64_t> ParseId(const std::string& key) {
@@ -52,7 +53,7 @@ absl::StatusOr<ChangedItems> ReadChanges(store::ReadSnapshot& snapshot, uint64_t
     limit *= 2;
   }
   for (const store::Change& change : changes) {
-    if (HasEntry(change.kind)) result.touched[{change.kind, change.key}] = change.revision;
+    if (EntryKindOf(change.kind) != nullptr) result.touched[{change.kind, change.key}] = change.revision;
   }
   return result;
 }
@@ -60,10 +61,12 @@ absl::StatusOr<ChangedItems> ReadChanges(store::ReadSnapshot& snapshot, uint64_t
 absl::StatusOr<std::vector<Item>> ReadItems(store::ReadSnapshot& snapshot, const Touched& touched,
                                             const MappingOptions& options) {
   std::vector<int64_t> ids;
-  std::vector<std::string> names;
+  std::vector<std::string> names, lists;
   for (const auto& [aggregate, revision] : touched) {
     if (aggregate.first == AggregateKind::kDomain) {
       names.push_back(aggregate.second);
+    } else if (aggregate.first == AggregateKind::kMailingList) {
+      lists.push_back(aggregate.second);
     } else {
       PROV_ASSIGN_OR_RETURN(const int64_t id, ParseId(aggregate.second));
       ids.push_back(id);
@@ -84,6 +87,12 @@ absl::StatusOr<std::vector<Item>> ReadItems(store::ReadSnapshot& snapshot, const
       items.push_back(DomainItem(one, touched.at({AggregateKind::kDomain, one.name}), options));
     }
   }
+  if (!lists.empty()) {
+    PROV_ASSIGN_OR_RETURN(const std::vector<model::MailingList> found, snapshot.MailingListsByAddress(lists));
+    for (const model::MailingList& one : found) {
+      items.push_back(MailingListItem(one, touched.at({AggregateKind::kMailingList, one.address}), options));
+    }
+  }
   std::set<std::pair<AggregateKind, std::string>> found;
   for (const Item& item : items) found.insert({item.kind, item.key});
   for (const auto& [aggregate, revision] : touched) {
@@ -95,8 +104,8 @@ absl::StatusOr<std::vector<Item>> ReadItems(store::ReadSnapshot& snapshot, const
 
 void KnownKeys::Add(const std::vector<Item>& items) {
   for (const Item& item : items) {
-    if (item.kind == AggregateKind::kDomain) {
-      domains_.insert(item.key);
+    if (item.kind != AggregateKind::kSubscriber) {
+      named_.insert({item.kind, item.key});
     } else if (const absl::StatusOr<int64_t> id = ParseId(item.key); id.ok()) {
       ids_.push_back(*id);
     }
@@ -104,7 +113,7 @@ void KnownKeys::Add(const std::vector<Item>& items) {
 }
 
 bool KnownKeys::Contains(AggregateKind kind, const std::string& key) const {
-  if (kind == AggregateKind::kDomain) return domains_.contains(key);
+  if (kind != AggregateKind::kSubscriber) return named_.contains({kind, key});
   const absl::StatusOr<int64_t> id = ParseId(key);
   return id.ok() && std::binary_search(ids_.begin(), ids_.end(), *id);
 }
@@ -124,10 +133,19 @@ absl::Status ReadEverything(store::ReadSnapshot& snapshot, size_t limit, const M
   }
   for (std::string after;;) {
     PROV_ASSIGN_OR_RETURN(const std::vector<model::Domain> domains, snapshot.DomainsAfter(after, limit));
-    if (domains.empty()) return absl::OkStatus();
+    if (domains.empty()) break;
     after = domains.back().name;
     items.clear();
     for (const model::Domain& one : domains) items.push_back(DomainItem(one, one.revision, options));
+    PROV_RETURN_IF_ERROR(page(items));
+  }
+  for (std::string after;;) {
+    PROV_ASSIGN_OR_RETURN(const std::vector<model::MailingList> lists,
+                          snapshot.MailingListsAfter(after, limit));
+    if (lists.empty()) return absl::OkStatus();
+    after = lists.back().address;
+    items.clear();
+    for (const model::MailingList& one : lists) items.push_back(MailingListItem(one, one.revision, options));
     PROV_RETURN_IF_ERROR(page(items));
   }
 }

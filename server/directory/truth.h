@@ -39,12 +39,12 @@ class KnownKeys {
   bool Contains(store::AggregateKind kind, const std::string& key) const;
 
  private:
-  std::vector<int64_t> ids_;  // ascending, as they are read
-  std::set<std::string> domains_;
+  std::vector<int64_t> ids_;  // of subscribers; ascending, as they are read
+  std::set<std::pair<store::AggregateKind, std::string>> named_;
 };
 
-// Everything, in pages of `limit`, in order of subscriber id, then domain name; stops at the first error of
-// `page`.
+// Everything, in pages of `limit`, in order of subscriber id, then domain name, then list address; stops at
+// the first error of `page`.
 absl::Status ReadEverything(store::ReadSnapshot& snapshot, size_t limit, const MappingOptions& options,
                             const std::function<absl::Status(const std::vector<Item>& items)>& page);
 

@@ -43,7 +43,11 @@ void Note(const store::Change& change, ChangeSet& set) {
     case AggregateKind::kHost:
       set.fleet_change = change.revision;
       break;
-    case AggregateKind::kMailingList:  // no view has lists yet
+    case AggregateKind::kMailingList:
+      set.mailing_list_changes[change.key] = change.revision;
+      break;
+    case AggregateKind::kMember:
+      set.member_changes[change.key] = change.revision;
       break;
   }
 }
@@ -76,6 +80,13 @@ absl::StatusOr<ChangeSet> ReadChangeSet(store::ReadSnapshot& snapshot, uint64_t 
   }
   if (!set.domain_changes.empty()) {
     PROV_ASSIGN_OR_RETURN(set.domains, snapshot.DomainsByName(KeysOf(set.domain_changes)));
+  }
+  if (!set.mailing_list_changes.empty()) {
+    PROV_ASSIGN_OR_RETURN(set.mailing_lists,
+                          snapshot.MailingListsByAddress(KeysOf(set.mailing_list_changes)));
+  }
+  if (!set.member_changes.empty()) {
+    PROV_ASSIGN_OR_RETURN(set.members, snapshot.MembersByKey(KeysOf(set.member_changes)));
   }
   if (set.fleet_change != 0) {
     PROV_ASSIGN_OR_RETURN(Fleet fleet, ReadFleet(snapshot));

@@ -26,11 +26,15 @@ struct ChangeSet {
   // The last change of each aggregate.
   std::map<int64_t, uint64_t> subscriber_changes;
   std::map<std::string, uint64_t> domain_changes;
+  std::map<std::string, uint64_t> mailing_list_changes;
+  std::map<std::string, uint64_t> member_changes;  // by model::MemberKey
   std::map<std::string, uint64_t> pool_changes;
   uint64_t fleet_change = 0;  // of any pool or host; 0: none
 
-  std::vector<model::Subscriber> subscribers;  // those that changed and exist; domains likewise
+  std::vector<model::Subscriber> subscribers;  // those that changed and exist; the others likewise
   std::vector<model::Domain> domains;
+  std::vector<model::MailingList> mailing_lists;
+  std::vector<model::Member> members;
   std::shared_ptr<const Fleet> fleet;  // set if pools or hosts changed
 };
 

@@ -156,12 +156,8 @@ absl::StatusOr<FeedStream::Step> FeedStream::NextOfDelta() {
 absl::StatusOr<FeedStream::Step> FeedStream::NextOfSnapshot() {
   if (phase_ == Phase::kBegin) return BeginSnapshot();
   if (filler_.HasFull()) return Send(filler_.Take());
-  if (phase_ == Phase::kDomains) {
-    PROV_RETURN_IF_ERROR(ReadDomainPage());
-    return Step{.more = true};
-  }
-  if (phase_ == Phase::kSubscribers) {
-    PROV_RETURN_IF_ERROR(ReadSubscriberPage());
+  if (phase_ != Phase::kEnd) {
+    PROV_RETURN_IF_ERROR(ReadPage());
     return Step{.more = true};
   }
   if (!filler_.empty()) return Send(filler_.Take());
@@ -176,13 +172,16 @@ absl::StatusOr<FeedStream::Step> FeedStream::BeginSnapshot() {
   viewer_ = ViewerOf(*fleet.FindHost(host_.id), role_, fleet);
   snapshot_revision_ = head_revision_ = snapshot->head_revision();
   last_domain_.clear();
+  last_mailing_list_.clear();
+  last_member_list_.clear();
+  last_member_.clear();
   last_subscriber_ = 0;
   filler_ = BatchFiller(feed_.limits_.records_per_batch, feed_.limits_.octets_per_batch);
   for (const model::Pool& pool : fleet.pools) {
     std::optional<v1::Record> record = ProjectPool(viewer_, pool, fleet.hosts);
     if (record.has_value()) filler_.Add(*std::move(record));
   }
-  phase_ = SeesDomains(role_) ? Phase::kDomains : SeesSubscribers(role_) ? Phase::kSubscribers : Phase::kEnd;
+  phase_ = SeenFrom(Phase::kDomains);
 
   Step step{.message = v1::SyncResponse(), .more = true};
   v1::SnapshotBegin* begin = step.message->mutable_snapshot_begin();
@@ -191,33 +190,84 @@ absl::StatusOr<FeedStream::Step> FeedStream::BeginSnapshot() {
   return step;
 }
 
-absl::Status FeedStream::ReadDomainPage() {
+FeedStream::Phase FeedStream::SeenFrom(Phase phase) const {
+  if (phase <= Phase::kDomains && SeesDomains(role_)) return Phase::kDomains;
+  if (phase <= Phase::kMailingLists && SeesMailingLists(role_)) return Phase::kMailingLists;
+  if (phase <= Phase::kMembers && SeesMembers(role_)) return Phase::kMembers;
+  if (phase <= Phase::kSubscribers && SeesSubscribers(role_)) return Phase::kSubscribers;
+  return Phase::kEnd;
+}
+
+absl::Status FeedStream::ReadPage() {
   PROV_ASSIGN_OR_RETURN(const std::unique_ptr<store::ReadSnapshot> snapshot, feed_.snapshots_.OpenSnapshot());
-  const size_t limit = feed_.limits_.rows_per_page;
-  PROV_ASSIGN_OR_RETURN(const std::vector<model::Domain> page, snapshot->DomainsAfter(last_domain_, limit));
+  absl::StatusOr<bool> last = absl::InternalError("no page is to be read");
+  Phase next = Phase::kEnd;
+  if (phase_ == Phase::kDomains) {
+    last = ReadDomainPage(*snapshot);
+    next = Phase::kMailingLists;
+  } else if (phase_ == Phase::kMailingLists) {
+    last = ReadMailingListPage(*snapshot);
+    next = Phase::kMembers;
+  } else if (phase_ == Phase::kMembers) {
+    last = ReadMemberPage(*snapshot);
+    next = Phase::kSubscribers;
+  } else if (phase_ == Phase::kSubscribers) {
+    last = ReadSubscriberPage(*snapshot);
+  }
+  PROV_RETURN_IF_ERROR(last.status());
   head_revision_ = std::max(head_revision_, snapshot->head_revision());
+  if (*last) phase_ = SeenFrom(next);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> FeedStream::ReadDomainPage(store::ReadSnapshot& snapshot) {
+  const size_t limit = feed_.limits_.rows_per_page;
+  PROV_ASSIGN_OR_RETURN(const std::vector<model::Domain> page, snapshot.DomainsAfter(last_domain_, limit));
   for (const model::Domain& domain : page) {
     std::optional<v1::Record> record = ProjectDomain(viewer_, domain);
     if (record.has_value()) filler_.Add(*std::move(record));
   }
   if (!page.empty()) last_domain_ = page.back().name;
-  if (page.size() < limit) phase_ = SeesSubscribers(role_) ? Phase::kSubscribers : Phase::kEnd;
-  return absl::OkStatus();
+  return page.size() < limit;
 }
 
-absl::Status FeedStream::ReadSubscriberPage() {
-  PROV_ASSIGN_OR_RETURN(const std::unique_ptr<store::ReadSnapshot> snapshot, feed_.snapshots_.OpenSnapshot());
+absl::StatusOr<bool> FeedStream::ReadMailingListPage(store::ReadSnapshot& snapshot) {
+  const size_t limit = feed_.limits_.rows_per_page;
+  PROV_ASSIGN_OR_RETURN(const std::vector<model::MailingList> page,
+                        snapshot.MailingListsAfter(last_mailing_list_, limit));
+  for (const model::MailingList& list : page) {
+    std::optional<v1::Record> record = ProjectMailingList(viewer_, list);
+    if (record.has_value()) filler_.Add(*std::move(record));
+  }
+  if (!page.empty()) last_mailing_list_ = page.back().address;
+  return page.size() < limit;
+}
+
+absl::StatusOr<bool> FeedStream::ReadMemberPage(store::ReadSnapshot& snapshot) {
+  const size_t limit = feed_.limits_.rows_per_page;
+  PROV_ASSIGN_OR_RETURN(const std::vector<model::Member> page,
+                        snapshot.MembersAfter(viewer_.pool, last_member_list_, last_member_, limit));
+  for (const model::Member& member : page) {
+    std::optional<v1::Record> record = ProjectMember(viewer_, member);
+    if (record.has_value()) filler_.Add(*std::move(record));
+  }
+  if (!page.empty()) {
+    last_member_list_ = page.back().list;
+    last_member_ = page.back().address;
+  }
+  return page.size() < limit;
+}
+
+absl::StatusOr<bool> FeedStream::ReadSubscriberPage(store::ReadSnapshot& snapshot) {
   const size_t limit = feed_.limits_.rows_per_page;
   PROV_ASSIGN_OR_RETURN(const std::vector<model::Subscriber> page,
-                        snapshot->SubscribersAfter(last_subscriber_, limit));
-  head_revision_ = std::max(head_revision_, snapshot->head_revision());
+                        snapshot.SubscribersAfter(last_subscriber_, limit));
   for (const model::Subscriber& subscriber : page) {
     std::optional<v1::Record> record = ProjectSubscriber(viewer_, subscriber);
     if (record.has_value()) filler_.Add(*std::move(record));
   }
   if (!page.empty()) last_subscriber_ = page.back().id;
-  if (page.size() < limit) phase_ = Phase::kEnd;
-  return absl::OkStatus();
+  return page.size() < limit;
 }
 
 FeedStream::Step FeedStream::EndSnapshot() {

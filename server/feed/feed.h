@@ -91,15 +91,21 @@ class FeedStream {
 
  private:
   friend class Feed;
-  enum class Phase { kBegin, kDomains, kSubscribers, kEnd, kDelta };
+  enum class Phase { kBegin, kDomains, kMailingLists, kMembers, kSubscribers, kEnd, kDelta };
 
   FeedStream(Feed& feed, model::Host host, model::Role role, Viewer viewer, uint64_t cursor, uint64_t head);
 
   absl::StatusOr<Step> NextOfDelta();
   absl::StatusOr<Step> NextOfSnapshot();
   absl::StatusOr<Step> BeginSnapshot();
-  absl::Status ReadDomainPage();
-  absl::Status ReadSubscriberPage();
+  // The first phase from `phase` on of which the view has records.
+  Phase SeenFrom(Phase phase) const;
+  absl::Status ReadPage();
+  // Each returns whether it was the last page of its kind.
+  absl::StatusOr<bool> ReadDomainPage(store::ReadSnapshot& snapshot);
+  absl::StatusOr<bool> ReadMailingListPage(store::ReadSnapshot& snapshot);
+  absl::StatusOr<bool> ReadMemberPage(store::ReadSnapshot& snapshot);
+  absl::StatusOr<bool> ReadSubscriberPage(store::ReadSnapshot& snapshot);
   Step EndSnapshot();
   Step Send(v1::Batch batch);
   void StartOver(std::string_view because);
@@ -118,6 +124,8 @@ class FeedStream {
   // A snapshot under way: at most one page and one batch wait here.
   uint64_t snapshot_revision_ = 0;
   std::string last_domain_;
+  std::string last_mailing_list_;
+  std::string last_member_list_, last_member_;
   int64_t last_subscriber_ = 0;
   BatchFiller filler_;
 

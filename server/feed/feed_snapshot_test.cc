@@ -30,6 +30,50 @@ TEST_F(FeedTest, NewAgentTakesASnapshotAndThenDeltas) {
   EXPECT_THAT(copy.records, SizeIs(8));
 }
 
+TEST_F(FeedTest, ListAndItsMembersComeAndGoOneByOne) {
+  truth_.Put(PoolOf("lists", Role::kList));
+  truth_.Put(PoolOf("other-lists", Role::kList));
+  truth_.Put(HostIn("list1", {"lists"}));
+  truth_.Put(HostIn("list2", {"other-lists"}));
+  model::MailingList staff;
+  staff.address = "staff@example.net";
+  staff.pool = "lists";
+  truth_.Put(staff);
+  constexpr int kMembers = 1200;  // more than a page
+  for (int i = 0; i < kMembers; ++i) {
+    truth_.Put(model::Member{"staff@example.net", fmt::format("m{:04}@example.org", i), "lists", {}, 0});
+  }
+  Feed feed(truth_);
+  const auto stream = Open(feed, "list1", Role::kList, 0);
+  Copy copy;
+  ASSERT_TRUE(Drain(*stream, copy).ok());
+  EXPECT_EQ(copy.snapshots, 1);
+  EXPECT_TRUE(copy.records.contains("lists/staff@example.net/members/m1199@example.org"));
+  EXPECT_EQ(copy.records.at("lists/staff@example.net").list().address(), "staff@example.net");
+  EXPECT_THAT(copy.records, SizeIs(kMembers + 3));  // the list, the domain, the relay pool
+
+  // One member's change is one record.
+  copy.order.clear();
+  truth_.RemoveMember("staff@example.net", "m0000@example.org");
+  truth_.Put(model::Member{"staff@example.net", "new@example.org", "lists", {}, 0});
+  ASSERT_TRUE(Drain(*stream, copy).ok());
+  EXPECT_THAT(copy.order, ElementsAre("-lists/staff@example.net/members/m0000@example.org",
+                                      "lists/staff@example.net/members/new@example.org"));
+
+  const auto other = Open(feed, "list2", Role::kList, 0);
+  Copy others;
+  ASSERT_TRUE(Drain(*other, others).ok());
+  EXPECT_THAT(others.Keys(), ElementsAre("domains/example.net", "pools/mx"));
+  const auto relay = Open(feed, "mx1", Role::kRelay, 0);
+  Copy routes;
+  ASSERT_TRUE(Drain(*relay, routes).ok());
+  EXPECT_THAT(routes.Keys(), ElementsAre("domains/example.net", "lists/staff@example.net", "pools/lists",
+                                         "pools/main", "pools/other-lists", "pools/second"));
+  truth_.RemoveMailingList("staff@example.net");
+  ASSERT_TRUE(Drain(*relay, routes).ok());
+  EXPECT_FALSE(routes.records.contains("lists/staff@example.net"));
+}
+
 TEST_F(FeedTest, CompactedLogMeansASnapshot) {
   PutMany(1, 3);
   const uint64_t cursor = truth_.head();

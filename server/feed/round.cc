@@ -51,9 +51,30 @@ void AddDomains(const ChangeSet& set, const Viewer& viewer, uint64_t from, std::
   AddChanged(set.domain_changes, from, std::move(records), DomainKey, items);
 }
 
+void AddMailingLists(const ChangeSet& set, const Viewer& viewer, uint64_t from, std::vector<Item>* items) {
+  if (!SeesMailingLists(viewer.role)) return;
+  std::map<std::string, v1::Record> records;
+  for (const model::MailingList& list : set.mailing_lists) {
+    std::optional<v1::Record> record = ProjectMailingList(viewer, list);
+    if (record.has_value()) records.emplace(list.address, *std::move(record));
+  }
+  AddChanged(set.mailing_list_changes, from, std::move(records), MailingListKey, items);
+}
+
+void AddMembers(const ChangeSet& set, const Viewer& viewer, uint64_t from, std::vector<Item>* items) {
+  if (!SeesMembers(viewer.role)) return;
+  std::map<std::string, v1::Record> records;
+  for (const model::Member& member : set.members) {
+    std::optional<v1::Record> record = ProjectMember(viewer, member);
+    if (record.has_value())
+      records.emplace(model::MemberKey(member.list, member.address), *std::move(record));
+  }
+  AddChanged(set.member_changes, from, std::move(records), MailingListKey, items);
+}
+
 // A host's change does not tell which pools it was in before, so all pools of the view are sent: few.
 void AddPools(const ChangeSet& set, const Viewer& viewer, uint64_t from, std::vector<Item>* items) {
-  if (set.fleet_change <= from || !SeesPoolsOf(viewer.role).has_value()) return;
+  if (set.fleet_change <= from || !SeesPools(viewer.role)) return;
   for (const model::Pool& pool : set.fleet->pools) {
     std::optional<v1::Record> record = ProjectPool(viewer, pool, set.fleet->hosts);
     if (!record.has_value()) continue;
@@ -63,7 +84,7 @@ void AddPools(const ChangeSet& set, const Viewer& viewer, uint64_t from, std::ve
   }
   for (const auto& [id, revision] : set.pool_changes) {
     const model::Pool* pool = set.fleet->FindPool(id);
-    if (pool == nullptr || pool->role != SeesPoolsOf(viewer.role)) {
+    if (pool == nullptr || !SeesPool(viewer.role, pool->role)) {
       items->push_back({revision, PoolKey(id), std::nullopt});
     }
   }
@@ -97,6 +118,8 @@ Round MakeRound(const ChangeSet& set, const Viewer& viewer, uint64_t from, const
   std::vector<Item> items;
   AddSubscribers(set, viewer, from, &items);
   AddDomains(set, viewer, from, &items);
+  AddMailingLists(set, viewer, from, &items);
+  AddMembers(set, viewer, from, &items);
   AddPools(set, viewer, from, &items);
   if (set.fleet_change > from) round.fleet = set.fleet;
   round.batches = IntoBatches(std::move(items), limits);

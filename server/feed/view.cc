@@ -36,6 +36,18 @@ v1::Disposition ToProto(model::Disposition disposition) {
   return v1::TEMPFAIL;
 }
 
+v1::MailingListPosting ToProto(model::Posting posting) {
+  switch (posting) {
+    case model::Posting::kMembers:
+      return v1::MEMBERS_POST;
+    case model::Posting::kOwners:
+      return v1::OWNERS_POST;
+    case model::Posting::kAnyone:
+      return v1::ANYONE_POSTS;
+  }
+  return v1::MEMBERS_POST;
+}
+
 bool IsInService(const model::Host& host) {
   return host.state == model::HostState::kServing || host.state == model::HostState::kDrained;
 }
@@ -56,11 +68,11 @@ bool IsEntitled(const model::Subscriber& subscriber, Role role) {
   return role == Role::kFtp ? subscriber.entitlements.ftp : subscriber.entitlements.web;
 }
 
-// Which of a member's services the viewer connects to.
-bool UsesService(Role viewer, std::string_view service) {
+// Which services of the members of a pool of role `pool` the viewer connects to.
+bool UsesService(Role viewer, Role pool, std::string_view service) {
   switch (viewer) {
     case Role::kRelay:
-      return service == "lmtp";
+      return service == (pool == Role::kList ? "smtp" : "lmtp");
     case Role::kPopProxy:
       return service == "pop3" || service == "pop3s";
     case Role::kList:
@@ -148,7 +160,7 @@ bool MayFollow(const model::Host& host, Role role, const Fleet& fleet) {
 
 Viewer ViewerOf(const model::Host& host, Role role, const Fleet& fleet) {
   Viewer viewer{.role = role};
-  if (role == Role::kStore) {
+  if (role == Role::kStore || role == Role::kList) {
     const model::Pool* pool = PoolOfRole(host, role, fleet);
     if (pool != nullptr) viewer.pool = pool->id;
   }
@@ -159,21 +171,29 @@ bool SeesDomains(Role role) { return role == Role::kRelay || role == Role::kStor
 
 bool SeesSubscribers(Role role) { return role != Role::kList && role != Role::kOutbound; }
 
-std::optional<Role> SeesPoolsOf(Role role) {
+bool SeesMailingLists(Role role) { return role == Role::kRelay || role == Role::kList; }
+
+bool SeesMembers(Role role) { return role == Role::kList; }
+
+bool SeesPool(Role role, Role pool) {
   switch (role) {
     case Role::kRelay:
+      return pool == Role::kStore || pool == Role::kList;
     case Role::kPopProxy:
-      return Role::kStore;
+      return pool == Role::kStore;
     case Role::kList:
-      return Role::kRelay;
+      return pool == Role::kRelay;
     default:
-      return std::nullopt;
+      return false;
   }
 }
+
+bool SeesPools(Role role) { return role == Role::kRelay || role == Role::kPopProxy || role == Role::kList; }
 
 std::string SubscriberKey(int64_t id) { return fmt::format("subscribers/{}", id); }
 std::string DomainKey(const std::string& name) { return "domains/" + name; }
 std::string PoolKey(const std::string& id) { return "pools/" + id; }
+std::string MailingListKey(const std::string& key) { return "lists/" + key; }
 
 std::optional<v1::Record> ProjectSubscriber(const Viewer& viewer, const model::Subscriber& subscriber) {
   if (!IsInView(viewer, subscriber)) return std::nullopt;
@@ -218,9 +238,37 @@ std::optional<v1::Record> ProjectDomain(const Viewer& viewer, const model::Domai
   return record;
 }
 
+std::optional<v1::Record> ProjectMailingList(const Viewer& viewer, const model::MailingList& list) {
+  v1::Record record;
+  record.set_key(MailingListKey(list.address));
+  record.set_revision(list.revision);
+  if (viewer.role == Role::kRelay) {
+    v1::MailRoute* route = record.mutable_mail_route();
+    route->add_addresses(list.address);
+    route->set_pool(list.pool);
+    route->set_receive(v1::ALLOW);  // who may post is for the list's host to say
+    return record;
+  }
+  if (viewer.role != Role::kList || viewer.pool != list.pool) return std::nullopt;
+  v1::ExpandedList* expanded = record.mutable_list();
+  expanded->set_address(list.address);
+  for (const std::string& owner : list.owners) expanded->add_owners(owner);
+  expanded->set_posting(ToProto(list.posting));
+  return record;
+}
+
+std::optional<v1::Record> ProjectMember(const Viewer& viewer, const model::Member& member) {
+  if (viewer.role != Role::kList || viewer.pool != member.pool) return std::nullopt;
+  v1::Record record;
+  record.set_key(MailingListKey(model::MemberKey(member.list, member.address)));
+  record.set_revision(member.revision);
+  record.mutable_list_member()->set_address(member.address);
+  return record;
+}
+
 std::optional<v1::Record> ProjectPool(const Viewer& viewer, const model::Pool& pool,
                                       const std::vector<model::Host>& hosts) {
-  if (SeesPoolsOf(viewer.role) != pool.role) return std::nullopt;
+  if (!SeesPool(viewer.role, pool.role)) return std::nullopt;
   v1::Record record;
   record.set_key(PoolKey(pool.id));
   uint64_t revision = pool.revision;
@@ -236,7 +284,7 @@ std::optional<v1::Record> ProjectPool(const Viewer& viewer, const model::Pool& p
     member->set_weight(host.weight);
     member->set_drained(host.state == model::HostState::kDrained);
     for (const auto& [service, endpoint] : host.endpoints) {
-      if (UsesService(viewer.role, service)) (*member->mutable_endpoints())[service] = endpoint;
+      if (UsesService(viewer.role, pool.role, service)) (*member->mutable_endpoints())[service] = endpoint;
     }
   }
   record.set_revision(revision);

@@ -2,9 +2,9 @@
 //
 // Pure. Each role is given the kinds and the fields that it needs, and no others (I8):
 //
-//   relay      HostedDomain, MailRoute, PoolMembers of store pools
+//   relay      HostedDomain, MailRoute of subscribers and lists, PoolMembers of store and list pools
 //   store      HostedDomain, Mailbox of its own pool
-//   list       HostedDomain, PoolMembers of relay pools
+//   list       HostedDomain, ExpandedList and ListMember of its own pool, PoolMembers of relay pools
 //   pop-proxy  LoginRoute, PoolMembers of store pools
 //   ftp, web   Account
 //   outbound   nothing yet
@@ -18,6 +18,7 @@
 #include "prov/v1/agent_sync.pb.h"
 #include "server/model/domain.h"
 #include "server/model/fleet.h"
+#include "server/model/mailing_list.h"
 #include "server/model/subscriber.h"
 
 namespace prov::feed {
@@ -34,7 +35,7 @@ struct Fleet {
 // For whom a view is made. Hosts whose viewers are equal are sent the same.
 struct Viewer {
   model::Role role = model::Role::kRelay;
-  std::string pool;  // that the host plays the role in; only set where the view depends on it (store)
+  std::string pool;  // that the host plays the role in; only set where the view depends on it (store, list)
 
   auto operator<=>(const Viewer&) const = default;
 };
@@ -48,16 +49,23 @@ Viewer ViewerOf(const model::Host& host, model::Role role, const Fleet& fleet);
 // Whether the role's view has records of the kind at all.
 bool SeesDomains(model::Role role);
 bool SeesSubscribers(model::Role role);
-// The role of the pools whose members the view tells.
-std::optional<model::Role> SeesPoolsOf(model::Role role);
+bool SeesMailingLists(model::Role role);
+bool SeesMembers(model::Role role);  // of mailing lists
+// Whether the view tells who is in pools of `pool`'s role, and of any role at all.
+bool SeesPool(model::Role role, model::Role pool);
+bool SeesPools(model::Role role);
 
 std::string SubscriberKey(int64_t id);           // "subscribers/1042"
 std::string DomainKey(const std::string& name);  // "domains/example.net"
 std::string PoolKey(const std::string& id);      // "pools/main"
+// "lists/staff@example.net", and of a model::MemberKey "lists/staff@example.net/members/bob@example.org".
+std::string MailingListKey(const std::string& key);
 
 // Nothing: not in this view.
 std::optional<v1::Record> ProjectSubscriber(const Viewer& viewer, const model::Subscriber& subscriber);
 std::optional<v1::Record> ProjectDomain(const Viewer& viewer, const model::Domain& domain);
+std::optional<v1::Record> ProjectMailingList(const Viewer& viewer, const model::MailingList& list);
+std::optional<v1::Record> ProjectMember(const Viewer& viewer, const model::Member& member);
 std::optional<v1::Record> ProjectPool(const Viewer& viewer, const model::Pool& pool,
                                       const std::vector<model::Host>& hosts);
 

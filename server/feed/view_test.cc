@@ -230,9 +230,63 @@ TEST(View, DomainsAreForMailRolesAndCatchAllIsNotForLists) {
   }
 }
 
+model::MailingList Staff() {
+  model::MailingList list;
+  list.address = "staff@example.net";
+  list.display_name = "DISPLAYNAME";
+  list.owners = {"OWNER@example.net"};
+  list.posting = model::Posting::kOwners;
+  list.pool = "lists";
+  list.member_count = 100'000;
+  list.revision = 8;
+  return list;
+}
+
+TEST(View, ListIsARouteForRelaysAndARecordForHostsOfItsPool) {
+  const auto route = ProjectMailingList({.role = Role::kRelay}, Staff());
+  ASSERT_TRUE(route.has_value());
+  EXPECT_EQ(route->key(), "lists/staff@example.net");
+  EXPECT_THAT(route->mail_route().addresses(), ElementsAre("staff@example.net"));
+  EXPECT_EQ(route->mail_route().pool(), "lists");
+  EXPECT_EQ(route->mail_route().receive(), v1::ALLOW);
+  EXPECT_THAT(route->SerializeAsString(), Not(HasSubstr("OWNER")));
+
+  const auto list = ProjectMailingList({.role = Role::kList, .pool = "lists"}, Staff());
+  ASSERT_TRUE(list.has_value());
+  EXPECT_EQ(list->key(), route->key());
+  EXPECT_EQ(list->revision(), 8);
+  EXPECT_EQ(list->list().posting(), v1::OWNERS_POST);
+  EXPECT_THAT(list->SerializeAsString(), Not(HasSubstr("DISPLAYNAME")));
+  EXPECT_FALSE(ProjectMailingList({.role = Role::kList, .pool = "others"}, Staff()).has_value());
+  for (const Role role : {Role::kStore, Role::kOutbound, Role::kPopProxy, Role::kFtp, Role::kWeb}) {
+    EXPECT_FALSE(ProjectMailingList({.role = role, .pool = "lists"}, Staff()).has_value());
+  }
+}
+
+TEST(View, MemberIsARecordOfItsOwnForHostsOfTheListsPool) {
+  const model::Member member = {"staff@example.net", "bob@example.org", "lists", {}, 9};
+  const auto record = ProjectMember({.role = Role::kList, .pool = "lists"}, member);
+  ASSERT_TRUE(record.has_value());
+  EXPECT_EQ(record->key(), "lists/staff@example.net/members/bob@example.org");
+  EXPECT_EQ(record->list_member().address(), "bob@example.org");
+  EXPECT_EQ(record->revision(), 9);
+  EXPECT_FALSE(ProjectMember({.role = Role::kList, .pool = "others"}, member).has_value());
+  EXPECT_FALSE(ProjectMember({.role = Role::kRelay}, member).has_value());
+}
+
+TEST(View, RelayReachesListHostsBySmtpAndStoresByLmtp) {
+  model::Host host = HostIn("list1", {"lists"});
+  host.endpoints = {{"smtp", "10.0.0.9:25"}, {"lmtp", "10.0.0.9:24"}};
+  const auto pool = ProjectPool(ViewerFor(Role::kRelay), PoolOf("lists", Role::kList), {host});
+  ASSERT_TRUE(pool.has_value());
+  EXPECT_EQ(pool->pool().role(), v1::LIST);
+  EXPECT_THAT(pool->pool().members(0).endpoints(), UnorderedElementsAre(Pair("smtp", "10.0.0.9:25")));
+}
+
 TEST(View, PoolsTellOnlyWhomTheRoleTalksTo) {
-  const std::map<Role, std::set<Role>> sees = {
-      {Role::kRelay, {Role::kStore}}, {Role::kPopProxy, {Role::kStore}}, {Role::kList, {Role::kRelay}}};
+  const std::map<Role, std::set<Role>> sees = {{Role::kRelay, {Role::kStore, Role::kList}},
+                                               {Role::kPopProxy, {Role::kStore}},
+                                               {Role::kList, {Role::kRelay}}};
   for (const Role viewer : kAllRoles) {
     for (const Role role : kAllRoles) {
       const bool expected = sees.contains(viewer) && sees.at(viewer).contains(role);

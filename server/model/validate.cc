@@ -116,6 +116,22 @@ absl::Status CheckForward(std::string_view field, Forward& forward) {
   return absl::OkStatus();
 }
 
+absl::Status CheckOwners(std::string_view field, std::vector<std::string>& owners) {
+  if (owners.empty()) {
+    return InvalidField(field, "must name somebody who gets bounces and requests; give one address or more");
+  }
+  if (owners.size() > kMaxListOwners) {
+    return InvalidField(field, fmt::format("has more than {} addresses", kMaxListOwners));
+  }
+  for (std::string& owner : owners) {
+    PROV_ASSIGN_OR_RETURN(const MailAddress address, CheckAddress(field, owner));
+    owner = address.ToString();
+  }
+  std::sort(owners.begin(), owners.end());
+  owners.erase(std::unique(owners.begin(), owners.end()), owners.end());
+  return absl::OkStatus();
+}
+
 absl::Status CheckPoolId(std::string_view field, std::string_view id) {
   return CheckName(field, id, kMaxPoolIdOctets,
                    "must start with a letter and have only a-z, 0-9 and dashes, at most 63 octets");

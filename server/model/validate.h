@@ -23,6 +23,9 @@ constexpr size_t kMaxAddresses = 100;
 constexpr int64_t kMaxQuotaBytes = int64_t{1} << 50;
 constexpr size_t kMaxRequestIdOctets = 128;
 constexpr size_t kMaxPoolIdOctets = 63;
+// An address that is a list's: hosts key its members' records by both addresses, and LMDB takes 511 octets.
+constexpr size_t kMaxListAddressOctets = 200;
+constexpr size_t kMaxListOwners = 20;
 constexpr uint32_t kMaxWeight = 1'000'000;
 
 // At most 60 octets of a bad value, quoted, control and non-ASCII octets escaped.
@@ -40,6 +43,9 @@ absl::Status CheckWeight(std::string_view field, uint32_t weight);
 
 // Normalises the targets in place; duplicates go.
 absl::Status CheckForward(std::string_view field, Forward& forward);
+
+// Normalises the owners in place; duplicates go. At least one must be left.
+absl::Status CheckOwners(std::string_view field, std::vector<std::string>& owners);
 
 // [a-z]([a-z0-9-]{0,61}[a-z0-9])?
 absl::Status CheckPoolId(std::string_view field, std::string_view id);

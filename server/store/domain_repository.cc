@@ -23,6 +23,13 @@ constexpr Statement kSave = {
     "update_time = now(), revision = $5 WHERE name = $1"};
 constexpr Statement kSuspendedOf = {
     "suspended_of_domain", "SELECT id FROM prov.subscriber WHERE domain = $1 AND state = 'suspended'"};
+constexpr Statement kUses = {"domain_uses",
+                             "SELECT EXISTS (SELECT 1 FROM prov.address WHERE domain = $1 AND "
+                             "COALESCE(reserved_until > now(), true)), "
+                             "EXISTS (SELECT 1 FROM prov.domain WHERE alias_of = $1)"};
+constexpr Statement kHasAddress = {
+    "address_has_owner",
+    "SELECT EXISTS (SELECT 1 FROM prov.address WHERE address = $1 AND reserved_until IS NULL)"};
 constexpr Statement kInUse = {"domain_in_use",
                               "SELECT EXISTS (SELECT 1 FROM prov.address WHERE domain = $1) OR "
                               "EXISTS (SELECT 1 FROM prov.subscriber WHERE domain = $1) OR "
@@ -77,14 +84,26 @@ absl::StatusOr<Domain> DomainRepository::Insert(WriteTransaction& write, Domain 
   return Find(write, domain.name);
 }
 
-absl::StatusOr<Domain> DomainRepository::Save(WriteTransaction& write, Domain domain) {
+absl::StatusOr<Domain> DomainRepository::Save(WriteTransaction& write, const Domain& domain,
+                                              bool policy_changed) {
   write.Execute(kSave, domain.name, std::string(SuspendedMailName(domain.suspended_mail)), domain.alias_of,
                 domain.catch_all, write.revision());
   write.AddChange(AggregateKind::kDomain, domain.name);
+  if (!policy_changed) return Find(write, domain.name);
   for (const auto& row : write.Execute(kSuspendedOf, domain.name)) {
     write.AddChange(AggregateKind::kSubscriber, row[0].as<std::string>());
   }
   return Find(write, domain.name);
+}
+
+absl::StatusOr<DomainRepository::Uses> DomainRepository::UsesOf(WriteTransaction& write,
+                                                                const std::string& name) {
+  const pqxx::result found = write.Execute(kUses, name);
+  return Uses{found[0][0].as<bool>(), found[0][1].as<bool>()};
+}
+
+absl::StatusOr<bool> DomainRepository::HasAddress(WriteTransaction& write, const std::string& address) {
+  return write.Execute(kHasAddress, address)[0][0].as<bool>();
 }
 
 absl::Status DomainRepository::Remove(WriteTransaction& write, const std::string& name) {

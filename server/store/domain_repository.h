@@ -25,8 +25,18 @@ class DomainRepository {
   static absl::StatusOr<model::Domain> Find(WriteTransaction& write, const std::string& name);
   // ALREADY_EXISTS on field `domain.name`.
   static absl::StatusOr<model::Domain> Insert(WriteTransaction& write, model::Domain domain);
-  // Records the change of the domain, and of its suspended subscribers when what they receive may differ.
-  static absl::StatusOr<model::Domain> Save(WriteTransaction& write, model::Domain domain);
+  // Records the change of the domain, and of its suspended subscribers when `policy_changed`.
+  static absl::StatusOr<model::Domain> Save(WriteTransaction& write, const model::Domain& domain,
+                                            bool policy_changed);
+
+  // What refers to a domain, within a write.
+  struct Uses {
+    bool addresses = false;  // of subscribers or lists, reserved ones included
+    bool aliases = false;    // other domains are aliases of it
+  };
+  static absl::StatusOr<Uses> UsesOf(WriteTransaction& write, const std::string& name);
+  // Whether a subscriber or a list has the address.
+  static absl::StatusOr<bool> HasAddress(WriteTransaction& write, const std::string& address);
   // FAILED_PRECONDITION while an address, a subscriber or another domain refers to it.
   static absl::Status Remove(WriteTransaction& write, const std::string& name);
 

@@ -12,17 +12,19 @@
 #include "absl/status/statusor.h"
 #include "server/model/domain.h"
 #include "server/model/fleet.h"
+#include "server/model/mailing_list.h"
 #include "server/model/subscriber.h"
 
 namespace prov::store {
 
-enum class AggregateKind { kSubscriber, kDomain, kPool, kHost, kMailingList };
+enum class AggregateKind { kSubscriber, kDomain, kPool, kHost, kMailingList, kMember };
 
 // That an aggregate changed. Read it for its state; a change may be older than the state read.
 struct Change {
   uint64_t revision = 0;
   AggregateKind kind = AggregateKind::kSubscriber;
-  std::string key;       // subscriber id in decimal, domain name, pool id, host id, list address
+  // Subscriber id in decimal, domain name, pool id, host id, list address, model::MemberKey.
+  std::string key;
   bool removed = false;  // the aggregate is gone (domains, pools, hosts); subscribers stay as rows
   model::Time time;
 };
@@ -49,6 +51,17 @@ class ReadSnapshot {
   // Purged subscribers are left out.
   virtual absl::StatusOr<std::vector<model::Subscriber>> SubscribersAfter(int64_t after, size_t limit) = 0;
   virtual absl::StatusOr<std::vector<model::Domain>> DomainsAfter(const std::string& after, size_t limit) = 0;
+
+  // Mailing lists by address; members by model::MemberKey, and in pages by list and address, `pool`'s alone.
+  virtual absl::StatusOr<std::vector<model::MailingList>> MailingListsByAddress(
+      const std::vector<std::string>& addresses) = 0;
+  virtual absl::StatusOr<std::vector<model::MailingList>> MailingListsAfter(const std::string& after,
+                                                                            size_t limit) = 0;
+  virtual absl::StatusOr<std::vector<model::Member>> MembersByKey(const std::vector<std::string>& keys) = 0;
+  virtual absl::StatusOr<std::vector<model::Member>> MembersAfter(const std::string& pool,
+                                                                  const std::string& list,
+                                                                  const std::string& address,
+                                                                  size_t limit) = 0;
 
   // The fleet is small: all of it.
   virtual absl::StatusOr<std::vector<model::Pool>> Pools() = 0;

@@ -64,6 +64,29 @@ class PostgresSnapshot final : public ReadSnapshot {
     return Domains("name > $1 ORDER BY name LIMIT $2", after, limit);
   }
 
+  absl::StatusOr<std::vector<model::MailingList>> MailingListsByAddress(
+      const std::vector<std::string>& addresses) override {
+    return MailingLists("l.address IN (SELECT jsonb_array_elements_text($1::jsonb))", ToJson(addresses));
+  }
+
+  absl::StatusOr<std::vector<model::MailingList>> MailingListsAfter(const std::string& after,
+                                                                    size_t limit) override {
+    return MailingLists("l.address > $1 ORDER BY l.address LIMIT $2", after, limit);
+  }
+
+  absl::StatusOr<std::vector<model::Member>> MembersByKey(const std::vector<std::string>& keys) override {
+    return Members(
+        "(m.list, m.address) IN (SELECT split_part(key, '/', 1), split_part(key, '/', 3) "
+        "FROM jsonb_array_elements_text($1::jsonb) AS key)",
+        ToJson(keys));
+  }
+
+  absl::StatusOr<std::vector<model::Member>> MembersAfter(const std::string& pool, const std::string& list,
+                                                          const std::string& address, size_t limit) override {
+    return Members("l.pool = $1 AND (m.list, m.address) > ($2, $3) ORDER BY m.list, m.address LIMIT $4", pool,
+                   list, address, limit);
+  }
+
   absl::StatusOr<std::vector<model::Pool>> Pools() override {
     return Guarded("read pools", [&]() -> absl::StatusOr<std::vector<model::Pool>> {
       std::vector<model::Pool> pools;
@@ -116,6 +139,31 @@ class PostgresSnapshot final : public ReadSnapshot {
       std::vector<model::Domain> domains;
       for (const auto& row : read_->exec_params(sql, arguments...)) domains.push_back(DomainOf(row));
       return domains;
+    });
+  }
+
+  template <typename... Arguments>
+  absl::StatusOr<std::vector<model::MailingList>> MailingLists(std::string_view where,
+                                                               const Arguments&... arguments) {
+    return Guarded("read mailing lists", [&]() -> absl::StatusOr<std::vector<model::MailingList>> {
+      const std::string sql =
+          fmt::format("SELECT {} FROM prov.mailing_list l WHERE {}", kMailingListColumns, where);
+      std::vector<model::MailingList> lists;
+      for (const auto& row : read_->exec_params(sql, arguments...)) lists.push_back(MailingListOf(row));
+      return lists;
+    });
+  }
+
+  // Members of lists that are there: those of a removed one go by and by.
+  template <typename... Arguments>
+  absl::StatusOr<std::vector<model::Member>> Members(std::string_view where, const Arguments&... arguments) {
+    return Guarded("read members", [&]() -> absl::StatusOr<std::vector<model::Member>> {
+      const std::string sql = fmt::format(
+          "SELECT {} FROM prov.mailing_list_member m JOIN prov.mailing_list l ON l.address = m.list WHERE {}",
+          kMemberColumns, where);
+      std::vector<model::Member> members;
+      for (const auto& row : read_->exec_params(sql, arguments...)) members.push_back(MemberOf(row));
+      return members;
     });
   }
 

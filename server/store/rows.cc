@@ -29,6 +29,13 @@ HostState HostStateOf(const std::string& name) {
   throw std::runtime_error("unknown host state " + name);
 }
 
+model::Posting PostingOf(const std::string& name) {
+  for (const auto posting : {model::Posting::kMembers, model::Posting::kOwners, model::Posting::kAnyone}) {
+    if (model::PostingName(posting) == name) return posting;
+  }
+  throw std::runtime_error("unknown posting policy " + name);
+}
+
 model::Time TimeOf(const pqxx::field& microseconds) {
   return model::Time(std::chrono::microseconds(microseconds.as<int64_t>()));
 }
@@ -100,6 +107,38 @@ model::Domain DomainOf(const pqxx::row& row) {
   domain.update_time = TimeOf(row["update_us"]);
   domain.revision = row["revision"].as<uint64_t>();
   return domain;
+}
+
+const char kMailingListColumns[] = R"(
+l.address, l.display_name, l.owners, l.posting, l.pool, l.member_count,
+(extract(epoch FROM l.create_time) * 1e6)::bigint AS create_us,
+(extract(epoch FROM l.update_time) * 1e6)::bigint AS update_us, l.revision)";
+
+model::MailingList MailingListOf(const pqxx::row& row) {
+  model::MailingList list;
+  list.address = row["address"].as<std::string>();
+  list.display_name = row["display_name"].as<std::string>();
+  list.owners = FromJson<std::vector<std::string>>(row["owners"]);
+  list.posting = PostingOf(row["posting"].as<std::string>());
+  list.pool = row["pool"].as<std::string>();
+  list.member_count = row["member_count"].as<int64_t>();
+  list.create_time = TimeOf(row["create_us"]);
+  list.update_time = TimeOf(row["update_us"]);
+  list.revision = row["revision"].as<uint64_t>();
+  return list;
+}
+
+const char kMemberColumns[] = R"(
+m.list, m.address, l.pool, (extract(epoch FROM m.create_time) * 1e6)::bigint AS create_us, m.revision)";
+
+model::Member MemberOf(const pqxx::row& row) {
+  model::Member member;
+  member.list = row["list"].as<std::string>();
+  member.address = row["address"].as<std::string>();
+  member.pool = row["pool"].as<std::string>();
+  member.create_time = TimeOf(row["create_us"]);
+  member.revision = row["revision"].as<uint64_t>();
+  return member;
 }
 
 const char kPoolColumns[] = R"(

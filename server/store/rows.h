@@ -9,6 +9,7 @@
 
 #include "server/model/domain.h"
 #include "server/model/fleet.h"
+#include "server/model/mailing_list.h"
 #include "server/model/subscriber.h"
 
 namespace prov::store {
@@ -19,6 +20,12 @@ model::Subscriber SubscriberOf(const pqxx::row& row);
 
 extern const char kDomainColumns[];  // from prov.domain
 model::Domain DomainOf(const pqxx::row& row);
+
+extern const char kMailingListColumns[];  // from prov.mailing_list l
+model::MailingList MailingListOf(const pqxx::row& row);
+
+extern const char kMemberColumns[];  // from prov.mailing_list_member m, prov.mailing_list l
+model::Member MemberOf(const pqxx::row& row);
 
 extern const char kPoolColumns[];  // from prov.pool
 model::Pool PoolOf(const pqxx::row& row);

@@ -8,6 +8,7 @@
 #include "common/status.h"
 #include "server/store/domain_repository.h"
 #include "server/store/fleet_repository.h"
+#include "server/store/mailing_list_repository.h"
 #include "server/store/migrations.h"
 #include "server/store/read_snapshot_postgres.h"
 #include "server/store/request_fingerprint.h"
@@ -254,6 +255,94 @@ TEST_F(Store, ListPagesAndFilters) {
   SubscriberQuery percent;
   percent.login_prefix = "%";
   EXPECT_TRUE(subscribers.List(percent)->empty());
+}
+
+TEST_F(Store, MemberCostsOneRowAndCountsAndARemovedListGoesInSteps) {
+  model::Pool lists;
+  lists.id = "lists";
+  lists.role = model::Role::kList;
+  model::MailingList staff;
+  staff.address = "staff@example.net";
+  staff.owners = {"alice@example.net"};
+  staff.pool = "lists";
+  const auto make = [&](WriteTransaction& write) {
+    return Done(MailingListRepository::Insert(write, staff, "example.net").status());
+  };
+  ASSERT_TRUE(Write([&](WriteTransaction& write) {
+                return Done(FleetRepository::InsertPool(write, lists).status());
+              }).ok());
+  ASSERT_TRUE(Write(make).ok());
+  EXPECT_EQ(ReasonOf(Write(make).status()), "ADDRESS_TAKEN");
+  EXPECT_EQ(ReasonOf(Add("staff@example.net").status()), "LOGIN_TAKEN");
+  const auto add_member = [&](int number) {
+    return [=](WriteTransaction& write) {
+      return Done(MailingListRepository::AddMember(write, "staff@example.net",
+                                                   "m" + std::to_string(number) + "@example.org")
+                      .status());
+    };
+  };
+  const uint64_t of_list = MailingListRepository(*pool_).Get("staff@example.net")->revision;
+  constexpr int kMembers = 1100;
+  {
+    // Many at once, behind the queue's back: this is about removing them.
+    pqxx::connection connection(postgres_->connection());
+    pqxx::work work(connection);
+    work.exec_params(
+        "INSERT INTO prov.mailing_list_member (list, address, revision) SELECT 'staff@example.net', 'm' || n "
+        "|| "
+        "'@example.org', 1 FROM generate_series(1, $1::int) AS n",
+        kMembers - 1);
+    work.exec_params("UPDATE prov.mailing_list SET member_count = $1", kMembers - 1);
+    work.commit();
+  }
+  const auto added = Write(add_member(kMembers));
+  ASSERT_TRUE(added.ok()) << added.status();
+  EXPECT_EQ(ReasonOf(Write(add_member(kMembers)).status()), "MEMBER_EXISTS");
+  MailingListRepository repository(*pool_);
+  EXPECT_EQ(repository.Get("staff@example.net")->member_count, kMembers);
+  EXPECT_EQ(repository.Get("staff@example.net")->revision, of_list)
+      << "members are not the list's own matter";
+  PostgresSnapshotSource source(*pool_);
+  {
+    const auto snapshot = source.OpenSnapshot();
+    const auto changes = (*snapshot)->ChangesAfter(added->revision - 1, 10);
+    ASSERT_EQ(changes->size(), 1u);
+    EXPECT_EQ(changes->front().kind, AggregateKind::kMember);
+    EXPECT_EQ(changes->front().key, "staff@example.net/members/m1100@example.org");
+    EXPECT_EQ((*snapshot)->MembersByKey({changes->front().key})->size(), 1u);
+    const auto page = (*snapshot)->MembersAfter("lists", "", "", 3);
+    ASSERT_EQ(page->size(), 3u);
+    EXPECT_EQ((*snapshot)->MembersAfter("lists", page->back().list, page->back().address, 2000)->size(),
+              static_cast<size_t>(kMembers - 3));
+    EXPECT_TRUE((*snapshot)->MembersAfter("other", "", "", 3)->empty());
+  }
+  EXPECT_EQ(repository.ListMembers("staff@example.net", "m1098@example.org", 2)->size(), 2u);
+
+  const auto removed = Write([](WriteTransaction& write) {
+    return Done(MailingListRepository::Remove(write, "staff@example.net"));
+  });
+  ASSERT_TRUE(removed.ok()) << removed.status();
+  EXPECT_EQ(ReasonOf(repository.Get("staff@example.net").status()), "LIST_UNKNOWN");
+  // Those who are left are on no list, and nobody gets the address before they are gone.
+  EXPECT_TRUE((*source.OpenSnapshot())->MembersAfter("lists", "", "", 3)->empty());
+  EXPECT_EQ(ReasonOf(Write(make).status()), "ADDRESS_TAKEN");
+  EXPECT_EQ(ReasonOf(Add("staff@example.net").status()), "LOGIN_TAKEN");
+  int steps = 0;
+  while (*repository.HasMembersToRemove()) {
+    ASSERT_LT(++steps, 10);
+    ASSERT_TRUE(Write([](WriteTransaction& write) {
+                  return Done(MailingListRepository::RemoveSomeMembers(write, 500).status());
+                }).ok());
+  }
+  size_t told = 0;
+  const auto snapshot = source.OpenSnapshot();
+  const auto changes = (*snapshot)->ChangesAfter(removed->revision - 1, 5000);
+  for (const Change& change : *changes) {
+    told += change.kind == AggregateKind::kMember && change.removed ? 1 : 0;
+  }
+  EXPECT_EQ(told, static_cast<size_t>(kMembers));
+  EXPECT_TRUE(Write(make).ok());
+  EXPECT_EQ(repository.Get("staff@example.net")->member_count, 0);
 }
 
 TEST_F(Store, NewerOrEditedSchemaIsRefused) {

@@ -82,7 +82,7 @@ constexpr Statement kReserveAddresses = {
 
 // Weighted choice: the least of exponential variates has rate proportional to weight.
 constexpr Statement kPlace = {"place_mailbox", R"(
-SELECT EXISTS (SELECT 1 FROM prov.domain WHERE name = $1),
+SELECT (SELECT COALESCE(alias_of, '') FROM prov.domain WHERE name = $1),
   CASE WHEN $2 <> '' THEN (SELECT id FROM prov.pool WHERE id = $2 AND role = 'store')
   ELSE (SELECT id FROM prov.pool WHERE role = 'store' AND weight > 0 ORDER BY -ln(1 - random()) / weight LIMIT 1) END)"};
 
@@ -156,6 +156,22 @@ absl::StatusOr<std::vector<Subscriber>> SubscriberRepository::List(const Subscri
   });
 }
 
+absl::StatusOr<std::vector<int64_t>> SubscriberRepository::Expired(const std::string& caller, size_t limit) {
+  PROV_ASSIGN_OR_RETURN(const ConnectionPool::Lease lease, pool_.Acquire());
+  return Guarded("read expired subscribers", [&]() -> absl::StatusOr<std::vector<int64_t>> {
+    pqxx::read_transaction read(*lease);
+    std::vector<int64_t> ids;
+    for (const auto& row : read.exec_params(
+             "SELECT id FROM prov.subscriber WHERE state = 'closed' AND expire_time <= now() AND NOT EXISTS "
+             "(SELECT 1 FROM prov.caller_harm WHERE caller = $1 AND stopped_time IS NOT NULL) "
+             "ORDER BY expire_time LIMIT $2",
+             caller, limit)) {
+      ids.push_back(row[0].as<int64_t>());
+    }
+    return ids;
+  });
+}
+
 absl::StatusOr<Subscriber> SubscriberRepository::Find(WriteTransaction& write,
                                                       const std::string& id_or_login) {
   const pqxx::result found =
@@ -218,7 +234,7 @@ absl::StatusOr<SubscriberRepository::Placement> SubscriberRepository::Place(Writ
                                                                             const std::string& domain,
                                                                             const std::string& wanted_pool) {
   const pqxx::result rows = write.Execute(kPlace, domain, wanted_pool);
-  return Placement{rows[0][0].as<bool>(), rows[0][1].as<std::string>("")};
+  return Placement{!rows[0][0].is_null(), rows[0][0].as<std::string>(""), rows[0][1].as<std::string>("")};
 }
 
 }  // namespace prov::store

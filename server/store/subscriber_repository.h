@@ -38,6 +38,10 @@ class SubscriberRepository {
   // By id, at most `limit`.
   absl::StatusOr<std::vector<model::Subscriber>> List(const SubscriberQuery& query);
 
+  // Closed ones whose time is over by the database's clock, the oldest first; none while `caller`, who would
+  // purge them, awaits an operator's word.
+  absl::StatusOr<std::vector<int64_t>> Expired(const std::string& caller, size_t limit);
+
   // Within a write. The row cannot change before its end, for writes are one after the other.
   static absl::StatusOr<model::Subscriber> Find(WriteTransaction& write, const std::string& id_or_login);
   // Needs login, names, entitlements, forward, password_hash, store_pool; fills in what the database gives.
@@ -56,6 +60,7 @@ class SubscriberRepository {
 
   struct Placement {
     bool domain_hosted = false;
+    std::string alias_of;    // of the domain
     std::string store_pool;  // "" when there is none
   };
   // Where a mailbox of that domain goes: to `wanted_pool`, if there is such a store pool, or, when it is "",

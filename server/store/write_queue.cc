@@ -194,7 +194,7 @@ void WriteQueue::Audit(const WriteContext& context, const WriteResult& result) {
 absl::StatusOr<WriteResult> WriteQueue::RunCall(pqxx::transaction_base& sql, const Call& call,
                                                 uint64_t revision) {
   const WriteContext& context = call.context;
-  WriteTransaction transaction(sql, prepared_, revision);
+  WriteTransaction transaction(sql, prepared_, revision, context.caller);
   const std::pair request(context.caller, context.request_id);
   if (const auto first = requests_.find(request); first != requests_.end()) {
     if (first->second.fingerprint == context.fingerprint) return first->second.result;

@@ -17,6 +17,7 @@
 #include <pqxx/transaction_base>
 #include <set>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -64,8 +65,12 @@ struct WriteResult {
 // What a write's body works with. Used on the queue's thread only.
 class WriteTransaction {
  public:
-  WriteTransaction(pqxx::transaction_base& sql, std::set<std::string>& prepared, uint64_t revision)
-      : sql_(sql), prepared_(prepared), revision_(revision) {}
+  WriteTransaction(pqxx::transaction_base& sql, std::set<std::string>& prepared, uint64_t revision,
+                   std::string_view caller = {})
+      : sql_(sql), prepared_(prepared), revision_(revision), caller_(caller) {}
+
+  // Whose write it is: "helpdesk/mary". Lives as long as the call.
+  std::string_view caller() const { return caller_; }
 
   // The revision this write gets if it changes anything.
   uint64_t revision() const { return revision_; }
@@ -89,6 +94,7 @@ class WriteTransaction {
   pqxx::transaction_base& sql_;
   std::set<std::string>& prepared_;
   const uint64_t revision_;
+  const std::string_view caller_;
   std::vector<Change> changes_;
 };
 

@@ -56,6 +56,8 @@ class Stack:
         self.queue_first_retry = "1s"
         self.host_certificate_lifetime = "30d"
         self.limits = {}  # calls a second, by role
+        self.provd_tables = ""  # more of provd.toml: whole tables
+        self.provd_directory = ""  # more keys of its [directory]
         self.mail_root = os.path.join(state, "mail")
         self.postgres = Postgres(self.processes, os.path.join(state, "postgres"), self.ports["postgres"])
         self.slapd = Slapd(self.processes, os.path.join(state, "slapd"), self.ports["ldap"], repository)
@@ -194,6 +196,8 @@ uri = "{self.slapd.ldapi}"
 base = "{self.slapd.base}"
 bind_dn = "{self.slapd.publisher_dn}"
 password_file = "{self.slapd.publisher_password_file}"
+{self.provd_directory}
+{self.provd_tables}
 ''')
         return path
 

@@ -15,14 +15,14 @@ HopDecision ToRelay(const std::string& relay, std::string_view address) {
 }  // namespace
 
 HopDecision RelayHops::ToPool(const Local& local) const {
-  auto endpoints = router_.StoreEndpoints(local.pool);
-  if (!endpoints.ok()) {
-    return NotNow{fmt::format("451 4.3.5 pool {}: {}", local.pool, MessageOf(endpoints.status())), true};
+  auto pool = router_.EndpointsOf(local.pool);
+  if (!pool.ok()) {
+    return NotNow{fmt::format("451 4.3.5 pool {}: {}", local.pool, MessageOf(pool.status())), true};
   }
-  if (endpoints->empty()) {
+  if (pool->endpoints.empty()) {
     return NotNow{fmt::format("451 4.4.1 no host of pool {} takes mail now", local.pool), true};
   }
-  return NextHop{"pools/" + local.pool, *std::move(endpoints), true, true, local.address};
+  return NextHop{"pools/" + local.pool, std::move(pool->endpoints), pool->lmtp, true, local.address};
 }
 
 HopDecision RelayHops::Find(std::string_view address) const {

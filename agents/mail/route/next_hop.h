@@ -37,7 +37,8 @@ class NextHops {
   virtual HopDecision Find(std::string_view address) const = 0;
 };
 
-// The relay's: subscribers go to their pool by LMTP, all others to the smarthost by SMTP.
+// The relay's: subscribers go to their pool by LMTP, lists to theirs by SMTP, all others to the smarthost by
+// SMTP.
 class RelayHops final : public NextHops {
  public:
   // `smarthost` (host:port) may be empty: mail for other domains waits. `router` must outlive it.

@@ -133,7 +133,30 @@ TEST_F(Routing, NextHopIsThePoolOfTheMomentOrTheSmarthost) {
   EXPECT_TRUE(std::get<NoWay>(hops.Find("user9@example.net")).reason.starts_with("550 5.1.1"));
   EXPECT_TRUE(std::holds_alternative<NotNow>(RelayHops(*router_, "").Find("a@other.example")));
 
-  const v1::Batch moved = state::BatchOf(2, {Pool({{"a", 1, true, "127.0.0.1:24"}, {"b", 1, false, ""}})});
+  // A list's mail goes to hosts of its pool, by SMTP.
+  v1::Record list;
+  list.set_key("lists/staff@example.net");
+  list.set_revision(2);
+  list.mutable_mail_route()->add_addresses("staff@example.net");
+  list.mutable_mail_route()->set_pool("lists");
+  list.mutable_mail_route()->set_receive(v1::ALLOW);
+  v1::Record pool;
+  pool.set_key("pools/lists");
+  pool.set_revision(2);
+  pool.mutable_pool()->set_pool("lists");
+  pool.mutable_pool()->set_role(v1::LIST);
+  v1::PoolMembers::Member* host = pool.mutable_pool()->add_members();
+  host->set_host("list1");
+  host->set_weight(1);
+  (*host->mutable_endpoints())["smtp"] = "127.0.0.1:2626";
+  ASSERT_TRUE(writer_->ApplyBatch(v1::RELAY, state::BatchOf(2, {list, pool})).ok());
+  const HopDecision to_list = hops.Find("staff@alias.example");
+  ASSERT_TRUE(std::holds_alternative<NextHop>(to_list));
+  EXPECT_EQ(std::get<NextHop>(to_list).endpoints, std::vector<std::string>{"127.0.0.1:2626"});
+  EXPECT_EQ(std::get<NextHop>(to_list).address, "staff@example.net");
+  EXPECT_FALSE(std::get<NextHop>(to_list).lmtp);
+
+  const v1::Batch moved = state::BatchOf(3, {Pool({{"a", 1, true, "127.0.0.1:24"}, {"b", 1, false, ""}})});
   ASSERT_TRUE(writer_->ApplyBatch(v1::RELAY, moved).ok());
   const HopDecision nobody = hops.Find("user1@example.net");
   ASSERT_TRUE(std::holds_alternative<NotNow>(nobody));

@@ -15,7 +15,9 @@ namespace {
 // provd refuses an alias of an alias; this holds even if it did not.
 constexpr int kMostAliasSteps = 3;
 
-constexpr std::string_view kLmtp = "lmtp";  // EndpointsOf's name for it
+// The names that agents tell them by.
+constexpr std::string_view kLmtp = "lmtp";
+constexpr std::string_view kSmtp = "smtp";
 
 uint64_t RandomBelow(uint64_t bound) {
   uint64_t value = 0;
@@ -81,9 +83,10 @@ Decision Router::Resolve(std::string_view local_part, std::string_view domain) c
   return decision;
 }
 
-absl::StatusOr<std::vector<std::string>> Router::StoreEndpoints(std::string_view pool) const {
+absl::StatusOr<Router::PoolEndpoints> Router::EndpointsOf(std::string_view pool) const {
   PROV_ASSIGN_OR_RETURN(const v1::PoolMembers members, state_.FindPool(v1::RELAY, pool));
-  return OrderEndpoints(members, kLmtp, RandomBelow);
+  const bool lmtp = members.role() != v1::LIST;
+  return PoolEndpoints{OrderEndpoints(members, lmtp ? kLmtp : kSmtp, RandomBelow), lmtp};
 }
 
 }  // namespace prov::route

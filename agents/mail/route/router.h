@@ -13,9 +13,9 @@
 
 namespace prov::route {
 
-// A subscriber of ours who takes mail now.
+// A subscriber of ours who takes mail now, or a mailing list.
 struct Local {
-  std::string pool;     // store pool
+  std::string pool;     // store pool, or list pool
   std::string address;  // the subscriber's own, with domain aliases and catch-all followed
 };
 // Not a domain of ours.
@@ -43,9 +43,13 @@ class Router {
   // `address` as seen on the wire, local part unquoted; any case.
   Decision Resolve(std::string_view local_part, std::string_view domain) const;
 
-  // Where the live hosts of a store pool take LMTP, in the order to try. Empty when none does now.
+  struct PoolEndpoints {
+    std::vector<std::string> endpoints;  // in the order to try; empty when no host takes mail now
+    bool lmtp = true;                    // hosts of a list pool take SMTP
+  };
+  // Where the live hosts of a store or list pool take mail.
   // NOT_FOUND when the pool is not in the view; UNAVAILABLE when the copy cannot be read.
-  absl::StatusOr<std::vector<std::string>> StoreEndpoints(std::string_view pool) const;
+  absl::StatusOr<PoolEndpoints> EndpointsOf(std::string_view pool) const;
 
  private:
   std::variant<Decision, absl::Status> LookUp(std::string_view address) const;

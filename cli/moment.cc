@@ -1,0 +1,48 @@
+#include "cli/moment.h"
+
+#include <fmt/format.h>
+#include <google/protobuf/util/time_util.h>
+
+#include <charconv>
+#include <map>
+
+#include "common/status.h"
+
+namespace prov::cli {
+namespace {
+
+using google::protobuf::Timestamp;
+using google::protobuf::util::TimeUtil;
+
+constexpr int64_t kMostAhead = 100'000'000;  // seconds, or whatever unit is named
+
+}  // namespace
+
+absl::StatusOr<Timestamp> ParseMoment(std::string_view field, const std::string& text) {
+  const absl::Status wrong = InvalidField(field, fmt::format("is no time; write {}", kMomentHelp));
+  Timestamp time;
+  if (!text.starts_with('+')) {
+    if (!TimeUtil::FromString(text, &time)) return wrong;
+    return time;
+  }
+  static const std::map<char, int64_t> units = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+  int64_t number = 0;
+  const char* const last = text.data() + text.size() - 1;
+  const auto [end, error] = std::from_chars(text.data() + 1, last, number);
+  const auto unit = units.find(*last);
+  if (error != std::errc() || end != last || unit == units.end() || number < 0 || number > kMostAhead) {
+    return wrong;
+  }
+  const Timestamp now = TimeUtil::GetCurrentTime();
+  if (number * unit->second > TimeUtil::kTimestampMaxSeconds - now.seconds()) return wrong;
+  time = now;
+  time.set_seconds(now.seconds() + number * unit->second);
+  return time;
+}
+
+std::string MomentText(Timestamp time) {
+  time.set_nanos(0);
+  return TimeUtil::ToString(time);
+}
+
+}  // namespace prov::cli
