@@ -116,7 +116,7 @@ class Documents(unittest.TestCase):
         sample, page = read("packaging/provd.toml"), read("docs/man/provd.toml.5")
         table, keys = "", []
         for line in sample.splitlines():
-            if header := re.fullmatch(r"\[([a-z.]+)\]", line):
+            if header := re.fullmatch(r"\[([a-z_.]+)\]", line):
                 table = header.group(1) + "."
             elif key := re.match(r"#?([a-z_]+) = ", line):
                 keys.append(table + key.group(1))

@@ -85,7 +85,7 @@ absl::Status Follower::CatchUp(Session& session) {
     }
     PROV_ASSIGN_OR_RETURN(const ChangedItems changes, ReadChanges(*snapshot, at, options_.batch_entries));
     PROV_ASSIGN_OR_RETURN(std::vector<Item> items, ReadItems(*snapshot, changes.touched, options_.mapping));
-    PROV_RETURN_IF_ERROR(CountRemovals(items, *snapshot));
+    PROV_RETURN_IF_ERROR(CountRemovals(items, changes.to_revision, *snapshot));
     snapshot.reset();
     const std::vector<std::vector<Item>> parts = Split(std::move(items), options_.batch_entries);
     if (parts.empty()) PROV_RETURN_IF_ERROR(Publish(session, {}, changes.to_revision));
@@ -113,7 +113,7 @@ absl::Status Follower::RetryFailing(Session& session) {
   return Publish(session, items, session.cursor().revision);
 }
 
-absl::Status Follower::CheckRemovals(size_t removals, size_t entries, size_t most,
+absl::Status Follower::CheckRemovals(size_t removals, size_t to_come, size_t entries, size_t most,
                                      std::string_view what) const {
   if (removals <= most || removals * 10 <= entries) return absl::OkStatus();
   const uint64_t approved = options_.approved_removals ? options_.approved_removals() : 0;
@@ -121,16 +121,18 @@ absl::Status Follower::CheckRemovals(size_t removals, size_t entries, size_t mos
   return absl::FailedPreconditionError(fmt::format(
       "{} of {} entries {} Nothing more is removed until an operator says so: provctl approve directory "
       "--changes {}",
-      removals, entries, what, removals));
+      removals, entries, what, removals + to_come));
 }
 
 // What a page of changes would remove, with those before it.
-absl::Status Follower::CountRemovals(const std::vector<Item>& items, store::ReadSnapshot& snapshot) {
+absl::Status Follower::CountRemovals(const std::vector<Item>& items, uint64_t to_revision,
+                                     store::ReadSnapshot& snapshot) {
   const auto removals = static_cast<size_t>(
       std::count_if(items.begin(), items.end(), [](const Item& item) { return !item.wanted.has_value(); }));
   if (removed_ + removals > options_.most_changed_removals) {
     PROV_ASSIGN_OR_RETURN(const uint64_t subscribers, snapshot.EstimatedSubscribers());
-    PROV_RETURN_IF_ERROR(CheckRemovals(removed_ + removals, subscribers, options_.most_changed_removals,
+    PROV_RETURN_IF_ERROR(CheckRemovals(removed_ + removals, snapshot.head_revision() - to_revision,
+                                       subscribers, options_.most_changed_removals,
                                        "would be gone by changes since the directory was last current."));
   }
   removed_ += removals;
@@ -153,7 +155,7 @@ absl::Status Follower::FullPass(Session& session, store::ReadSnapshot& snapshot)
 absl::Status Follower::RemoveExtra(Session& session, const KnownKeys& known, uint64_t next_revision) {
   size_t entries = 0;
   PROV_ASSIGN_OR_RETURN(std::vector<Item> extra, FindExtra(session, known, &entries));
-  PROV_RETURN_IF_ERROR(CheckRemovals(extra.size(), entries, options_.most_removals,
+  PROV_RETURN_IF_ERROR(CheckRemovals(extra.size(), 0, entries, options_.most_removals,
                                      "are not in the database: is it the right one?"));
   const uint64_t before = session.cursor().revision;
   const std::vector<std::vector<Item>> parts = Split(std::move(extra), options_.batch_entries);

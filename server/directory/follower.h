@@ -47,9 +47,11 @@ class Follower {
  private:
   absl::Status Publish(Session& session, const std::vector<Item>& items, uint64_t next_revision);
   absl::Status FullPass(Session& session, store::ReadSnapshot& snapshot);
-  // FAILED_PRECONDITION if that many of `entries` may not be removed.
-  absl::Status CheckRemovals(size_t removals, size_t entries, size_t most, std::string_view what) const;
-  absl::Status CountRemovals(const std::vector<Item>& items, store::ReadSnapshot& snapshot);
+  // FAILED_PRECONDITION if that many of `entries` may not be removed; up to `to_come` more may follow.
+  absl::Status CheckRemovals(size_t removals, size_t to_come, size_t entries, size_t most,
+                             std::string_view what) const;
+  absl::Status CountRemovals(const std::vector<Item>& items, uint64_t to_revision,
+                             store::ReadSnapshot& snapshot);
   absl::Status RemoveExtra(Session& session, const KnownKeys& known, uint64_t next_revision);
 
   store::SnapshotSource& source_;
