@@ -10,7 +10,7 @@
 
 namespace prov {
 
-constexpr size_t kMaxPemOctets = 64 * 1024;
+constexpr size_t kMaxPemOctets = size_t{64} << 10;
 
 struct CertificateFacts {
   std::string serial;       // lower-case hexadecimal

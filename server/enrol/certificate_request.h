@@ -8,7 +8,7 @@
 
 namespace prov::enrol {
 
-constexpr size_t kMaxCertificateRequestOctets = 8 * 1024;
+constexpr size_t kMaxCertificateRequestOctets = size_t{8} << 10;
 constexpr int kLeastRsaBits = 2048;
 constexpr int kMostRsaBits = 4096;  // to verify a larger one takes long
 

@@ -64,7 +64,7 @@ void PostgresTrust::Stop() {
 
 absl::Status PostgresTrust::Refresh() {
   const std::lock_guard one(reading_);
-  const absl::Status status = Guarded("read revocations", [&] {
+  absl::Status status = Guarded("read revocations", [&] {
     if (!connection_ || !connection_->is_open()) connection_ = OpenConnection(conninfo_);
     pqxx::transaction<pqxx::repeatable_read, pqxx::read_only> read(*connection_);
     const auto version = read.exec1(kVersion)[0].as<int64_t>();
