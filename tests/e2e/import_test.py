@@ -166,7 +166,7 @@ class Import(case.StackCase):
         self.stack.provctl("import", self.write_file("a.ndjson", [{"login": login, "password_hash": HASH}]))
         self.stack.provctl("import", self.write_file("b.ndjson", [{"login": login, "plan": "gold"}]))
         name = self.user(login)["name"]
-        text = self.stack.provctl("audit", "--resource", name, "-o", "json")
+        text = self.stack.provctl("audit", "list", "--resource", name, "-o", "json")
         self.assertEqual(text.count("ImportSubscribers"), 2)
         self.assertNotIn("$6$", text)
 
