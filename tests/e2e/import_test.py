@@ -189,7 +189,9 @@ class Import(case.StackCase):
             wait_until(there, f"row {n} is written", 60)
             self.stack.processes.kill("provd")
             self.stack.start_provd()
+            self.stack.slapd.start()  # as its supervisor does; see Slapd.start
         thread.join()
+        self.stack.slapd.start()
         last = result["last"]
         self.assertEqual((last["refused"], last["added"] + last["unchanged"]), (0, 6000))
         listed = self.stack.provctl("export", "--filter", 'login = "killed*"').splitlines()
