@@ -123,7 +123,7 @@ class Enrolment(case.StackCase):
         self.assertIn(facts(self.host.certificate)[0], [one["serial"] for one in certificates])
         # The token is nowhere: not in the audit, not in the database, not in provd's log.
         secret = token.split(".")[0]
-        self.assertNotIn(secret, self.stack.provctl("-o", "json", "audit", "--limit", "1000"))
+        self.assertNotIn(secret, self.stack.provctl("-o", "json", "audit", "list", "--limit", "1000"))
         for table in ("request", "enrolment_token", "audit"):
             self.assertNotIn(secret, self.stack.postgres.psql(f"SELECT t::text FROM prov.{table} t"))
         self.assertNotIn(secret, self.stack.processes.log_tail("provd", 10000))
@@ -134,7 +134,7 @@ class Enrolment(case.StackCase):
         before = facts(self.host.certificate)
         self.assert_refused("is not good", self.host.enrol, token)
         self.assertEqual(facts(self.host.certificate), before)
-        refused = [record for record in self.stack.provctl_json("audit")["records"]
+        refused = [record for record in self.stack.provctl_json("audit", "list")["records"]
                    if record["method"].endswith("/Enrol") and record.get("code") == 7]
         self.assertTrue(refused, "a refused token must be in the audit")
 

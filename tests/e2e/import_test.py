@@ -166,7 +166,7 @@ class Import(case.StackCase):
         self.stack.provctl("import", self.write_file("a.ndjson", [{"login": login, "password_hash": HASH}]))
         self.stack.provctl("import", self.write_file("b.ndjson", [{"login": login, "plan": "gold"}]))
         name = self.user(login)["name"]
-        text = self.stack.provctl("audit", "--resource", name, "-o", "json")
+        text = self.stack.provctl("audit", "list", "--resource", name, "-o", "json")
         self.assertEqual(text.count("ImportSubscribers"), 2)
         self.assertNotIn("$6$", text)
 
@@ -189,7 +189,9 @@ class Import(case.StackCase):
             wait_until(there, f"row {n} is written", 60)
             self.stack.processes.kill("provd")
             self.stack.start_provd()
+            self.stack.slapd.start()  # as its supervisor does; see Slapd.start
         thread.join()
+        self.stack.slapd.start()
         last = result["last"]
         self.assertEqual((last["refused"], last["added"] + last["unchanged"]), (0, 6000))
         listed = self.stack.provctl("export", "--filter", 'login = "killed*"').splitlines()

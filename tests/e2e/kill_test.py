@@ -59,6 +59,7 @@ class Kill(case.StackCase):
         finally:
             stop.set()
             adder.join()
+        self.stack.slapd.start()
         self.converge()
         listed = [user["login"] for user in self.stack.provctl_json("list-users", "--filter", f'login = "{prefix}*"')
                   ["subscribers"]]
@@ -78,6 +79,7 @@ class Kill(case.StackCase):
         def kill():
             self.stack.processes.kill("provd")
             self.stack.start_provd()
+            self.stack.slapd.start()  # as its supervisor does; see Slapd.start
         self.disturb("provd-kill-", kill)
 
     def test_KilledAgentLosesNothingAndDoublesNothing(self):

@@ -141,7 +141,7 @@ class Trust(case.StackCase):
         self.assertEqual(subprocess.run([*program, "whoami"], stdout=subprocess.DEVNULL, check=False, timeout=60).returncode,
                          0)
         self.assertEqual(self.provctl_as(others, "whoami").returncode, 0)
-        told = [record for record in self.stack.provctl_json("audit", "--limit", "1000")["records"]
+        told = [record for record in self.stack.provctl_json("audit", "list", "--limit", "1000")["records"]
                 if record["caller"] == "auditor/eve" and record.get("code") == 8]
         self.assertTrue(told, "a caller's haste must be in the audit")
         self.assertLess(len(told), 10)

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import random
 import signal
 import socket
 import subprocess
@@ -50,11 +51,14 @@ def can_listen(port):
     return True
 
 
-def free_port():
-    """A port that was free a moment ago. Servers are started at once, so that losing it is unlikely."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def free_port(besides=()):
+    """A port that was free a moment ago, below those that the kernel gives to outgoing connections: between now and the
+    server's start, none of the many clients of a test can be given it."""
+    for _ in range(1000):
+        port = random.randrange(10_000, 32_000)
+        if port not in besides and can_listen(port):
+            return port
+    raise StackError("no free port between 10000 and 32000")
 
 
 def _start_time(pid):

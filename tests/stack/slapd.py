@@ -48,7 +48,10 @@ bind_password_file = "{self.password_file("pam")}"
 '''
 
     def start(self, tls=None):
-        """tls: paths of CA, certificate and key, for those who come over TCP."""
+        """tls: paths of CA, certificate and key, for those who come over TCP. Harmless when it runs.
+
+        slapd 2.5.13 itself can crash when a client dies within an LDAP transaction (RFC 5805), and is to be run under a
+        supervisor for that; a test that kills provd plays the supervisor."""
         configuration = os.path.join(self.directory, "slapd.d")
         if not os.path.isdir(configuration):
             self._create(configuration, tls)

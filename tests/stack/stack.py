@@ -76,7 +76,7 @@ class Stack:
             return ports
         for name, port in PREFERRED_PORTS.items():
             if name not in ports:
-                ports[name] = port if fixed and can_listen(port) else free_port()
+                ports[name] = port if fixed and can_listen(port) else free_port(besides=ports.values())
         os.makedirs(self.state, exist_ok=True)
         write(path, json.dumps(ports, indent=2) + "\n")
         return ports
