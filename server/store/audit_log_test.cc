@@ -91,7 +91,7 @@ TEST_F(AuditLog, ChainHoldsUnderConcurrentWritersAndRefusals) {
         const auto body = [&](WriteTransaction& write) -> absl::StatusOr<WriteResult> {
           write.AddChange(AggregateKind::kDomain, "example.net");
           if (i % 5 == 4) return absl::InvalidArgumentError("changed my mind");
-          return WriteResult{.audit = {{"a", "", R"({"z": 1, "a": "\u0000"})"}, {"b", "{}", ""}}};
+          return WriteResult{.audit = {{"a", "", R"({"z": 1, "a": "\u0000{},\"'NULL"})"}, {"b", "{}", ""}}};
         };
         const WriteContext context = {.caller = "operator/test", .peer = "\xff", .method = "/m"};
         if (thread % 3 == 0) {

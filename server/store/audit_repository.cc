@@ -32,7 +32,7 @@ absl::Status AuditRepository::Record(const AuditRecord& record) {
     records[0].time = std::chrono::system_clock::now();
     records[0].revision = 0;
     Chain(head, records);
-    write.exec_params(append, AuditJson(records), head.id, HexOf(head.hash));
+    write.exec_params(append, pqxx::prepare::make_dynamic_params(AppendParameters(head, records)));
     write.commit();
     return absl::OkStatus();
   });

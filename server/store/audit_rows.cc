@@ -1,30 +1,53 @@
 #include "server/store/audit_rows.h"
 
 #include <chrono>
-#include <nlohmann/json.hpp>
 #include <pqxx/pqxx>
 
 #include "server/store/rows.h"
 
 namespace prov::store {
 
-std::string AuditJson(const std::vector<AuditRecord>& records) {
-  auto list = nlohmann::json::array();
+namespace {
+
+// A PostgreSQL array: {"a","b"}, with backslash and quote escaped.
+template <typename Value>
+std::string ArrayOf(const std::vector<AuditRecord>& records, const Value& value) {
+  std::string array = "{";
   for (const AuditRecord& record : records) {
-    list.push_back({{"id", record.id},
-                    {"time", ToMicroseconds(record.time)},
-                    {"caller", record.caller},
-                    {"peer", record.peer},
-                    {"method", record.method},
-                    {"resource", record.resource},
-                    {"request_id", record.request_id},
-                    {"revision", record.revision},
-                    {"code", record.code},
-                    {"before", record.before_json},
-                    {"after", record.after_json},
-                    {"hash", HexOf(record.hash)}});
+    if (array.size() > 1) array += ',';
+    array += '"';
+    for (const char c : value(record)) {
+      if (c == '"' || c == '\\') array += '\\';
+      array += c;
+    }
+    array += '"';
   }
-  return list.dump();
+  return array + "}";
+}
+
+}  // namespace
+
+std::vector<std::string> AppendParameters(const AuditHead& head, const std::vector<AuditRecord>& records) {
+  const auto number = [&](auto value) {
+    return ArrayOf(records, [&](const AuditRecord& record) { return std::to_string(value(record)); });
+  };
+  const auto text = [&](std::string AuditRecord::*field) {
+    return ArrayOf(records, [&](const AuditRecord& record) -> const std::string& { return record.*field; });
+  };
+  return {std::to_string(head.id),
+          HexOf(head.hash),
+          number([](const AuditRecord& record) { return record.id; }),
+          number([](const AuditRecord& record) { return ToMicroseconds(record.time); }),
+          text(&AuditRecord::caller),
+          text(&AuditRecord::peer),
+          text(&AuditRecord::method),
+          text(&AuditRecord::resource),
+          text(&AuditRecord::request_id),
+          number([](const AuditRecord& record) { return record.revision; }),
+          number([](const AuditRecord& record) { return record.code; }),
+          text(&AuditRecord::before_json),
+          text(&AuditRecord::after_json),
+          ArrayOf(records, [](const AuditRecord& record) { return HexOf(record.hash); })};
 }
 
 AuditRecord AuditRecordOf(const pqxx::row& row) {

@@ -22,7 +22,8 @@ constexpr Statement kLockHeads = {
     "lock_heads", "SELECT r.value, h.id, h.hash FROM prov.revision r, prov.audit_head h FOR UPDATE"};
 // The batch's audit records, both heads, and the news of it, in one round trip.
 const std::string kFinishBatchText =
-    "WITH moved AS (UPDATE prov.revision SET value = $4 WHERE value <> $4 RETURNING value), " +
+    "WITH moved AS (UPDATE prov.revision SET value = $15::bigint WHERE value <> $15::bigint RETURNING "
+    "value), " +
     std::string(kAppendAudit) + " SELECT pg_notify('prov_revision', value::text) FROM moved";
 const Statement kFinishBatch = {"finish_batch", kFinishBatchText.c_str()};
 // Of a whole batch, in one round trip.
@@ -176,7 +177,9 @@ void WriteQueue::RunConnected(std::vector<std::shared_ptr<Call>>& batch) {
   }
   if (audit_.empty()) return;  // nothing to commit: the destructor rolls back
   Chain(audit_head, audit_);
-  control.Execute(kFinishBatch, AuditJson(audit_), audit_head.id, HexOf(audit_head.hash), revision);
+  std::vector<std::string> parameters = AppendParameters(audit_head, audit_);
+  parameters.push_back(std::to_string(revision));
+  control.Execute(kFinishBatch, pqxx::prepare::make_dynamic_params(parameters));
   work.commit();
 }
 
