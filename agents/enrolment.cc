@@ -39,7 +39,7 @@ absl::Status Persist(system_clock::time_point deadline, const Call& call) {
   for (;;) {
     grpc::ClientContext context;
     context.set_deadline(std::min(deadline, system_clock::now() + kCallPatience));
-    const absl::Status status = FromGrpcStatus(call(context));
+    absl::Status status = FromGrpcStatus(call(context));
     const auto asked = RetryDelayOf(status);
     if (!absl::IsUnavailable(status) && !absl::IsDeadlineExceeded(status) && !asked) return status;
     const milliseconds pause = std::max(kPause, asked.value_or(kPause));
@@ -69,7 +69,7 @@ absl::Status CheckIsProvd(v1::Enrolment::Stub& stub, system_clock::time_point de
   PeerIdentity identity;
   const auto look = [&](grpc::ClientContext& context) {
     v1::Authority again;
-    const grpc::Status status = stub.GetAuthority(&context, {}, &again);
+    grpc::Status status = stub.GetAuthority(&context, {}, &again);
     if (!status.ok()) return status;
     const auto found = IdentityOf(*context.auth_context());
     if (!found.ok()) return ToGrpcStatus(found.status());
