@@ -208,8 +208,9 @@ class Provd {
     // Another provd on the same port would take half of the connections.
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     for (grpc::Service* service : std::initializer_list<grpc::Service*>{
-             &subscribers_service_, &domains_service_, &fleet_service_, &audit_service_, &lists_service_, &approvals_service_,
-             &directory_service_, &enrolment_service_, operations_.service(), agent_sync_.service()}) {
+             &subscribers_service_, &domains_service_, &fleet_service_, &audit_service_, &lists_service_,
+             &approvals_service_, &directory_service_, &enrolment_service_, operations_.service(),
+             agent_sync_.service()}) {
       builder.RegisterService(service);
     }
     std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;

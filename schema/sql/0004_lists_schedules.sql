@@ -4,7 +4,8 @@
 -- A list goes at once, its members in steps: provd removes those of lists named here.
 ALTER TABLE prov.mailing_list ADD COLUMN domain text NOT NULL REFERENCES prov.domain;
 CREATE INDEX mailing_list_domain ON prov.mailing_list (domain, address);
-CREATE INDEX mailing_list_pool ON prov.mailing_list (pool);
+CREATE INDEX mailing_list_pool ON prov.mailing_list (pool, address);
+CREATE INDEX mailing_list_prefix ON prov.mailing_list (address text_pattern_ops);
 ALTER TABLE prov.mailing_list_member DROP CONSTRAINT mailing_list_member_list_fkey;
 CREATE TABLE prov.mailing_list_removal (
   address text PRIMARY KEY

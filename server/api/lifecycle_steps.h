@@ -24,7 +24,7 @@ absl::Status NotClosed(const model::Subscriber& subscriber);
 
 // Each changes the subscriber in place, to be saved; false: it is so already. FAILED_PRECONDITION on `name`
 // from a state that the step does not begin in. Those that take something away are counted against the
-// write's caller: RESOURCE_EXHAUSTED with reason BLAST_RADIUS.
+// write's caller: FAILED_PRECONDITION with reason BLAST_RADIUS.
 absl::StatusOr<bool> Suspend(store::WriteTransaction& write, model::Subscriber& subscriber,
                              const std::string& reason, const LifecycleOptions& options);
 absl::StatusOr<bool> Resume(store::WriteTransaction& write, model::Subscriber& subscriber);

@@ -47,8 +47,8 @@ class Publisher {
     size_t batch_entries = 500;  // entries of one LDAP transaction
     // A full pass that would remove more entries, and more than a tenth of all, stops and says so.
     size_t most_removals = 100;
-    // Changes that would remove more entries before the directory is current again, and more than a tenth of all,
-    // stop and say so, too. Greater, for each of them was asked for.
+    // Changes that would remove more entries before the directory is current again, and more than a tenth of
+    // all, stop and say so, too. Greater, for each of them was asked for.
     size_t most_changed_removals = 1000;
     // How many removals an operator has approved, now; asked before stopping. Empty: none.
     std::function<uint64_t()> approved_removals;

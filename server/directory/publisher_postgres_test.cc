@@ -160,7 +160,7 @@ TEST_F(PublisherPostgresTest, DirectoryFollowsTheDatabase) {
   ExpectApplied(Write([](WriteTransaction& write) -> absl::Status {
     PROV_ASSIGN_OR_RETURN(model::Domain domain, store::DomainRepository::Find(write, "example.net"));
     domain.suspended_mail = model::SuspendedMail::kReject;
-    return store::DomainRepository::Save(write, domain).status();
+    return store::DomainRepository::Save(write, domain, true).status();
   }));
   EXPECT_FALSE(IsMailAddress("alice@example.net"));
 

@@ -77,7 +77,7 @@ absl::Status ApprovalRepository::Count(WriteTransaction& write, const model::Har
       write.Execute(kCount, caller, limits.changes, limits.percent, limits.window.count(), changes)[0];
   if (!row[0].as<bool>()) return absl::OkStatus();
   return FieldError(
-      absl::StatusCode::kResourceExhausted, "caller", kBlastRadius,
+      absl::StatusCode::kFailedPrecondition, "caller", kBlastRadius,
       fmt::format(
           "{} would suspend, close or purge more than {} subscribers within {} minutes: it is stopped; if "
           "that is right, an operator lets it go on with provctl approve api/{} --changes NUMBER",

@@ -34,8 +34,8 @@ constexpr Statement kInUse = {"domain_in_use",
                               "SELECT EXISTS (SELECT 1 FROM prov.address WHERE domain = $1) OR "
                               "EXISTS (SELECT 1 FROM prov.subscriber WHERE domain = $1) OR "
                               "EXISTS (SELECT 1 FROM prov.domain WHERE alias_of = $1)"};
-constexpr Statement kFreeReserved = {
-    "free_reserved_addresses", "DELETE FROM prov.address WHERE domain = $1 AND reserved_until < now()"};
+constexpr Statement kFreeReserved = {"free_reserved_addresses",
+                                     "DELETE FROM prov.address WHERE domain = $1 AND reserved_until < now()"};
 constexpr Statement kRemove = {"remove_domain", "DELETE FROM prov.domain WHERE name = $1"};
 
 const std::string& SelectByName() {

@@ -75,16 +75,27 @@ class PostgresSnapshot final : public ReadSnapshot {
   }
 
   absl::StatusOr<std::vector<model::Member>> MembersByKey(const std::vector<std::string>& keys) override {
-    return Members(
-        "(m.list, m.address) IN (SELECT split_part(key, '/', 1), split_part(key, '/', 3) "
-        "FROM jsonb_array_elements_text($1::jsonb) AS key)",
+    return ReadMembers(
+        fmt::format(
+            "SELECT {} FROM prov.mailing_list_member m JOIN prov.mailing_list l ON l.address = m.list WHERE "
+            "(m.list, m.address) IN (SELECT split_part(key, '/', 1), split_part(key, '/', 3) "
+            "FROM jsonb_array_elements_text($1::jsonb) AS key)",
+            kMemberColumns),
         ToJson(keys));
   }
 
   absl::StatusOr<std::vector<model::Member>> MembersAfter(const std::string& pool, const std::string& list,
                                                           const std::string& address, size_t limit) override {
-    return Members("l.pool = $1 AND (m.list, m.address) > ($2, $3) ORDER BY m.list, m.address LIMIT $4", pool,
-                   list, address, limit);
+    // List by list, each from its place in the index: a join would be planned as one, and may read all
+    // members for a page of them.
+    return ReadMembers(
+        fmt::format(
+            "SELECT {} FROM prov.mailing_list l CROSS JOIN LATERAL (SELECT * FROM prov.mailing_list_member "
+            "WHERE list = l.address AND address > CASE WHEN l.address = $2 THEN $3 ELSE '' END "
+            "ORDER BY address LIMIT $4) m "
+            "WHERE l.pool = $1 AND l.address >= $2 ORDER BY l.address, m.address LIMIT $4",
+            kMemberColumns),
+        pool, list, address, limit);
   }
 
   absl::StatusOr<std::vector<model::Pool>> Pools() override {
@@ -154,13 +165,11 @@ class PostgresSnapshot final : public ReadSnapshot {
     });
   }
 
-  // Members of lists that are there: those of a removed one go by and by.
+  // `sql` joins lists that are there: members of a removed one go by and by.
   template <typename... Arguments>
-  absl::StatusOr<std::vector<model::Member>> Members(std::string_view where, const Arguments&... arguments) {
+  absl::StatusOr<std::vector<model::Member>> ReadMembers(const std::string& sql,
+                                                         const Arguments&... arguments) {
     return Guarded("read members", [&]() -> absl::StatusOr<std::vector<model::Member>> {
-      const std::string sql = fmt::format(
-          "SELECT {} FROM prov.mailing_list_member m JOIN prov.mailing_list l ON l.address = m.list WHERE {}",
-          kMemberColumns, where);
       std::vector<model::Member> members;
       for (const auto& row : read_->exec_params(sql, arguments...)) members.push_back(MemberOf(row));
       return members;
