@@ -65,10 +65,22 @@ class BlastRadius(case.StackCase):
         for login in logins[MOST:2 * MOST + 1]:
             self.stack.provctl(*billing, "delete-user", login)
         self.assert_refused("more than 6", *billing, "delete-user", logins[2 * MOST + 1])
-        shown = self.stack.provctl("audit", "--resource", "api/billing/crm")
+        shown = self.stack.provctl("audit", "list", "--resource", "api/billing/crm")
         self.assertIn("ApproveChanges", shown)
         self.assertIn("DeleteSubscriber", shown)  # when it was stopped
         self.stack.provctl("approve", "api/billing/crm", "--changes", "1")
+
+    def test_RowsOfAnImportAreCountedAsCallsAre(self):
+        billing = self.caller("billing/file")
+        logins = self.add_users(MOST + 1)
+        path = self.stack.path("close.ndjson")
+        with open(path, "w", encoding="utf-8") as file:
+            file.writelines(f'{{"login": "{login}", "state": "CLOSED"}}\n' for login in logins)
+        self.assert_refused("provctl approve api/billing/file", *billing, "import", path)
+        self.assertEqual({self.state(login) for login in logins}, {"ACTIVE"})
+        self.stack.provctl("approve", "api/billing/file", "--changes", str(MOST + 1))
+        self.stack.provctl(*billing, "import", path)
+        self.assertEqual({self.state(login) for login in logins}, {"CLOSED"})
 
     def test_ScheduleAndPurgeWaitToo(self):
         billing = self.caller("billing/nightly")

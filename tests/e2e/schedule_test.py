@@ -14,7 +14,7 @@ class Schedule(case.StackCase):
         return self.stack.provctl_json("list-scheduled", *login)["scheduled_changes"]
 
     def audit(self, name):
-        records = self.stack.provctl_json("audit", "--resource", name)
+        records = self.stack.provctl_json("audit", "list", "--resource", name)
         return records["records"]
 
     def make_due(self, login):
