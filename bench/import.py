@@ -45,9 +45,8 @@ def peak_rss_mib(pid):
 
 def timed_import(stack, path):
     start = time.monotonic()
-    done = subprocess.run([stack.path("provctl"), "import", path, "--wait", "--quiet", "--timeout", "3h"], check=True,
-                          stdout=subprocess.PIPE)
-    del done
+    subprocess.run([stack.path("provctl"), "import", path, "--wait", "--quiet", "--timeout", "3h"], check=True,
+                   stdout=subprocess.DEVNULL)
     return time.monotonic() - start
 
 

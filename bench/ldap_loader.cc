@@ -55,7 +55,8 @@ absl::Status Run(const Options& o) {
   const auto start = std::chrono::steady_clock::now();
   for (size_t at = 0; at < writes.size(); at += o.batch) {
     const auto end = writes.begin() + static_cast<ptrdiff_t>(std::min(writes.size(), at + o.batch));
-    PROV_RETURN_IF_ERROR(connection->ApplyAll({writes.begin() + static_cast<ptrdiff_t>(at), end}, nullptr));
+    ldap::Culprit culprit;
+    PROV_RETURN_IF_ERROR(connection->ApplyAll({writes.begin() + static_cast<ptrdiff_t>(at), end}, &culprit));
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   fmt::print("{{\"entries\": {}, \"per_second\": {:.1f}}}\n", writes.size(),

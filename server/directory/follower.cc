@@ -61,42 +61,68 @@ absl::Status Follower::Publish(Session& session, const std::vector<Item>& items,
   return progress_(session) ? absl::OkStatus() : absl::CancelledError("stopping");
 }
 
+absl::StatusOr<Follower::Page> Follower::ReadPage(uint64_t after_revision) const {
+  // A snapshot a page: a batch is written with nothing of the database held.
+  PROV_ASSIGN_OR_RETURN(const std::unique_ptr<store::ReadSnapshot> snapshot, source_.OpenSnapshot());
+  Page page{.after_revision = after_revision,
+            .head_revision = snapshot->head_revision(),
+            .needs_full_pass = after_revision < snapshot->compacted_revision()};
+  if (page.needs_full_pass || after_revision >= page.head_revision) return page;
+  PROV_ASSIGN_OR_RETURN(const ChangedItems changes,
+                        ReadChanges(*snapshot, after_revision, options_.batch_entries));
+  PROV_ASSIGN_OR_RETURN(page.items, ReadItems(*snapshot, changes.touched, options_.mapping));
+  page.to_revision = changes.to_revision;
+  return page;
+}
+
+absl::StatusOr<Follower::Page> Follower::TakePage(uint64_t after_revision) {
+  if (ahead_.valid()) {
+    absl::StatusOr<Page> page = ahead_.get();
+    // One that could not be read, or after which there was nothing yet, is read again.
+    if (page.ok() && page->after_revision == after_revision && page->head_revision > after_revision) return page;
+  }
+  return ReadPage(after_revision);
+}
+
 absl::Status Follower::CatchUp(Session& session) {
   failing_.Follow(session.cursor());
+  ahead_ = {};  // of an earlier call that was broken off; the truth may have moved since
   for (;;) {
-    // A snapshot a page: a batch is written with nothing of the database held.
-    PROV_ASSIGN_OR_RETURN(std::unique_ptr<store::ReadSnapshot> snapshot, source_.OpenSnapshot());
     const uint64_t at = session.cursor().revision;
-    const uint64_t head = snapshot->head_revision();
+    PROV_ASSIGN_OR_RETURN(Page page, TakePage(at));
+    const uint64_t head = page.head_revision;
     if (at > head) {
       return absl::FailedPreconditionError(fmt::format(
           "the directory stands at revision {}, the database at {}: was it restored? Delete cn=cursor in "
           "the directory to make it follow this database",
           at, head));
     }
-    if ((at == 0 && (head > 0 || !compared_)) || at < snapshot->compacted_revision()) {
-      PROV_RETURN_IF_ERROR(FullPass(session, *snapshot));
+    if ((at == 0 && (head > 0 || !compared_)) || page.needs_full_pass) {
+      PROV_RETURN_IF_ERROR(CompareAll(session));
       compared_ = true;
       continue;
     }
-    if (at == head) {
-      removed_ = 0;
-      return absl::OkStatus();
-    }
-    PROV_ASSIGN_OR_RETURN(const ChangedItems changes, ReadChanges(*snapshot, at, options_.batch_entries));
-    PROV_ASSIGN_OR_RETURN(std::vector<Item> items, ReadItems(*snapshot, changes.touched, options_.mapping));
-    PROV_RETURN_IF_ERROR(CountRemovals(items, changes.to_revision, *snapshot));
-    snapshot.reset();
-    const std::vector<std::vector<Item>> parts = Split(std::move(items), options_.batch_entries);
-    if (parts.empty()) PROV_RETURN_IF_ERROR(Publish(session, {}, changes.to_revision));
-    for (size_t i = 0; i < parts.size(); ++i) {
-      PROV_RETURN_IF_ERROR(Publish(session, parts[i], i + 1 == parts.size() ? changes.to_revision : at));
-    }
-    if (changes.to_revision == head) {
+    const uint64_t to = page.to_revision;
+    if (at != head) PROV_RETURN_IF_ERROR(PublishPage(session, std::move(page)));
+    if (at == head || to == head) {
       removed_ = 0;
       return absl::OkStatus();
     }
   }
+}
+
+absl::Status Follower::PublishPage(Session& session, Page page) {
+  PROV_RETURN_IF_ERROR(CountRemovals(page));
+  if (page.to_revision < page.head_revision) {
+    ahead_ = std::async(std::launch::async, [this, after = page.to_revision] { return ReadPage(after); });
+  }
+  const std::vector<std::vector<Item>> parts = Split(std::move(page.items), options_.batch_entries);
+  if (parts.empty()) return Publish(session, {}, page.to_revision);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const uint64_t next = i + 1 == parts.size() ? page.to_revision : page.after_revision;
+    PROV_RETURN_IF_ERROR(Publish(session, parts[i], next));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Follower::CompareAll(Session& session) {
@@ -125,13 +151,13 @@ absl::Status Follower::CheckRemovals(size_t removals, size_t to_come, size_t ent
 }
 
 // What a page of changes would remove, with those before it.
-absl::Status Follower::CountRemovals(const std::vector<Item>& items, uint64_t to_revision,
-                                     store::ReadSnapshot& snapshot) {
-  const auto removals = static_cast<size_t>(
-      std::count_if(items.begin(), items.end(), [](const Item& item) { return !item.wanted.has_value(); }));
+absl::Status Follower::CountRemovals(const Page& page) {
+  const auto removals = static_cast<size_t>(std::count_if(
+      page.items.begin(), page.items.end(), [](const Item& item) { return !item.wanted.has_value(); }));
   if (removed_ + removals > options_.most_changed_removals) {
-    PROV_ASSIGN_OR_RETURN(const uint64_t subscribers, snapshot.EstimatedSubscribers());
-    PROV_RETURN_IF_ERROR(CheckRemovals(removed_ + removals, snapshot.head_revision() - to_revision,
+    PROV_ASSIGN_OR_RETURN(const std::unique_ptr<store::ReadSnapshot> snapshot, source_.OpenSnapshot());
+    PROV_ASSIGN_OR_RETURN(const uint64_t subscribers, snapshot->EstimatedSubscribers());
+    PROV_RETURN_IF_ERROR(CheckRemovals(removed_ + removals, page.head_revision - page.to_revision,
                                        subscribers, options_.most_changed_removals,
                                        "would be gone by changes since the directory was last current."));
   }

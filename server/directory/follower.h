@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <future>
 #include <memory>
 #include <string>
 
@@ -45,19 +46,32 @@ class Follower {
   const FailingRecords& failing() const { return failing_; }
 
  private:
+  // The changes after a revision, and how the truth stood when they were read.
+  struct Page {
+    uint64_t after_revision = 0;
+    uint64_t head_revision = 0;
+    bool needs_full_pass = false;  // then nothing else was read
+    uint64_t to_revision = 0;
+    std::vector<Item> items;
+  };
+  absl::StatusOr<Page> ReadPage(uint64_t after_revision) const;
+  // What was read ahead, if it fits, else read now.
+  absl::StatusOr<Page> TakePage(uint64_t after_revision);
+  absl::Status PublishPage(Session& session, Page page);
   absl::Status Publish(Session& session, const std::vector<Item>& items, uint64_t next_revision);
   absl::Status FullPass(Session& session, store::ReadSnapshot& snapshot);
   // FAILED_PRECONDITION if that many of `entries` may not be removed; up to `to_come` more may follow.
   absl::Status CheckRemovals(size_t removals, size_t to_come, size_t entries, size_t most,
                              std::string_view what) const;
-  absl::Status CountRemovals(const std::vector<Item>& items, uint64_t to_revision,
-                             store::ReadSnapshot& snapshot);
+  absl::Status CountRemovals(const Page& page);
   absl::Status RemoveExtra(Session& session, const KnownKeys& known, uint64_t next_revision);
 
   store::SnapshotSource& source_;
   const FollowerOptions options_;
   const std::function<bool(const Session&)> progress_;
   FailingRecords failing_;
+  // The page after the one that is being written: the database is read while the directory writes.
+  std::future<absl::StatusOr<Page>> ahead_;
   // A connection that was lost in a transaction: the next batch goes singly, so that a batch that kills the
   // server does not do so for ever.
   bool singly_ = false;

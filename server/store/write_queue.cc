@@ -139,9 +139,6 @@ void WriteQueue::RunBatch(std::vector<std::shared_ptr<Call>>& batch) {
     if (!connection_ || !connection_->is_open()) {
       prepared_.clear();
       connection_ = pool_.Connect();
-      // A plan that was made while a table was empty must not scan it when it is full. The penalty for a scan
-      // is high enough to have small plans compiled, which takes longer than they do.
-      pqxx::nontransaction(*connection_).exec("SET enable_seqscan = off; SET jit = off");
     }
     RunConnected(timely);
     return absl::OkStatus();
