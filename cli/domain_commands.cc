@@ -7,6 +7,7 @@
 
 #include "absl/strings/ascii.h"
 #include "cli/commands.h"
+#include "cli/resource_calls.h"
 #include "common/status.h"
 #include "common/utf8.h"
 #include "prov/v1/domains.grpc.pb.h"
@@ -21,8 +22,6 @@ struct DomainOptions {
   std::string name, suspended_mail = "keep", alias_of, catch_all;
 };
 
-std::string ShortName(const std::string& name) { return name.substr(name.find('/') + 1); }
-
 Domain::SuspendedMail PolicyOf(const std::string& text) {
   return text == "reject" ? Domain::REJECT : text == "defer" ? Domain::DEFER : Domain::KEEP;
 }
@@ -31,15 +30,6 @@ std::string PolicyText(const Domain& domain) {
   std::string text = Domain::SuspendedMail_Name(domain.suspended_mail());
   absl::AsciiStrToLower(&text);
   return text;
-}
-
-absl::Status Report(Session& session, std::string_view done, const Domain& written) {
-  if (session.format() == Format::kJson) {
-    fmt::print("{}", ToJson(written));
-  } else if (!session.options.quiet) {
-    fmt::print("{}\n", WriteText(session, done, Safe(written.name()), written.revision()));
-  }
-  return session.WaitIfAsked(written.revision());
 }
 
 absl::Status RunAdd(Session& session, const DomainOptions& o) {
@@ -54,7 +44,7 @@ absl::Status RunAdd(Session& session, const DomainOptions& o) {
   auto stub = Domains::NewStub(session.channel());
   Domain created;
   PROV_RETURN_IF_ERROR(session.Write(*stub, &Domains::Stub::CreateDomain, request, &created));
-  return Report(session, "added", created);
+  return ReportWritten(session, "added", created.name(), created);
 }
 
 absl::Status RunShow(Session& session, const DomainOptions& o) {
@@ -110,7 +100,7 @@ absl::Status RunUpdate(Session& session, const UpdateOptions& o) {
   auto stub = Domains::NewStub(session.channel());
   Domain updated;
   PROV_RETURN_IF_ERROR(session.Write(*stub, &Domains::Stub::UpdateDomain, request, &updated));
-  return Report(session, "updated", updated);
+  return ReportWritten(session, "updated", updated.name(), updated);
 }
 
 struct Nothing {};
@@ -118,15 +108,8 @@ struct Nothing {};
 absl::Status RunList(Session& session, const Nothing&) {
   auto stub = Domains::NewStub(session.channel());
   v1::ListDomainsRequest request;
-  request.set_page_size(1000);
   v1::ListDomainsResponse all;
-  do {
-    v1::ListDomainsResponse page;
-    PROV_RETURN_IF_ERROR(session.Invoke(
-        [&](grpc::ClientContext* context) { return stub->ListDomains(context, request, &page); }));
-    all.mutable_domains()->MergeFrom(page.domains());
-    request.set_page_token(page.next_page_token());
-  } while (!request.page_token().empty());
+  PROV_RETURN_IF_ERROR(ListAll(session, *stub, &Domains::Stub::ListDomains, request, &all));
   if (session.format() == Format::kJson) {
     fmt::print("{}", ToJson(all));
     return absl::OkStatus();

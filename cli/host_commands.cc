@@ -8,6 +8,7 @@
 
 #include "absl/strings/ascii.h"
 #include "cli/commands.h"
+#include "cli/resource_calls.h"
 #include "cli/wait_display.h"
 #include "common/status.h"
 #include "common/utf8.h"
@@ -18,17 +19,6 @@ namespace {
 
 using v1::Fleet;
 using v1::Host;
-
-std::string ShortName(const std::string& name) { return name.substr(name.find('/') + 1); }
-
-absl::Status Report(Session& session, std::string_view done, const Host& written) {
-  if (session.format() == Format::kJson) {
-    fmt::print("{}", ToJson(written));
-  } else if (!session.options.quiet) {
-    fmt::print("{}\n", WriteText(session, done, Safe(written.name()), written.revision()));
-  }
-  return session.WaitIfAsked(written.revision());
-}
 
 struct HostOptions {
   std::string name;
@@ -53,7 +43,7 @@ absl::Status RunAddHost(Session& session, const HostOptions& o) {
   auto stub = Fleet::NewStub(session.channel());
   Host created;
   PROV_RETURN_IF_ERROR(session.Write(*stub, &Fleet::Stub::CreateHost, request, &created));
-  return Report(session, "added", created);
+  return ReportWritten(session, "added", created.name(), created);
 }
 
 struct Nothing {};
@@ -70,7 +60,7 @@ absl::Status RunUpdateHost(Session& session, const HostOptions& o) {
   auto stub = Fleet::NewStub(session.channel());
   Host updated;
   PROV_RETURN_IF_ERROR(session.Write(*stub, &Fleet::Stub::UpdateHost, request, &updated));
-  return Report(session, "updated", updated);
+  return ReportWritten(session, "updated", updated.name(), updated);
 }
 
 template <typename Request>
@@ -82,7 +72,7 @@ absl::Status RunStep(Session& session, const HostOptions& o, std::string_view ve
   auto stub = Fleet::NewStub(session.channel());
   Host host;
   PROV_RETURN_IF_ERROR(session.Write(*stub, method, request, &host));
-  return Report(session, verb, host);
+  return ReportWritten(session, verb, host.name(), host);
 }
 
 absl::Status RunDrainHost(Session& session, const HostOptions& o) {
@@ -100,12 +90,7 @@ absl::Status RunDeleteHost(Session& session, const HostOptions& o) {
   auto stub = Fleet::NewStub(session.channel());
   v1::DeleteHostResponse removed;
   PROV_RETURN_IF_ERROR(session.Write(*stub, &Fleet::Stub::DeleteHost, request, &removed));
-  if (session.format() == Format::kJson) {
-    fmt::print("{}", ToJson(removed));
-  } else if (!session.options.quiet) {
-    fmt::print("{}\n", WriteText(session, "removed", Safe(request.name()), removed.revision()));
-  }
-  return session.WaitIfAsked(removed.revision());
+  return ReportWritten(session, "removed", request.name(), removed);
 }
 
 std::string PoolsText(const Host& host) {
@@ -130,15 +115,8 @@ std::string ProgressText(const v1::HostProgress& progress) {
 absl::Status RunListHosts(Session& session, const Nothing&) {
   auto stub = Fleet::NewStub(session.channel());
   v1::ListHostsRequest request;
-  request.set_page_size(1000);
   v1::ListHostsResponse all;
-  do {
-    v1::ListHostsResponse page;
-    PROV_RETURN_IF_ERROR(session.Invoke(
-        [&](grpc::ClientContext* context) { return stub->ListHosts(context, request, &page); }));
-    all.mutable_hosts()->MergeFrom(page.hosts());
-    request.set_page_token(page.next_page_token());
-  } while (!request.page_token().empty());
+  PROV_RETURN_IF_ERROR(ListAll(session, *stub, &Fleet::Stub::ListHosts, request, &all));
   if (session.format() == Format::kJson) {
     fmt::print("{}", ToJson(all));
     return absl::OkStatus();

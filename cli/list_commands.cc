@@ -10,6 +10,7 @@
 
 #include "absl/strings/ascii.h"
 #include "cli/commands.h"
+#include "cli/resource_calls.h"
 #include "common/status.h"
 #include "common/utf8.h"
 #include "prov/v1/lists.grpc.pb.h"
@@ -19,8 +20,6 @@ namespace {
 
 using v1::MailingList;
 using v1::MailingLists;
-
-std::string ShortName(const std::string& name) { return name.substr(name.find('/') + 1); }
 
 std::string PostingText(const MailingList& list) {
   std::string text = MailingList::Posting_Name(list.posting());
@@ -32,15 +31,6 @@ MailingList::Posting PostingOf(const std::string& text) {
   return text == "owners"   ? MailingList::OWNERS
          : text == "anyone" ? MailingList::ANYONE
                             : MailingList::MEMBERS;
-}
-
-absl::Status Report(Session& session, std::string_view done, const MailingList& written) {
-  if (session.format() == Format::kJson) {
-    fmt::print("{}", ToJson(written));
-  } else if (!session.options.quiet) {
-    fmt::print("{}\n", WriteText(session, done, Safe(written.name()), written.revision()));
-  }
-  return session.WaitIfAsked(written.revision());
 }
 
 // Nothing: not named on the command line.
@@ -68,7 +58,7 @@ absl::Status RunAdd(Session& session, const ListOptions& o) {
   auto stub = MailingLists::NewStub(session.channel());
   MailingList created;
   PROV_RETURN_IF_ERROR(session.Write(*stub, &MailingLists::Stub::CreateMailingList, request, &created));
-  return Report(session, "added", created);
+  return ReportWritten(session, "added", created.name(), created);
 }
 
 absl::Status RunUpdate(Session& session, const ListOptions& o) {
@@ -83,7 +73,7 @@ absl::Status RunUpdate(Session& session, const ListOptions& o) {
   auto stub = MailingLists::NewStub(session.channel());
   MailingList updated;
   PROV_RETURN_IF_ERROR(session.Write(*stub, &MailingLists::Stub::UpdateMailingList, request, &updated));
-  return Report(session, "updated", updated);
+  return ReportWritten(session, "updated", updated.name(), updated);
 }
 
 absl::Status RunShow(Session& session, const ListOptions& o) {
@@ -116,12 +106,7 @@ absl::Status RunDelete(Session& session, const ListOptions& o) {
   auto stub = MailingLists::NewStub(session.channel());
   v1::DeleteMailingListResponse removed;
   PROV_RETURN_IF_ERROR(session.Write(*stub, &MailingLists::Stub::DeleteMailingList, request, &removed));
-  if (session.format() == Format::kJson) {
-    fmt::print("{}", ToJson(removed));
-  } else if (!session.options.quiet) {
-    fmt::print("{}\n", WriteText(session, "removed", Safe(request.name()), removed.revision()));
-  }
-  return session.WaitIfAsked(removed.revision());
+  return ReportWritten(session, "removed", request.name(), removed);
 }
 
 struct ListListsOptions {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/resource_calls.h"
 #include "cli/wait_display.h"
 #include "common/status.h"
 #include "common/utf8.h"
@@ -16,17 +17,6 @@ namespace {
 
 using v1::Fleet;
 using v1::Pool;
-
-std::string ShortName(const std::string& name) { return name.substr(name.find('/') + 1); }
-
-absl::Status Report(Session& session, std::string_view done, const Pool& written) {
-  if (session.format() == Format::kJson) {
-    fmt::print("{}", ToJson(written));
-  } else if (!session.options.quiet) {
-    fmt::print("{}\n", WriteText(session, done, Safe(written.name()), written.revision()));
-  }
-  return session.WaitIfAsked(written.revision());
-}
 
 struct PoolOptions {
   std::string name, role;
@@ -45,7 +35,7 @@ absl::Status RunAddPool(Session& session, const PoolOptions& o) {
   auto stub = Fleet::NewStub(session.channel());
   Pool created;
   PROV_RETURN_IF_ERROR(session.Write(*stub, &Fleet::Stub::CreatePool, request, &created));
-  return Report(session, "added", created);
+  return ReportWritten(session, "added", created.name(), created);
 }
 
 absl::Status RunUpdatePool(Session& session, const PoolOptions& o) {
@@ -57,7 +47,7 @@ absl::Status RunUpdatePool(Session& session, const PoolOptions& o) {
   auto stub = Fleet::NewStub(session.channel());
   Pool updated;
   PROV_RETURN_IF_ERROR(session.Write(*stub, &Fleet::Stub::UpdatePool, request, &updated));
-  return Report(session, "updated", updated);
+  return ReportWritten(session, "updated", updated.name(), updated);
 }
 
 absl::Status RunDeletePool(Session& session, const PoolOptions& o) {
@@ -67,12 +57,7 @@ absl::Status RunDeletePool(Session& session, const PoolOptions& o) {
   auto stub = Fleet::NewStub(session.channel());
   v1::DeletePoolResponse removed;
   PROV_RETURN_IF_ERROR(session.Write(*stub, &Fleet::Stub::DeletePool, request, &removed));
-  if (session.format() == Format::kJson) {
-    fmt::print("{}", ToJson(removed));
-  } else if (!session.options.quiet) {
-    fmt::print("{}\n", WriteText(session, "removed", Safe(request.name()), removed.revision()));
-  }
-  return session.WaitIfAsked(removed.revision());
+  return ReportWritten(session, "removed", request.name(), removed);
 }
 
 struct Nothing {};
@@ -80,24 +65,18 @@ struct Nothing {};
 absl::Status RunListPools(Session& session, const Nothing&) {
   auto stub = Fleet::NewStub(session.channel());
   v1::ListPoolsRequest request;
-  request.set_page_size(1000);
   v1::ListPoolsResponse all;
-  do {
-    v1::ListPoolsResponse page;
-    PROV_RETURN_IF_ERROR(session.Invoke(
-        [&](grpc::ClientContext* context) { return stub->ListPools(context, request, &page); }));
-    all.mutable_pools()->MergeFrom(page.pools());
-    request.set_page_token(page.next_page_token());
-  } while (!request.page_token().empty());
+  PROV_RETURN_IF_ERROR(ListAll(session, *stub, &Fleet::Stub::ListPools, request, &all));
   if (session.format() == Format::kJson) {
     fmt::print("{}", ToJson(all));
     return absl::OkStatus();
   }
   std::vector<std::vector<std::string>> rows;
   for (const Pool& pool : all.pools()) {
-    rows.push_back({ShortName(pool.name()), RoleText(pool.role()), std::to_string(pool.weight())});
+    rows.push_back({ShortName(pool.name()), RoleText(pool.role()), std::to_string(pool.weight()),
+                    pool.role() == v1::STORE ? std::to_string(pool.mailboxes()) : ""});
   }
-  fmt::print("{}", ToTable({"POOL", "ROLE", "WEIGHT"}, rows));
+  fmt::print("{}", ToTable({"POOL", "ROLE", "WEIGHT", "MAILBOXES"}, rows));
   return absl::OkStatus();
 }
 

@@ -33,6 +33,7 @@
 #include "server/api/enrolment_service.h"
 #include "server/api/due_work.h"
 #include "server/api/fleet_service.h"
+#include "server/api/mailbox_moves_service.h"
 #include "server/api/mailing_lists_service.h"
 #include "server/api/operations_service.h"
 #include "server/api/rate_limit.h"
@@ -117,6 +118,7 @@ class Provd {
         certificates_(pool_),
         approvals_(pool_),
         progress_(pool_, writes_),
+        moves_(pool_),
         limiter_(RatesOf(config.limits), SystemClock()),
         authoriser_([this](const api::Caller& caller, std::string_view method,
                            const absl::Status& status) { RecordRefused(caller, method, status); },
@@ -138,7 +140,8 @@ class Provd {
         subscribers_service_(calls_, subscribers_, schedule_, importer_, SubscriberOptions(config)),
         domains_service_(calls_, domains_),
         lists_service_(calls_, lists_),
-        fleet_service_(calls_, fleet_, progress_, [this] { RefreshTrust(); }),
+        fleet_service_(calls_, fleet_, progress_, moves_, [this] { RefreshTrust(); }),
+        mailbox_moves_service_(calls_, moves_),
         audit_service_(authoriser_, audit_),
         enrolment_service_(calls_, certificates_, EnrolmentOf(config)),
         approvals_service_(calls_, approvals_),
@@ -209,8 +212,8 @@ class Provd {
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     for (grpc::Service* service : std::initializer_list<grpc::Service*>{
              &subscribers_service_, &domains_service_, &fleet_service_, &audit_service_, &lists_service_,
-             &approvals_service_, &directory_service_, &enrolment_service_, operations_.service(),
-             agent_sync_.service()}) {
+             &mailbox_moves_service_, &approvals_service_, &directory_service_, &enrolment_service_,
+             operations_.service(), agent_sync_.service()}) {
       builder.RegisterService(service);
     }
     std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
@@ -324,6 +327,7 @@ class Provd {
   store::CertificateRepository certificates_;
   store::ApprovalRepository approvals_;
   store::HostProgressRepository progress_;
+  store::MailboxMoveRepository moves_;
 
   api::RateLimiter limiter_;
   const api::Authoriser authoriser_;
@@ -334,6 +338,7 @@ class Provd {
   api::DomainsService domains_service_;
   api::MailingListsService lists_service_;
   api::FleetService fleet_service_;
+  api::MailboxMovesService mailbox_moves_service_;
   api::AuditService audit_service_;
   api::EnrolmentService enrolment_service_;
   std::optional<api::EnrolmentDoor> enrolment_door_;

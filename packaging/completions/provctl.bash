@@ -31,6 +31,8 @@ _provctl_options() {
     add-pool) echo "$global --role --weight" ;;
     add-host | update-host) echo "$global --pool --weight" ;;
     update-pool) echo "$global --weight" ;;
+    move-mailbox) echo "$global --to" ;;
+    list-moves) echo "$global --all" ;;
     audit) echo "$global --resource --caller --since --limit --all --head --from" ;;
     history) echo "$global --limit --all" ;;
     watch) echo "$global --after" ;;
@@ -43,12 +45,12 @@ _provctl() {
     suspend-user resume-user delete-user undelete-user purge-user list-scheduled cancel-scheduled add-domain show-domain
     list-domains update-domain delete-domain add-list show-list list-lists update-list delete-list add-member
     remove-member list-members add-pool list-pools update-pool delete-pool add-host list-hosts show-host update-host
-    drain-host undrain-host delete-host enrol-host evict-host ban-host issue-certificate list-certificates
-    revoke-certificate directory approve list-stopped wait status whoami why audit history watch"
+    drain-host undrain-host delete-host move-mailbox list-moves show-move cancel-move enrol-host evict-host ban-host
+    issue-certificate list-certificates revoke-certificate directory approve list-stopped wait status whoami why audit history watch"
   local with_value=" --config --server --ca --certificate --key -o --output --timeout --request-id --name --quota --plan
     --label --pool --filter --domain --limit --may-use --reason --suspended-mail --alias-of --catch-all --role --weight
     --resource --caller --since --head --from --format --rejects --sync --max-removals --after --lifetime --identity
-    --out --at --owner --posting --changes --for "
+    --out --at --owner --posting --changes --for --to "
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command="" i
   with_value=${with_value//$'\n'/ }
   COMPREPLY=()

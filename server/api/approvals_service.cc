@@ -5,6 +5,7 @@
 
 #include "common/grpc_status.h"
 #include "common/status.h"
+#include "server/api/resource_names.h"
 #include "server/api/translation.h"
 #include "server/model/validate.h"
 #include "server/store/fleet_repository.h"

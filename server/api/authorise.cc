@@ -122,6 +122,9 @@ const std::vector<MethodRule>& MethodTable() {
       {"/prov.v1.Fleet/ListMailboxMoves", kReaders},
       {"/prov.v1.Fleet/CancelMailboxMove", kOperator},
 
+      // The repository sees to it that the host is in the pool that the mailbox moves to.
+      {"/prov.v1.MailboxMoves/ReportMailboxMove", kAgent},
+
       {"/prov.v1.Operations/WaitForRevision", kReaders},
       {"/prov.v1.Operations/GetStatus", kReaders},
       {"/prov.v1.Operations/WatchChanges", kOperator | kBilling | kAuditor},

@@ -13,19 +13,21 @@
 #include "prov/v1/enrolment.pb.h"
 #include "prov/v1/fleet.pb.h"
 #include "prov/v1/lists.pb.h"
+#include "prov/v1/mailbox_moves.pb.h"
 #include "prov/v1/operations.pb.h"
 #include "prov/v1/subscribers.pb.h"
 
 namespace prov::api {
 namespace {
 
-// A file of each service; linking its messages puts its descriptor into the pool.
+// A file of each of provd's services; linking its messages puts its descriptor into the pool.
 std::vector<const google::protobuf::FileDescriptor*> Files() {
   return {v1::Hello::descriptor()->file(),       v1::Approval::descriptor()->file(),
           v1::AuditRecord::descriptor()->file(), v1::DirectoryProgress::descriptor()->file(),
           v1::Domain::descriptor()->file(),      v1::EnrolmentToken::descriptor()->file(),
           v1::Pool::descriptor()->file(),        v1::MailingList::descriptor()->file(),
-          v1::Status::descriptor()->file(),      v1::Subscriber::descriptor()->file()};
+          v1::Status::descriptor()->file(),      v1::Subscriber::descriptor()->file(),
+          v1::ReportMailboxMoveRequest::descriptor()->file()};
 }
 
 TEST(Authorise, TableNamesEveryMethodOnceAndNoOther) {
@@ -49,7 +51,8 @@ TEST(Authorise, AgentsAndUnknownRolesMayAlmostNothing) {
   const std::vector<std::string> agent = MethodsOf("agent");
   for (const std::string& method : agent) {
     EXPECT_TRUE(method.starts_with("/prov.v1.AgentSync/") || method.starts_with("/prov.v1.Enrolment/") ||
-                method == "/prov.v1.Operations/WhoAmI" || method == "/prov.v1.Approvals/GetHostApproval")
+                method == "/prov.v1.Operations/WhoAmI" || method == "/prov.v1.Approvals/GetHostApproval" ||
+                method == "/prov.v1.MailboxMoves/ReportMailboxMove")
         << method;
   }
   EXPECT_TRUE(MethodsOf("janitor").empty());

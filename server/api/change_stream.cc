@@ -24,6 +24,8 @@ std::string ResourceOf(const store::Change& change) {
       return "pools/" + change.key;
     case store::AggregateKind::kHost:
       return "hosts/" + change.key;
+    case store::AggregateKind::kMailboxMove:
+      return "moves/" + change.key;
     case store::AggregateKind::kMailingList:
     case store::AggregateKind::kMember:
       return "lists/" + change.key;

@@ -6,6 +6,7 @@
 #include "common/status.h"
 #include "server/api/field_mask.h"
 #include "server/api/page_token.h"
+#include "server/api/resource_names.h"
 #include "server/api/translation.h"
 #include "server/model/validate.h"
 

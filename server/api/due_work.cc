@@ -204,6 +204,7 @@ absl::Status DueWork::PurgeOne(int64_t id) {
   };
   const absl::Status status = parts_.writes->Run(context, body).status();
   if (absl::IsCancelled(status)) return absl::OkStatus();
+  if (ReasonOf(status) == kMailboxMoving) return absl::OkStatus();  // its turn comes when it is there
   if (ReasonOf(status) != store::kBlastRadius) return status;
   NoteStopped(*parts_.writes, context);
   return absl::OkStatus();

@@ -15,6 +15,7 @@
 #include "common/status.h"
 #include "server/api/certificate_signing.h"
 #include "server/api/page_token.h"
+#include "server/api/resource_names.h"
 #include "server/api/translation.h"
 #include "server/model/validate.h"
 #include "server/store/fleet_repository.h"

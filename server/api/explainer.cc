@@ -4,6 +4,7 @@
 #include <set>
 
 #include "common/status.h"
+#include "server/api/resource_names.h"
 #include "server/api/translation.h"
 #include "server/directory/verifier.h"
 #include "server/feed/view.h"

@@ -9,6 +9,7 @@
 #include "server/api/field_mask.h"
 #include "server/api/fleet_service.h"
 #include "server/api/page_token.h"
+#include "server/api/resource_names.h"
 #include "server/api/translation.h"
 #include "server/model/validate.h"
 

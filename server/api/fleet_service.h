@@ -1,4 +1,4 @@
-// prov.v1.Fleet: pools and hosts. Moves answer UNIMPLEMENTED for now.
+// prov.v1.Fleet: pools and hosts, and mailboxes that move between pools.
 #pragma once
 
 #include <functional>
@@ -9,6 +9,7 @@
 #include "server/api/write_call.h"
 #include "server/store/fleet_repository.h"
 #include "server/store/host_progress.h"
+#include "server/store/mailbox_move_repository.h"
 
 namespace prov::api {
 
@@ -17,8 +18,13 @@ class FleetService final : public v1::Fleet::Service {
  public:
   // `trust_changed` is called after a write that takes certificates away.
   FleetService(const WriteCalls& writes, store::FleetRepository& fleet,
-               store::HostProgressRepository& progress, std::function<void()> trust_changed = {})
-      : writes_(writes), fleet_(fleet), progress_(progress), trust_changed_(std::move(trust_changed)) {}
+               store::HostProgressRepository& progress, store::MailboxMoveRepository& moves,
+               std::function<void()> trust_changed = {})
+      : writes_(writes),
+        fleet_(fleet),
+        progress_(progress),
+        moves_(moves),
+        trust_changed_(std::move(trust_changed)) {}
 
   grpc::Status CreatePool(grpc::ServerContext* context, const v1::CreatePoolRequest* request,
                           v1::Pool* response) override;
@@ -48,6 +54,14 @@ class FleetService final : public v1::Fleet::Service {
                          v1::Host* response) override;
   grpc::Status BanHost(grpc::ServerContext* context, const v1::BanHostRequest* request,
                        v1::Host* response) override;
+  grpc::Status MoveMailbox(grpc::ServerContext* context, const v1::MoveMailboxRequest* request,
+                           v1::MailboxMove* response) override;
+  grpc::Status GetMailboxMove(grpc::ServerContext* context, const v1::GetMailboxMoveRequest* request,
+                              v1::MailboxMove* response) override;
+  grpc::Status ListMailboxMoves(grpc::ServerContext* context, const v1::ListMailboxMovesRequest* request,
+                                v1::ListMailboxMovesResponse* response) override;
+  grpc::Status CancelMailboxMove(grpc::ServerContext* context, const v1::CancelMailboxMoveRequest* request,
+                                 v1::MailboxMove* response) override;
 
  private:
   template <typename Request>
@@ -60,6 +74,7 @@ class FleetService final : public v1::Fleet::Service {
   const WriteCalls& writes_;
   store::FleetRepository& fleet_;
   store::HostProgressRepository& progress_;
+  store::MailboxMoveRepository& moves_;
   const std::function<void()> trust_changed_;
 };
 

@@ -1,3 +1,4 @@
+#include "server/feed/projection.h"
 #include "server/api/import_effects.h"
 
 #include <map>

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "common/status.h"
+#include "server/model/placement.h"
 #include "server/model/validate.h"
 
 namespace prov::api {
@@ -117,23 +118,8 @@ absl::Status ImportPlanner::CheckAddresses(const std::string& login,
 }
 
 absl::Status ImportPlanner::PlaceMailbox(Subscriber& s) {
-  std::vector<double> weights;
-  for (const model::Pool& pool : facts_.store_pools) {
-    if (pool.id == s.store_pool) return absl::OkStatus();
-    weights.push_back(pool.weight);
-  }
-  if (!s.store_pool.empty()) {
-    return FieldError(absl::StatusCode::kNotFound, "store_pool", "POOL_UNKNOWN",
-                      fmt::format("{} is not a pool of role store; provctl list-pools shows those there are",
-                                  model::Echo(s.store_pool)));
-  }
-  if (std::all_of(weights.begin(), weights.end(), [](double weight) { return weight == 0; })) {
-    return FieldError(
-        absl::StatusCode::kFailedPrecondition, "store_pool", "NO_STORE_POOL",
-        "there is no pool of role store with a weight; provctl add-pool NAME --role store makes one");
-  }
-  std::discrete_distribution<size_t> choose(weights.begin(), weights.end());
-  s.store_pool = facts_.store_pools[choose(random_)].id;
+  PROV_ASSIGN_OR_RETURN(s.store_pool, model::PlaceMailbox(facts_.store_pools, s.store_pool, "store_pool"));
+  for (model::Pool& pool : facts_.store_pools) pool.mailboxes += pool.id == s.store_pool ? 1 : 0;
   return absl::OkStatus();
 }
 

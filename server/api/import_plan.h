@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <map>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -32,8 +31,8 @@ struct ImportStep {
 
 class ImportPlanner {
  public:
-  ImportPlanner(ImportFacts facts, const ImportMoment& moment, uint64_t seed)
-      : facts_(std::move(facts)), moment_(moment), random_(seed) {}
+  ImportPlanner(ImportFacts facts, const ImportMoment& moment)
+      : facts_(std::move(facts)), moment_(moment) {}
 
   // Rows in order; one that failed to parse is refused with its error.
   ImportStep Plan(const absl::StatusOr<ImportedRow>& row);
@@ -46,7 +45,6 @@ class ImportPlanner {
 
   ImportFacts facts_;
   const ImportMoment moment_;
-  std::mt19937_64 random_;
   std::map<std::string, bool> seen_;  // logins
 };
 

@@ -37,7 +37,7 @@ class ImportPlan : public ::testing::Test {
     return row;
   }
   ImportStep PlanOne(const v1::ImportRow& row) { return Planner().Plan(ParseImportRow(row)); }
-  ImportPlanner Planner() { return ImportPlanner(facts_, {kRevision, kNow, std::chrono::hours(24)}, 1); }
+  ImportPlanner Planner() { return ImportPlanner(facts_, {kRevision, kNow, std::chrono::hours(24)}); }
   static std::string Field(const ImportStep& step) {
     const auto violations = ViolationsOf(step.refused);
     return violations.empty() ? "" : violations.front().field;

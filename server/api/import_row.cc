@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "common/status.h"
+#include "server/api/resource_names.h"
 #include "server/api/subscriber_update.h"
 #include "server/api/translation.h"
 #include "server/model/password.h"

@@ -4,6 +4,7 @@
 
 #include "common/status.h"
 #include "server/store/approval_repository.h"
+#include "server/store/mailbox_move_repository.h"
 #include "server/store/schedule_repository.h"
 #include "server/store/subscriber_repository.h"
 
@@ -17,6 +18,19 @@ using store::WriteTransaction;
 
 absl::Status WrongState(std::string_view reason, std::string_view description) {
   return FieldError(absl::StatusCode::kFailedPrecondition, "name", reason, description);
+}
+
+// The mail of a purged one goes nowhere any more; but two pools that hold parts of it must become one first.
+absl::Status EndMove(WriteTransaction& write, const Subscriber& subscriber) {
+  using store::MailboxMoveRepository;
+  PROV_ASSIGN_OR_RETURN(const auto move, MailboxMoveRepository::FindOpen(write, subscriber.id));
+  if (!move) return absl::OkStatus();
+  if (move->state == model::MoveState::kCopying) {
+    return MailboxMoveRepository::SetState(write, *move, model::MoveState::kCancelled).status();
+  }
+  return WrongState(kMailboxMoving, fmt::format("the mailbox of {} is on its way to pools/{} (moves/{}); try "
+                                                  "again when it is there",
+                                                  subscriber.login, move->to_pool, move->id));
 }
 
 }  // namespace
@@ -82,6 +96,7 @@ absl::StatusOr<bool> Purge(WriteTransaction& write, Subscriber& subscriber, cons
                                                            model::StateName(subscriber.state)));
   }
   PROV_RETURN_IF_ERROR(ApprovalRepository::Count(write, options.harm));
+  PROV_RETURN_IF_ERROR(EndMove(write, subscriber));
   PROV_RETURN_IF_ERROR(
       store::SubscriberRepository::ReserveAddresses(write, subscriber, options.reserve_days));
   PROV_RETURN_IF_ERROR(store::ScheduleRepository::RemoveAllOf(write, subscriber.id));

@@ -19,6 +19,9 @@ struct LifecycleOptions {
   model::HarmLimits harm;
 };
 
+// Reason of a purge that has to wait for a mailbox move.
+inline constexpr char kMailboxMoving[] = "MAILBOX_MOVING";
+
 // FAILED_PRECONDITION on `name` for closed and purged ones.
 absl::Status NotClosed(const model::Subscriber& subscriber);
 

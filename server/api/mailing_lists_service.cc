@@ -7,6 +7,7 @@
 #include "server/api/field_mask.h"
 #include "server/api/filter.h"
 #include "server/api/page_token.h"
+#include "server/api/resource_names.h"
 #include "server/api/translation.h"
 #include "server/model/validate.h"
 #include "server/store/domain_repository.h"

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <random>
 #include <utility>
 #include <vector>
 
@@ -153,7 +152,7 @@ absl::StatusOr<std::vector<ImportStep>> SubscriberImporter::Plan(
     WriteTransaction& write, const std::vector<absl::StatusOr<ImportedRow>>& rows) const {
   PROV_ASSIGN_OR_RETURN(ImportFacts facts, ReadFacts(write, QuestionsOf(rows)));
   const ImportMoment moment{write.revision(), std::chrono::system_clock::now(), parts_.lifecycle.undelete};
-  ImportPlanner planner(std::move(facts), moment, std::random_device()());
+  ImportPlanner planner(std::move(facts), moment);
   std::vector<ImportStep> steps;
   steps.reserve(rows.size());
   for (const auto& row : rows) steps.push_back(planner.Plan(row));

@@ -5,6 +5,7 @@
 #include "common/grpc_status.h"
 #include "common/status.h"
 #include "server/api/page_token.h"
+#include "server/api/resource_names.h"
 #include "server/api/subscribers_service.h"
 #include "server/api/translation.h"
 #include "server/model/validate.h"

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/status.h"
+#include "server/api/resource_names.h"
 #include "server/api/translation.h"
 #include "server/model/validate.h"
 

@@ -7,9 +7,11 @@
 #include "server/api/filter.h"
 #include "server/api/lifecycle_steps.h"
 #include "server/api/page_token.h"
+#include "server/api/resource_names.h"
 #include "server/api/subscriber_update.h"
 #include "server/api/translation.h"
 #include "server/model/password.h"
+#include "server/model/placement.h"
 #include "server/model/validate.h"
 #include "server/store/domain_repository.h"
 
@@ -46,23 +48,12 @@ absl::Status DomainExists(WriteTransaction& write, std::string_view field, const
 
 // Pool given or chosen; must be there and be of role store.
 absl::Status PlaceMailbox(WriteTransaction& write, Subscriber& subscriber) {
-  constexpr char kField[] = "subscriber.store_pool";
   const std::string domain = subscriber.login.substr(subscriber.login.rfind('@') + 1);
-  PROV_ASSIGN_OR_RETURN(const SubscriberRepository::Placement placement,
-                        SubscriberRepository::Place(write, domain, subscriber.store_pool));
+  const SubscriberRepository::Placement placement = SubscriberRepository::PlacementOf(write, domain);
   if (!placement.domain_hosted) return DomainUnknown("subscriber.login", domain);
   PROV_RETURN_IF_ERROR(NotAlias("subscriber.login", domain, placement.alias_of));
-  if (placement.store_pool.empty() && subscriber.store_pool.empty()) {
-    return FieldError(
-        absl::StatusCode::kFailedPrecondition, kField, "NO_STORE_POOL",
-        "there is no pool of role store with a weight; provctl add-pool NAME --role store makes one");
-  }
-  if (placement.store_pool.empty()) {
-    return FieldError(absl::StatusCode::kNotFound, kField, "POOL_UNKNOWN",
-                      fmt::format("{} is not a pool of role store; provctl list-pools shows those there are",
-                                  model::Echo(subscriber.store_pool)));
-  }
-  subscriber.store_pool = placement.store_pool;
+  PROV_ASSIGN_OR_RETURN(subscriber.store_pool, model::PlaceMailbox(placement.store_pools, subscriber.store_pool,
+                                                                   "subscriber.store_pool"));
   return absl::OkStatus();
 }
 

@@ -88,14 +88,6 @@ v1::Host::State ToProto(model::HostState state) {
   return v1::Host::STATE_UNSPECIFIED;
 }
 
-absl::StatusOr<std::string_view> AfterCollection(std::string_view field, std::string_view name,
-                                                 std::string_view collection) {
-  if (name.size() > collection.size() + 1 && name.starts_with(collection) && name[collection.size()] == '/') {
-    return name.substr(collection.size() + 1);
-  }
-  return InvalidField(field, fmt::format("{} is not of the form {}/…", model::Echo(name), collection));
-}
-
 }  // namespace
 
 v1::Subscriber ToProto(const model::Subscriber& s) {
@@ -170,6 +162,7 @@ v1::Pool ToProto(const model::Pool& pool) {
   proto.set_name("pools/" + pool.id);
   proto.set_role(ToProto(pool.role));
   proto.set_weight(pool.weight);
+  proto.set_mailboxes(pool.mailboxes);
   *proto.mutable_create_time() = ToTimestamp(pool.create_time);
   *proto.mutable_update_time() = ToTimestamp(pool.update_time);
   proto.set_etag(EtagOf(pool.revision));
@@ -227,6 +220,36 @@ v1::AuditRecord ToProto(const store::AuditRecord& record) {
   return proto;
 }
 
+v1::MailboxMove::State ToProto(model::MoveState state) {
+  switch (state) {
+    case model::MoveState::kCopying:
+      return v1::MailboxMove::COPYING;
+    case model::MoveState::kSwitching:
+      return v1::MailboxMove::SWITCHING;
+    case model::MoveState::kDone:
+      return v1::MailboxMove::DONE;
+    case model::MoveState::kCancelled:
+      return v1::MailboxMove::CANCELLED;
+  }
+  return v1::MailboxMove::STATE_UNSPECIFIED;
+}
+
+v1::MailboxMove ToProto(const model::MailboxMove& move) {
+  v1::MailboxMove proto;
+  proto.set_name(fmt::format("moves/{}", move.id));
+  proto.set_subscriber(fmt::format("subscribers/{}", move.subscriber_id));
+  proto.set_from_pool("pools/" + move.from_pool);
+  proto.set_to_pool("pools/" + move.to_pool);
+  proto.set_state(ToProto(move.state));
+  proto.set_octets_copied(move.octets_copied);
+  proto.set_octets_total(move.octets_total);
+  proto.set_error(move.error);
+  *proto.mutable_create_time() = ToTimestamp(move.create_time);
+  *proto.mutable_update_time() = ToTimestamp(move.update_time);
+  proto.set_revision(move.revision);
+  return proto;
+}
+
 v1::ScheduledChange ToProto(const store::ScheduledChange& change) {
   v1::ScheduledChange proto;
   proto.set_name(fmt::format("scheduledChanges/{}", change.id));
@@ -257,64 +280,6 @@ absl::StatusOr<model::Role> RoleFromProto(v1::Role role) {
     if (ToProto(candidate) == role) return candidate;
   }
   return InvalidField("pool.role", "is required: RELAY, STORE, OUTBOUND, LIST, POP_PROXY, FTP or WEB");
-}
-
-absl::StatusOr<std::string> SubscriberKeyOf(std::string_view field, std::string_view name) {
-  PROV_ASSIGN_OR_RETURN(const std::string_view key, AfterCollection(field, name, "subscribers"));
-  constexpr size_t kMaxIdDigits = 18;
-  if (key.size() <= kMaxIdDigits && key.find_first_not_of("0123456789") == std::string_view::npos) {
-    return std::string(key);
-  }
-  PROV_ASSIGN_OR_RETURN(const MailAddress login, model::CheckAddress(field, key));
-  return login.ToString();
-}
-
-absl::StatusOr<std::string> DomainKeyOf(std::string_view field, std::string_view name) {
-  PROV_ASSIGN_OR_RETURN(const std::string_view key, AfterCollection(field, name, "domains"));
-  return model::CheckDomain(field, key);
-}
-
-absl::StatusOr<std::string> PoolKeyOf(std::string_view field, std::string_view name) {
-  PROV_ASSIGN_OR_RETURN(const std::string_view key, AfterCollection(field, name, "pools"));
-  PROV_RETURN_IF_ERROR(model::CheckPoolId(field, key));
-  return std::string(key);
-}
-
-absl::StatusOr<std::string> MailingListKeyOf(std::string_view field, std::string_view name) {
-  PROV_ASSIGN_OR_RETURN(const std::string_view key, AfterCollection(field, name, "lists"));
-  PROV_ASSIGN_OR_RETURN(const MailAddress address, model::CheckAddress(field, key));
-  std::string text = address.ToString();
-  if (text.size() <= model::kMaxListAddressOctets) return text;
-  return InvalidField(field, fmt::format("{} is longer than the {} octets that a list's address may have",
-                                         model::Echo(text), model::kMaxListAddressOctets));
-}
-
-absl::StatusOr<MemberName> MemberNameOf(std::string_view field, std::string_view name) {
-  constexpr std::string_view kMembers = "/members/";
-  const size_t split = name.find(kMembers);
-  if (split == std::string_view::npos) {
-    return InvalidField(field, fmt::format("{} is not of the form lists/…/members/…", model::Echo(name)));
-  }
-  MemberName member;
-  PROV_ASSIGN_OR_RETURN(member.list, MailingListKeyOf(field, name.substr(0, split)));
-  PROV_ASSIGN_OR_RETURN(const MailAddress address,
-                        model::CheckAddress(field, name.substr(split + kMembers.size())));
-  member.address = address.ToString();
-  return member;
-}
-
-absl::StatusOr<std::string> HostKeyOf(std::string_view field, std::string_view name) {
-  PROV_ASSIGN_OR_RETURN(const std::string_view key, AfterCollection(field, name, "hosts"));
-  PROV_RETURN_IF_ERROR(model::CheckHostId(field, key));
-  return std::string(key);
-}
-
-absl::StatusOr<int64_t> ScheduledChangeIdOf(std::string_view field, std::string_view name) {
-  PROV_ASSIGN_OR_RETURN(const std::string_view key, AfterCollection(field, name, "scheduledChanges"));
-  int64_t id = 0;
-  const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
-  if (error == std::errc() && end == key.data() + key.size() && id > 0) return id;
-  return InvalidField(field, fmt::format("{} is not of the form scheduledChanges/NUMBER", model::Echo(name)));
 }
 
 absl::Status CheckEtag(std::string_view etag, uint64_t revision) {

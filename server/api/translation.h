@@ -13,6 +13,7 @@
 #include "prov/v1/subscribers.pb.h"
 #include "server/model/domain.h"
 #include "server/model/fleet.h"
+#include "server/model/mailbox_move.h"
 #include "server/model/mailing_list.h"
 #include "server/model/subscriber.h"
 #include "server/store/audit_repository.h"
@@ -32,30 +33,14 @@ v1::MailingList ToProto(const model::MailingList& list);
 v1::Member ToProto(const model::Member& member);
 v1::Pool ToProto(const model::Pool& pool);
 v1::Host ToProto(const model::Host& host);
+v1::MailboxMove ToProto(const model::MailboxMove& move);
+v1::MailboxMove::State ToProto(model::MoveState state);
 v1::HostProgress ToProto(const store::HostProgress& progress);
 v1::AuditRecord ToProto(const store::AuditRecord& record);
 v1::ScheduledChange ToProto(const store::ScheduledChange& change);
 
 // INVALID_ARGUMENT on pool.role.
 absl::StatusOr<model::Role> RoleFromProto(v1::Role role);
-
-// "subscribers/1042" → "1042"; "subscribers/Alice@Example.net" → "alice@example.net". INVALID_ARGUMENT on
-// `field`.
-absl::StatusOr<std::string> SubscriberKeyOf(std::string_view field, std::string_view name);
-// "domains/example.net", "pools/main", "hosts/store1" → what follows the slash, checked.
-absl::StatusOr<std::string> DomainKeyOf(std::string_view field, std::string_view name);
-absl::StatusOr<std::string> PoolKeyOf(std::string_view field, std::string_view name);
-absl::StatusOr<std::string> MailingListKeyOf(std::string_view field, std::string_view name);
-absl::StatusOr<std::string> HostKeyOf(std::string_view field, std::string_view name);
-
-// "lists/{address}/members/{address}".
-struct MemberName {
-  std::string list, address;
-};
-absl::StatusOr<MemberName> MemberNameOf(std::string_view field, std::string_view name);
-
-// "scheduledChanges/17".
-absl::StatusOr<int64_t> ScheduledChangeIdOf(std::string_view field, std::string_view name);
 
 // ABORTED on `etag` unless it is empty or that of `revision` (AIP-154).
 absl::Status CheckEtag(std::string_view etag, uint64_t revision);

@@ -1,3 +1,4 @@
+#include "server/api/resource_names.h"
 #include "server/api/translation.h"
 
 #include <gtest/gtest.h>

@@ -84,6 +84,23 @@ class MemorySnapshot final : public store::ReadSnapshot {
     }
     return found;
   }
+  absl::StatusOr<std::vector<model::MailboxMove>> MailboxMovesById(const std::vector<int64_t>& ids) override {
+    std::vector<model::MailboxMove> found;
+    for (const int64_t id : ids) {
+      if (const auto it = state_.mailbox_moves.find(id); it != state_.mailbox_moves.end())
+        found.push_back(it->second);
+    }
+    return found;
+  }
+  absl::StatusOr<std::vector<model::MailboxMove>> OpenMailboxMovesAfter(int64_t after,
+                                                                        size_t limit) override {
+    std::vector<model::MailboxMove> found;
+    for (auto it = state_.mailbox_moves.upper_bound(after);
+         it != state_.mailbox_moves.end() && found.size() < limit; ++it) {
+      if (it->second.IsOpen()) found.push_back(it->second);
+    }
+    return found;
+  }
   absl::StatusOr<std::vector<model::Pool>> Pools() override { return ValuesOf(state_.pools); }
   absl::StatusOr<std::vector<model::Host>> Hosts() override { return ValuesOf(state_.hosts); }
   absl::StatusOr<uint64_t> EstimatedSubscribers() override { return state_.subscribers.size(); }

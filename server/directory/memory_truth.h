@@ -48,6 +48,7 @@ class MemoryTruth final : public store::SnapshotSource, public store::RevisionWa
     std::map<int64_t, model::Subscriber> subscribers;
     std::map<std::string, model::Domain> domains;
     std::map<std::string, model::MailingList> mailing_lists;
+    std::map<int64_t, model::MailboxMove> mailbox_moves;
     std::map<std::pair<std::string, std::string>, model::Member> members;
     std::map<std::string, model::Pool> pools;
     std::map<std::string, model::Host> hosts;

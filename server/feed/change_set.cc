@@ -22,17 +22,20 @@ std::optional<int64_t> ParseId(const std::string& key) {
   return id;
 }
 
+void NoteId(const store::Change& change, std::map<int64_t, uint64_t>& changes) {
+  if (const std::optional<int64_t> id = ParseId(change.key)) {
+    changes[*id] = change.revision;
+  } else {
+    Log(Level::kError, "feed_change_unreadable", {{"revision", change.revision}, {"key", change.key}});
+  }
+}
+
 void Note(const store::Change& change, ChangeSet& set) {
   switch (change.kind) {
-    case AggregateKind::kSubscriber: {
-      const std::optional<int64_t> id = ParseId(change.key);
-      if (id.has_value()) {
-        set.subscriber_changes[*id] = change.revision;
-      } else {
-        Log(Level::kError, "feed_change_unreadable", {{"revision", change.revision}, {"key", change.key}});
-      }
-      break;
-    }
+    case AggregateKind::kSubscriber:
+      return NoteId(change, set.subscriber_changes);
+    case AggregateKind::kMailboxMove:
+      return NoteId(change, set.mailbox_move_changes);
     case AggregateKind::kDomain:
       set.domain_changes[change.key] = change.revision;
       break;
@@ -87,6 +90,9 @@ absl::StatusOr<ChangeSet> ReadChangeSet(store::ReadSnapshot& snapshot, uint64_t 
   }
   if (!set.member_changes.empty()) {
     PROV_ASSIGN_OR_RETURN(set.members, snapshot.MembersByKey(KeysOf(set.member_changes)));
+  }
+  if (!set.mailbox_move_changes.empty()) {
+    PROV_ASSIGN_OR_RETURN(set.mailbox_moves, snapshot.MailboxMovesById(KeysOf(set.mailbox_move_changes)));
   }
   if (set.fleet_change != 0) {
     PROV_ASSIGN_OR_RETURN(Fleet fleet, ReadFleet(snapshot));

@@ -28,6 +28,7 @@ struct ChangeSet {
   std::map<std::string, uint64_t> domain_changes;
   std::map<std::string, uint64_t> mailing_list_changes;
   std::map<std::string, uint64_t> member_changes;  // by model::MemberKey
+  std::map<int64_t, uint64_t> mailbox_move_changes;
   std::map<std::string, uint64_t> pool_changes;
   uint64_t fleet_change = 0;  // of any pool or host; 0: none
 
@@ -35,6 +36,7 @@ struct ChangeSet {
   std::vector<model::Domain> domains;
   std::vector<model::MailingList> mailing_lists;
   std::vector<model::Member> members;
+  std::vector<model::MailboxMove> mailbox_moves;
   std::shared_ptr<const Fleet> fleet;  // set if pools or hosts changed
 };
 

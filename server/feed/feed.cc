@@ -8,6 +8,7 @@
 
 #include "common/log.h"
 #include "common/status.h"
+#include "server/feed/projection.h"
 
 namespace prov::feed {
 namespace {
@@ -176,6 +177,7 @@ absl::StatusOr<FeedStream::Step> FeedStream::BeginSnapshot() {
   last_member_list_.clear();
   last_member_.clear();
   last_subscriber_ = 0;
+  last_mailbox_move_ = 0;
   filler_ = BatchFiller(feed_.limits_.records_per_batch, feed_.limits_.octets_per_batch);
   for (const model::Pool& pool : fleet.pools) {
     std::optional<v1::Record> record = ProjectPool(viewer_, pool, fleet.hosts);
@@ -195,6 +197,7 @@ FeedStream::Phase FeedStream::SeenFrom(Phase phase) const {
   if (phase <= Phase::kMailingLists && SeesMailingLists(role_)) return Phase::kMailingLists;
   if (phase <= Phase::kMembers && SeesMembers(role_)) return Phase::kMembers;
   if (phase <= Phase::kSubscribers && SeesSubscribers(role_)) return Phase::kSubscribers;
+  if (phase <= Phase::kMailboxMoves && SeesMailboxMoves(role_)) return Phase::kMailboxMoves;
   return Phase::kEnd;
 }
 
@@ -213,6 +216,9 @@ absl::Status FeedStream::ReadPage() {
     next = Phase::kSubscribers;
   } else if (phase_ == Phase::kSubscribers) {
     last = ReadSubscriberPage(*snapshot);
+    next = Phase::kMailboxMoves;
+  } else if (phase_ == Phase::kMailboxMoves) {
+    last = ReadMailboxMovePage(*snapshot);
   }
   PROV_RETURN_IF_ERROR(last.status());
   head_revision_ = std::max(head_revision_, snapshot->head_revision());
@@ -267,6 +273,18 @@ absl::StatusOr<bool> FeedStream::ReadSubscriberPage(store::ReadSnapshot& snapsho
     if (record.has_value()) filler_.Add(*std::move(record));
   }
   if (!page.empty()) last_subscriber_ = page.back().id;
+  return page.size() < limit;
+}
+
+absl::StatusOr<bool> FeedStream::ReadMailboxMovePage(store::ReadSnapshot& snapshot) {
+  const size_t limit = feed_.limits_.rows_per_page;
+  PROV_ASSIGN_OR_RETURN(const std::vector<model::MailboxMove> page,
+                        snapshot.OpenMailboxMovesAfter(last_mailbox_move_, limit));
+  for (const model::MailboxMove& move : page) {
+    std::optional<v1::Record> record = ProjectMailboxMove(viewer_, move);
+    if (record.has_value()) filler_.Add(*std::move(record));
+  }
+  if (!page.empty()) last_mailbox_move_ = page.back().id;
   return page.size() < limit;
 }
 

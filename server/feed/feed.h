@@ -91,7 +91,7 @@ class FeedStream {
 
  private:
   friend class Feed;
-  enum class Phase { kBegin, kDomains, kMailingLists, kMembers, kSubscribers, kEnd, kDelta };
+  enum class Phase { kBegin, kDomains, kMailingLists, kMembers, kSubscribers, kMailboxMoves, kEnd, kDelta };
 
   FeedStream(Feed& feed, model::Host host, model::Role role, Viewer viewer, uint64_t cursor, uint64_t head);
 
@@ -106,6 +106,7 @@ class FeedStream {
   absl::StatusOr<bool> ReadMailingListPage(store::ReadSnapshot& snapshot);
   absl::StatusOr<bool> ReadMemberPage(store::ReadSnapshot& snapshot);
   absl::StatusOr<bool> ReadSubscriberPage(store::ReadSnapshot& snapshot);
+  absl::StatusOr<bool> ReadMailboxMovePage(store::ReadSnapshot& snapshot);
   Step EndSnapshot();
   Step Send(v1::Batch batch);
   void StartOver(std::string_view because);
@@ -127,6 +128,7 @@ class FeedStream {
   std::string last_mailing_list_;
   std::string last_member_list_, last_member_;
   int64_t last_subscriber_ = 0;
+  int64_t last_mailbox_move_ = 0;
   BatchFiller filler_;
 
   // A delta under way.

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "server/feed/batch_filler.h"
+#include "server/feed/projection.h"
 
 namespace prov::feed {
 namespace {
@@ -72,6 +73,16 @@ void AddMembers(const ChangeSet& set, const Viewer& viewer, uint64_t from, std::
   AddChanged(set.member_changes, from, std::move(records), MailingListKey, items);
 }
 
+void AddMailboxMoves(const ChangeSet& set, const Viewer& viewer, uint64_t from, std::vector<Item>* items) {
+  if (!SeesMailboxMoves(viewer.role)) return;
+  std::map<int64_t, v1::Record> records;
+  for (const model::MailboxMove& move : set.mailbox_moves) {
+    std::optional<v1::Record> record = ProjectMailboxMove(viewer, move);
+    if (record.has_value()) records.emplace(move.id, *std::move(record));
+  }
+  AddChanged(set.mailbox_move_changes, from, std::move(records), MailboxMoveKey, items);
+}
+
 // A host's change does not tell which pools it was in before, so all pools of the view are sent: few.
 void AddPools(const ChangeSet& set, const Viewer& viewer, uint64_t from, std::vector<Item>* items) {
   if (set.fleet_change <= from || !SeesPools(viewer.role)) return;
@@ -120,6 +131,7 @@ Round MakeRound(const ChangeSet& set, const Viewer& viewer, uint64_t from, const
   AddDomains(set, viewer, from, &items);
   AddMailingLists(set, viewer, from, &items);
   AddMembers(set, viewer, from, &items);
+  AddMailboxMoves(set, viewer, from, &items);
   AddPools(set, viewer, from, &items);
   if (set.fleet_change > from) round.fleet = set.fleet;
   round.batches = IntoBatches(std::move(items), limits);

@@ -1,9 +1,9 @@
-// What one role's hosts get to see: the model's aggregates as records of the agent sync contract.
+// What one role's hosts get to see, and who may look; projection.h makes the records.
 //
 // Pure. Each role is given the kinds and the fields that it needs, and no others (I8):
 //
 //   relay      HostedDomain, MailRoute of subscribers and lists, PoolMembers of store and list pools
-//   store      HostedDomain, Mailbox of its own pool
+//   store      HostedDomain, Mailbox and MailboxTransit of its own pool, PoolMembers of store pools
 //   list       HostedDomain, ExpandedList and ListMember of its own pool, PoolMembers of relay pools
 //   pop-proxy  LoginRoute, PoolMembers of store pools
 //   ftp, web   Account
@@ -16,10 +16,7 @@
 #include <vector>
 
 #include "prov/v1/agent_sync.pb.h"
-#include "server/model/domain.h"
 #include "server/model/fleet.h"
-#include "server/model/mailing_list.h"
-#include "server/model/subscriber.h"
 
 namespace prov::feed {
 
@@ -51,6 +48,7 @@ bool SeesDomains(model::Role role);
 bool SeesSubscribers(model::Role role);
 bool SeesMailingLists(model::Role role);
 bool SeesMembers(model::Role role);  // of mailing lists
+bool SeesMailboxMoves(model::Role role);
 // Whether the view tells who is in pools of `pool`'s role, and of any role at all.
 bool SeesPool(model::Role role, model::Role pool);
 bool SeesPools(model::Role role);
@@ -58,16 +56,9 @@ bool SeesPools(model::Role role);
 std::string SubscriberKey(int64_t id);           // "subscribers/1042"
 std::string DomainKey(const std::string& name);  // "domains/example.net"
 std::string PoolKey(const std::string& id);      // "pools/main"
+std::string MailboxMoveKey(int64_t id);      // "moves/17"
 // "lists/staff@example.net", and of a model::MemberKey "lists/staff@example.net/members/bob@example.org".
 std::string MailingListKey(const std::string& key);
-
-// Nothing: not in this view.
-std::optional<v1::Record> ProjectSubscriber(const Viewer& viewer, const model::Subscriber& subscriber);
-std::optional<v1::Record> ProjectDomain(const Viewer& viewer, const model::Domain& domain);
-std::optional<v1::Record> ProjectMailingList(const Viewer& viewer, const model::MailingList& list);
-std::optional<v1::Record> ProjectMember(const Viewer& viewer, const model::Member& member);
-std::optional<v1::Record> ProjectPool(const Viewer& viewer, const model::Pool& pool,
-                                      const std::vector<model::Host>& hosts);
 
 v1::Role ToProto(model::Role role);
 // Nothing for ROLE_UNSPECIFIED and what a newer agent may know.

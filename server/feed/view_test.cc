@@ -1,3 +1,4 @@
+#include "server/feed/projection.h"
 #include "server/feed/view.h"
 
 #include <gmock/gmock.h>
@@ -63,6 +64,7 @@ model::Host HostIn(const std::string& id, std::vector<std::string> pools, uint64
                     {"pop3", "10.0.0.1:110"},
                     {"pop3s", "10.0.0.1:995"},
                     {"smtp", "10.0.0.1:25"},
+                    {"transfer", "10.0.0.1:2525"},
                     {"admin", "10.0.0.1:1"}};
   return host;
 }
@@ -93,6 +95,64 @@ TEST(View, StoreSeesTheMailboxesOfItsPoolOnly) {
   EXPECT_EQ(mailbox.uid_number(), 100042);
   EXPECT_FALSE(mailbox.closed());
   EXPECT_FALSE(ProjectSubscriber(ViewerFor(Role::kStore, "second"), Alice()).has_value());
+}
+
+model::MailboxMove AliceMoves(model::MoveState state) {
+  model::MailboxMove move;
+  move.id = 17;
+  move.subscriber_id = 1042;
+  move.mailbox_id = Alice().uid;
+  move.from_pool = "main";
+  move.to_pool = "second";
+  move.state = state;
+  move.revision = 32;
+  return move;
+}
+
+TEST(View, MoveIsSeenByTheStoresOfBothPoolsWhileItIsOpen) {
+  for (const std::string pool : {"main", "second"}) {
+    const auto record = ProjectMailboxMove(ViewerFor(Role::kStore, pool), AliceMoves(model::MoveState::kSwitching));
+    ASSERT_TRUE(record.has_value());
+    EXPECT_EQ(record->key(), "moves/17");
+    EXPECT_EQ(record->mailbox_transit().mailbox_id(), Alice().uid);
+    EXPECT_EQ(record->mailbox_transit().from_pool(), "main");
+    EXPECT_EQ(record->mailbox_transit().to_pool(), "second");
+    EXPECT_TRUE(record->mailbox_transit().switching());
+    for (const auto state : {model::MoveState::kDone, model::MoveState::kCancelled})
+      EXPECT_FALSE(ProjectMailboxMove(ViewerFor(Role::kStore, pool), AliceMoves(state)).has_value());
+  }
+  EXPECT_FALSE(
+      ProjectMailboxMove(ViewerFor(Role::kStore, "third"), AliceMoves(model::MoveState::kCopying)).has_value());
+  EXPECT_FALSE(ProjectMailboxMove(ViewerFor(Role::kRelay), AliceMoves(model::MoveState::kCopying)).has_value());
+}
+
+TEST(View, MailboxOnItsWayIsReadByNobodyAndTakesMailAtTheNewPool) {
+  model::Subscriber alice = Alice();
+  alice.store_pool = "second";
+  alice.leaving_pool = "main";
+  const auto old_place = ProjectSubscriber(ViewerFor(Role::kStore, "main"), alice);
+  ASSERT_TRUE(old_place.has_value());
+  EXPECT_TRUE(old_place->mailbox().leaving());
+  EXPECT_EQ(old_place->mailbox().receive(), v1::TEMPFAIL);
+  EXPECT_EQ(old_place->mailbox().login_disposition(), v1::TEMPFAIL);
+  const auto new_place = ProjectSubscriber(ViewerFor(Role::kStore, "second"), alice);
+  ASSERT_TRUE(new_place.has_value());
+  EXPECT_FALSE(new_place->mailbox().leaving());
+  EXPECT_EQ(new_place->mailbox().receive(), v1::ALLOW);
+  EXPECT_EQ(new_place->mailbox().login_disposition(), v1::TEMPFAIL);
+  alice.state = model::State::kSuspended;
+  EXPECT_EQ(ProjectSubscriber(ViewerFor(Role::kStore, "second"), alice)->mailbox().login_disposition(),
+            v1::REJECT_PERMANENTLY);
+  EXPECT_EQ(ProjectSubscriber(ViewerFor(Role::kRelay), Alice())->mail_route().receive(), v1::ALLOW);
+}
+
+TEST(View, StoresSeeOfOtherStoresWhereMailboxesAreFetched) {
+  const auto record =
+      ProjectPool(ViewerFor(Role::kStore, "second"), PoolOf("main", Role::kStore), {HostIn("store1", {"main"})});
+  ASSERT_TRUE(record.has_value());
+  ASSERT_EQ(record->pool().members_size(), 1);
+  EXPECT_EQ(record->pool().members(0).endpoints_size(), 1);
+  EXPECT_EQ(record->pool().members(0).endpoints().at("transfer"), "10.0.0.1:2525");
 }
 
 TEST(View, PopProxySeesWhereTheMailboxIs) {
@@ -285,6 +345,7 @@ TEST(View, RelayReachesListHostsBySmtpAndStoresByLmtp) {
 
 TEST(View, PoolsTellOnlyWhomTheRoleTalksTo) {
   const std::map<Role, std::set<Role>> sees = {{Role::kRelay, {Role::kStore, Role::kList}},
+                                               {Role::kStore, {Role::kStore}},
                                                {Role::kPopProxy, {Role::kStore}},
                                                {Role::kList, {Role::kRelay}}};
   for (const Role viewer : kAllRoles) {

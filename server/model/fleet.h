@@ -23,6 +23,7 @@ struct Pool {
   std::string id;  // "main"
   Role role = Role::kStore;
   uint32_t weight = 1;
+  int64_t mailboxes = 0;  // of a store pool; purged ones are not
   Time create_time;
   Time update_time;
   uint64_t revision = 0;
@@ -42,6 +43,9 @@ struct Host {
   Time create_time;
   Time update_time;
   uint64_t revision = 0;
+
+  // Its agents may follow, and sessions that it has go on.
+  bool IsInService() const { return state == HostState::kServing || state == HostState::kDrained; }
 };
 
 }  // namespace prov::model

@@ -35,6 +35,7 @@ struct Subscriber {
   State state_before_close = State::kActive;
   std::string suspend_reason;
   std::string store_pool;           // pool id, "main"
+  std::string leaving_pool;         // while its mail is being fetched from there (MailboxMove); mostly empty
   uint32_t uid_number = 0;          // never given out twice
   std::string password_hash;        // directory form, "{CRYPT}$6$…"; empty: none
   uint64_t credential_version = 0;  // grows with the password and with every change of what login may do

@@ -9,40 +9,16 @@
 #include "server/store/domain_repository.h"
 #include "server/store/migrations.h"
 #include "server/store/request_fingerprint.h"
+#include "server/store/store_fixture.h"
 #include "server/store/write_queue.h"
-#include "tests/fixtures/postgres.h"
 
 namespace prov::store {
 namespace {
 
 using std::chrono::seconds;
 
-class AuditLog : public ::testing::Test {
+class AuditLog : public StoreFixture {
  protected:
-  static void SetUpTestSuite() {
-    auto started = prov::testing::Postgres::Start();
-    ASSERT_TRUE(started.ok()) << started.status();
-    postgres_ = std::move(*started).release();
-  }
-  static void TearDownTestSuite() { delete postgres_; }
-
-  void SetUp() override {
-    Sql("DROP SCHEMA IF EXISTS prov CASCADE; DROP TABLE IF EXISTS public.prov_migration");
-    ASSERT_TRUE(Migrate(postgres_->connection()).ok());
-    pool_ = std::make_unique<ConnectionPool>(postgres_->connection(), 8);
-    queue_ = std::make_unique<WriteQueue>(*pool_);
-  }
-
-  // As the owner.
-  static void Sql(const std::string& text) {
-    pqxx::connection connection(postgres_->connection());
-    pqxx::nontransaction(connection).exec("SET client_min_messages TO warning; " + text);
-  }
-
-  absl::StatusOr<WriteResult> Write(const WriteBody& body) {
-    return queue_->Run({.caller = "operator/test", .method = "/prov.v1.Test/Write"}, body);
-  }
-
   absl::StatusOr<WriteResult> Add(const std::string& domain) {
     return Write([&](WriteTransaction& write) -> absl::StatusOr<WriteResult> {
       model::Domain added;
@@ -51,13 +27,7 @@ class AuditLog : public ::testing::Test {
       return WriteResult{.audit = {{"domains/" + domain, "", "{}"}}};
     });
   }
-
-  static prov::testing::Postgres* postgres_;
-  std::unique_ptr<ConnectionPool> pool_;
-  std::unique_ptr<WriteQueue> queue_;
 };
-
-prov::testing::Postgres* AuditLog::postgres_ = nullptr;
 
 TEST_F(AuditLog, OneWriteMayChangeManyResourcesAndIsAuditedForEach) {
   const auto written = Write([](WriteTransaction& write) {

@@ -12,18 +12,19 @@
 #include "absl/status/statusor.h"
 #include "server/model/domain.h"
 #include "server/model/fleet.h"
+#include "server/model/mailbox_move.h"
 #include "server/model/mailing_list.h"
 #include "server/model/subscriber.h"
 
 namespace prov::store {
 
-enum class AggregateKind { kSubscriber, kDomain, kPool, kHost, kMailingList, kMember };
+enum class AggregateKind { kSubscriber, kDomain, kPool, kHost, kMailingList, kMember, kMailboxMove };
 
 // That an aggregate changed. Read it for its state; a change may be older than the state read.
 struct Change {
   uint64_t revision = 0;
   AggregateKind kind = AggregateKind::kSubscriber;
-  // Subscriber id in decimal, domain name, pool id, host id, list address, model::MemberKey.
+  // Subscriber id in decimal, domain name, pool id, host id, list address, model::MemberKey, move id in decimal.
   std::string key;
   bool removed = false;  // the aggregate is gone (domains, pools, hosts); subscribers stay as rows
   model::Time time;
@@ -62,6 +63,12 @@ class ReadSnapshot {
                                                                   const std::string& list,
                                                                   const std::string& address,
                                                                   size_t limit) = 0;
+
+  // Mailbox moves, those at their end too; and in pages by id, those that are open.
+  virtual absl::StatusOr<std::vector<model::MailboxMove>> MailboxMovesById(
+      const std::vector<int64_t>& ids) = 0;
+  virtual absl::StatusOr<std::vector<model::MailboxMove>> OpenMailboxMovesAfter(int64_t after,
+                                                                                size_t limit) = 0;
 
   // The fleet is small: all of it.
   virtual absl::StatusOr<std::vector<model::Pool>> Pools() = 0;

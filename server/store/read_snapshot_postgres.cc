@@ -98,6 +98,16 @@ class PostgresSnapshot final : public ReadSnapshot {
         pool, list, address, limit);
   }
 
+  absl::StatusOr<std::vector<model::MailboxMove>> MailboxMovesById(const std::vector<int64_t>& ids) override {
+    return MailboxMoves("m.id = ANY ($1::bigint[])", ToArray(ids));
+  }
+
+  absl::StatusOr<std::vector<model::MailboxMove>> OpenMailboxMovesAfter(int64_t after,
+                                                                        size_t limit) override {
+    return MailboxMoves("m.id > $1 AND m.state IN ('copying', 'switching') ORDER BY m.id LIMIT $2", after,
+                        limit);
+  }
+
   absl::StatusOr<std::vector<model::Pool>> Pools() override {
     return Guarded("read pools", [&]() -> absl::StatusOr<std::vector<model::Pool>> {
       std::vector<model::Pool> pools;
@@ -162,6 +172,19 @@ class PostgresSnapshot final : public ReadSnapshot {
       std::vector<model::MailingList> lists;
       for (const auto& row : read_->exec_params(sql, arguments...)) lists.push_back(MailingListOf(row));
       return lists;
+    });
+  }
+
+  template <typename... Arguments>
+  absl::StatusOr<std::vector<model::MailboxMove>> MailboxMoves(std::string_view where,
+                                                               const Arguments&... arguments) {
+    return Guarded("read moves", [&]() -> absl::StatusOr<std::vector<model::MailboxMove>> {
+      const std::string sql = fmt::format(
+          "SELECT {} FROM prov.mailbox_move m JOIN prov.subscriber s ON s.id = m.subscriber_id WHERE {}",
+          kMailboxMoveColumns, where);
+      std::vector<model::MailboxMove> moves;
+      for (const auto& row : read_->exec_params(sql, arguments...)) moves.push_back(MailboxMoveOf(row));
+      return moves;
     });
   }
 

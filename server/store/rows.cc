@@ -36,6 +36,15 @@ model::Posting PostingOf(const std::string& name) {
   throw std::runtime_error("unknown posting policy " + name);
 }
 
+model::MoveState MoveStateOf(const std::string& name) {
+  using model::MoveState;
+  for (const MoveState state :
+       {MoveState::kCopying, MoveState::kSwitching, MoveState::kDone, MoveState::kCancelled}) {
+    if (model::MoveStateName(state) == name) return state;
+  }
+  throw std::runtime_error("unknown state of a move " + name);
+}
+
 model::Time TimeOf(const pqxx::field& microseconds) {
   return model::Time(std::chrono::microseconds(microseconds.as<int64_t>()));
 }
@@ -54,7 +63,8 @@ Value FromJson(const pqxx::field& field) {
 
 const char kSubscriberColumns[] = R"(
 s.id, s.uid, s.login, s.display_name, s.mail, s.ftp, s.web, s.quota_bytes, s.plan, s.labels, s.forward_targets,
-s.forward_keep_copy, s.state, s.state_before_close, s.suspend_reason, s.store_pool, s.uid_number, s.password_hash,
+s.forward_keep_copy, s.state, s.state_before_close, s.suspend_reason, s.store_pool, s.leaving_pool, s.uid_number,
+s.password_hash,
 s.credential_version, d.suspended_mail, (extract(epoch FROM s.create_time) * 1e6)::bigint AS create_us,
 (extract(epoch FROM s.update_time) * 1e6)::bigint AS update_us, (extract(epoch FROM s.delete_time) * 1e6)::bigint AS delete_us,
 (extract(epoch FROM s.expire_time) * 1e6)::bigint AS expire_us, s.revision,
@@ -76,6 +86,7 @@ model::Subscriber SubscriberOf(const pqxx::row& row) {
   s.state_before_close = StateOf(row["state_before_close"].as<std::string>());
   s.suspend_reason = row["suspend_reason"].as<std::string>();
   s.store_pool = row["store_pool"].as<std::string>();
+  s.leaving_pool = row["leaving_pool"].as<std::string>("");
   s.uid_number = row["uid_number"].as<uint32_t>();
   s.password_hash = row["password_hash"].as<std::string>();
   s.credential_version = row["credential_version"].as<uint64_t>();
@@ -142,7 +153,8 @@ model::Member MemberOf(const pqxx::row& row) {
 }
 
 const char kPoolColumns[] = R"(
-id, role, weight, (extract(epoch FROM create_time) * 1e6)::bigint AS create_us,
+id, role, weight, COALESCE((SELECT mailboxes FROM prov.pool_fill f WHERE f.pool = id), 0) AS mailboxes,
+(extract(epoch FROM create_time) * 1e6)::bigint AS create_us,
 (extract(epoch FROM update_time) * 1e6)::bigint AS update_us, revision)";
 
 model::Pool PoolOf(const pqxx::row& row) {
@@ -152,10 +164,33 @@ model::Pool PoolOf(const pqxx::row& row) {
   if (!role) throw std::runtime_error("unknown role in pool " + pool.id);
   pool.role = *role;
   pool.weight = row["weight"].as<uint32_t>();
+  pool.mailboxes = row["mailboxes"].as<int64_t>();
   pool.create_time = TimeOf(row["create_us"]);
   pool.update_time = TimeOf(row["update_us"]);
   pool.revision = row["revision"].as<uint64_t>();
   return pool;
+}
+
+const char kMailboxMoveColumns[] = R"(
+m.id, m.subscriber_id, s.uid, m.from_pool, m.to_pool, m.state, m.octets_copied, m.octets_total, m.error,
+(extract(epoch FROM m.create_time) * 1e6)::bigint AS create_us,
+(extract(epoch FROM m.update_time) * 1e6)::bigint AS update_us, m.revision)";
+
+model::MailboxMove MailboxMoveOf(const pqxx::row& row) {
+  model::MailboxMove move;
+  move.id = row["id"].as<int64_t>();
+  move.subscriber_id = row["subscriber_id"].as<int64_t>();
+  move.mailbox_id = row["uid"].as<std::string>();
+  move.from_pool = row["from_pool"].as<std::string>();
+  move.to_pool = row["to_pool"].as<std::string>();
+  move.state = MoveStateOf(row["state"].as<std::string>());
+  move.octets_copied = row["octets_copied"].as<int64_t>();
+  move.octets_total = row["octets_total"].as<int64_t>();
+  move.error = row["error"].as<std::string>();
+  move.create_time = TimeOf(row["create_us"]);
+  move.update_time = TimeOf(row["update_us"]);
+  move.revision = row["revision"].as<uint64_t>();
+  return move;
 }
 
 const char kHostColumns[] = R"(

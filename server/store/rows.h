@@ -9,6 +9,7 @@
 
 #include "server/model/domain.h"
 #include "server/model/fleet.h"
+#include "server/model/mailbox_move.h"
 #include "server/model/mailing_list.h"
 #include "server/model/subscriber.h"
 
@@ -29,6 +30,9 @@ model::Member MemberOf(const pqxx::row& row);
 
 extern const char kPoolColumns[];  // from prov.pool
 model::Pool PoolOf(const pqxx::row& row);
+
+extern const char kMailboxMoveColumns[];  // from prov.mailbox_move m, prov.subscriber s
+model::MailboxMove MailboxMoveOf(const pqxx::row& row);
 
 extern const char kHostColumns[];  // from prov.host
 model::Host HostOf(const pqxx::row& row);

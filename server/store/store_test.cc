@@ -13,72 +13,35 @@
 #include "server/store/read_snapshot_postgres.h"
 #include "server/store/request_fingerprint.h"
 #include "server/store/revision_watch_postgres.h"
+#include "server/store/store_fixture.h"
 #include "server/store/subscriber_repository.h"
 #include "server/store/write_queue.h"
-#include "tests/fixtures/postgres.h"
 
 namespace prov::store {
 namespace {
 
 using std::chrono::seconds;
 
-class Store : public ::testing::Test {
+class Store : public StoreFixture {
  protected:
-  static void SetUpTestSuite() {
-    auto started = prov::testing::Postgres::Start();
-    ASSERT_TRUE(started.ok()) << started.status();
-    postgres_ = std::move(*started).release();
-  }
-  static void TearDownTestSuite() { delete postgres_; }
-
   void SetUp() override {
-    {
-      pqxx::connection connection(postgres_->connection());
-      pqxx::work work(connection);
-      work.exec("DROP SCHEMA IF EXISTS prov CASCADE; DROP TABLE IF EXISTS public.prov_migration");
-      work.commit();
-    }
-    ASSERT_TRUE(Migrate(postgres_->connection()).ok());
-    pool_ = std::make_unique<ConnectionPool>(postgres_->connection(), 8);
-    queue_ = std::make_unique<WriteQueue>(*pool_);
-    model::Pool pool;
-    pool.id = "main";
-    model::Domain domain;
-    domain.name = "example.net";
-    ASSERT_TRUE(Write([&](WriteTransaction& write) {
-                  return Done(FleetRepository::InsertPool(write, pool).status());
-                }).ok());
-    ASSERT_TRUE(Write([&](WriteTransaction& write) {
-                  return Done(DomainRepository::Insert(write, domain).status());
-                }).ok());
+    StoreFixture::SetUp();
+    AddPool("main");
+    AddDomain("example.net");
   }
 
-  static absl::StatusOr<WriteResult> Done(const absl::Status& status) {
-    if (!status.ok()) return status;
-    return WriteResult();
-  }
-
-  absl::StatusOr<WriteResult> Write(WriteBody body, std::string request_id = "",
-                                    std::string fingerprint = "f", bool validate_only = false) {
+  absl::StatusOr<WriteResult> WriteAs(WriteBody body, const std::string& request_id,
+                                      const std::string& fingerprint, bool validate_only = false) {
     WriteContext context;
-    context.caller = "operator/test";
-    context.method = "/prov.v1.Test/Write";
-    context.request_id = std::move(request_id);
-    context.fingerprint = std::move(fingerprint);
+    context.request_id = request_id;
+    context.fingerprint = fingerprint;
     context.validate_only = validate_only;
-    return queue_->Run(std::move(context), std::move(body));
+    return Write(std::move(body), std::move(context));
   }
 
-  static model::Subscriber NewSubscriber(const std::string& login) {
-    model::Subscriber subscriber;
-    subscriber.login = login;
-    subscriber.store_pool = "main";
-    return subscriber;
-  }
-
-  absl::StatusOr<WriteResult> Add(const std::string& login, std::string request_id = "",
-                                  std::string fingerprint = "f") {
-    return Write(
+  absl::StatusOr<WriteResult> Add(const std::string& login, const std::string& request_id = "",
+                                  const std::string& fingerprint = "f") {
+    return WriteAs(
         [&](WriteTransaction& write) -> absl::StatusOr<WriteResult> {
           PROV_ASSIGN_OR_RETURN(const model::Subscriber added,
                                 SubscriberRepository::Insert(write, NewSubscriber(login)));
@@ -87,21 +50,9 @@ class Store : public ::testing::Test {
           result.audit.push_back({result.response, "", "{}"});
           return result;
         },
-        std::move(request_id), std::move(fingerprint));
+        request_id, fingerprint);
   }
-
-  int64_t Count(const std::string& sql) {
-    pqxx::connection connection(postgres_->connection());
-    pqxx::work work(connection);
-    return work.exec1(sql)[0].as<int64_t>();
-  }
-
-  static prov::testing::Postgres* postgres_;
-  std::unique_ptr<ConnectionPool> pool_;
-  std::unique_ptr<WriteQueue> queue_;
 };
-
-prov::testing::Postgres* Store::postgres_ = nullptr;
 
 TEST_F(Store, RevisionsAreGaplessUnderConcurrentWritersOfWhichSomeFail) {
   const uint64_t before = static_cast<uint64_t>(Count("SELECT value FROM prov.revision"));
@@ -167,7 +118,7 @@ TEST_F(Store, ReplayGivesTheFirstAnswerAndOtherContentIsRefused) {
 
 TEST_F(Store, ValidateOnlyAndFailedWritesLeaveNothing) {
   const int64_t revision = Count("SELECT value FROM prov.revision");
-  const auto rehearsed = Write(
+  const auto rehearsed = WriteAs(
       [](WriteTransaction& write) {
         return Done(SubscriberRepository::Insert(write, NewSubscriber("v@example.net")).status());
       },

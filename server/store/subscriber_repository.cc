@@ -80,11 +80,14 @@ constexpr Statement kReserveAddresses = {
     "UPDATE prov.address SET subscriber_id = NULL, reserved_until = now() + make_interval(days => $2::int) "
     "WHERE subscriber_id = $1"};
 
-// Weighted choice: the least of exponential variates has rate proportional to weight.
-constexpr Statement kPlace = {"place_mailbox", R"(
-SELECT (SELECT COALESCE(alias_of, '') FROM prov.domain WHERE name = $1),
-  CASE WHEN $2 <> '' THEN (SELECT id FROM prov.pool WHERE id = $2 AND role = 'store')
-  ELSE (SELECT id FROM prov.pool WHERE role = 'store' AND weight > 0 ORDER BY -ln(1 - random()) / weight LIMIT 1) END)"};
+// Both in one round trip: a row for each pool, or one for none.
+const std::string& SelectPlacement() {
+  static const std::string sql = fmt::format(
+      "SELECT d.alias_of_domain, p.* FROM (SELECT (SELECT COALESCE(alias_of, '') FROM prov.domain WHERE name = $1) AS "
+      "alias_of_domain) d LEFT JOIN (SELECT {} FROM prov.pool WHERE role = 'store') p ON true ORDER BY p.id",
+      kPoolColumns);
+  return sql;
+}
 
 Subscriber One(const pqxx::result& found) { return SubscriberOf(found[0]); }
 
@@ -230,11 +233,14 @@ absl::Status SubscriberRepository::ReserveAddresses(WriteTransaction& write, con
   return absl::OkStatus();
 }
 
-absl::StatusOr<SubscriberRepository::Placement> SubscriberRepository::Place(WriteTransaction& write,
-                                                                            const std::string& domain,
-                                                                            const std::string& wanted_pool) {
-  const pqxx::result rows = write.Execute(kPlace, domain, wanted_pool);
-  return Placement{!rows[0][0].is_null(), rows[0][0].as<std::string>(""), rows[0][1].as<std::string>("")};
+SubscriberRepository::Placement SubscriberRepository::PlacementOf(WriteTransaction& write,
+                                                                  const std::string& domain) {
+  const pqxx::result rows = write.Execute({"placement_of_mailbox", SelectPlacement().c_str()}, domain);
+  Placement placement{!rows[0][0].is_null(), rows[0][0].as<std::string>(""), {}};
+  for (const auto& row : rows) {
+    if (!row["id"].is_null()) placement.store_pools.push_back(PoolOf(row));
+  }
+  return placement;
 }
 
 }  // namespace prov::store

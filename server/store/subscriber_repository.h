@@ -60,13 +60,11 @@ class SubscriberRepository {
 
   struct Placement {
     bool domain_hosted = false;
-    std::string alias_of;    // of the domain
-    std::string store_pool;  // "" when there is none
+    std::string alias_of;  // of the domain
+    std::vector<model::Pool> store_pools;
   };
-  // Where a mailbox of that domain goes: to `wanted_pool`, if there is such a store pool, or, when it is "",
-  // to one chosen by weight.
-  static absl::StatusOr<Placement> Place(WriteTransaction& write, const std::string& domain,
-                                         const std::string& wanted_pool);
+  // What decides where a mailbox of that domain may go.
+  static Placement PlacementOf(WriteTransaction& write, const std::string& domain);
 
  private:
   ConnectionPool& pool_;

@@ -10,9 +10,9 @@
 #include "server/store/certificate_repository.h"
 #include "server/store/fleet_repository.h"
 #include "server/store/migrations.h"
+#include "server/store/store_fixture.h"
 #include "server/store/trust_postgres.h"
 #include "server/store/write_queue.h"
-#include "tests/fixtures/postgres.h"
 
 namespace prov::store {
 namespace {
@@ -20,46 +20,22 @@ namespace {
 using std::chrono::hours;
 using std::chrono::system_clock;
 
-class TrustTest : public ::testing::Test {
+class TrustTest : public StoreFixture {
  protected:
-  static void SetUpTestSuite() {
-    auto started = prov::testing::Postgres::Start();
-    ASSERT_TRUE(started.ok()) << started.status();
-    postgres_ = std::move(*started).release();
-  }
-  static void TearDownTestSuite() { delete postgres_; }
-
   void SetUp() override {
-    {
-      pqxx::connection connection(postgres_->connection());
-      pqxx::work work(connection);
-      work.exec("DROP SCHEMA IF EXISTS prov CASCADE; DROP TABLE IF EXISTS public.prov_migration");
-      work.commit();
-    }
-    ASSERT_TRUE(Migrate(postgres_->connection()).ok());
-    pool_ = std::make_unique<ConnectionPool>(postgres_->connection(), 4);
-    queue_ = std::make_unique<WriteQueue>(*pool_);
+    StoreFixture::SetUp();
     trust_ = std::make_unique<PostgresTrust>(postgres_->connection());
     ASSERT_TRUE(trust_->Refresh().ok());
-    Write([](WriteTransaction& write) {
-      model::Pool pool;
-      pool.id = "main";
-      ASSERT_TRUE(FleetRepository::InsertPool(write, pool).ok());
-      for (const char* id : {"store1", "store2"}) {
-        model::Host host;
-        host.id = id;
-        host.pools = {"main"};
-        ASSERT_TRUE(FleetRepository::InsertHost(write, host).ok());
-      }
-    });
+    AddPool("main");
+    AddHost("store1", "main");
+    AddHost("store2", "main");
   }
 
   void Write(const std::function<void(WriteTransaction&)>& body) {
-    const auto result = queue_->Run({.caller = "operator/test", .method = "/prov.v1.Test/Write"},
-                                    [&](WriteTransaction& write) -> absl::StatusOr<WriteResult> {
-                                      body(write);
-                                      return WriteResult();
-                                    });
+    const auto result = StoreFixture::Write([&](WriteTransaction& write) {
+      body(write);
+      return absl::StatusOr<WriteResult>(WriteResult());
+    });
     ASSERT_TRUE(result.ok()) << result.status();
   }
 
@@ -84,12 +60,8 @@ class TrustTest : public ::testing::Test {
     return host;
   }
 
-  static prov::testing::Postgres* postgres_;
-  std::unique_ptr<ConnectionPool> pool_;
-  std::unique_ptr<WriteQueue> queue_;
   std::unique_ptr<PostgresTrust> trust_;
 };
-prov::testing::Postgres* TrustTest::postgres_ = nullptr;
 
 TEST_F(TrustTest, WhatNobodyTookAwayIsBelieved) {
   EXPECT_TRUE(Trusted("operator/admin", "aa"));  // not on record: made by `provd ca issue`
