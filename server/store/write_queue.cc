@@ -20,31 +20,36 @@ constexpr std::chrono::minutes kForgetInterval(10);
 // The revision before the audit's head, in every provd: those who write, and those who only audit.
 constexpr Statement kLockHeads = {
     "lock_heads", "SELECT r.value, h.id, h.hash FROM prov.revision r, prov.audit_head h FOR UPDATE"};
-// The batch's audit records, both heads, and the news of it, in one round trip.
+// The batch's changes, remembered answers and audit records, both heads, and the news of it, in one round trip.
 const std::string kFinishBatchText =
-    "WITH moved AS (UPDATE prov.revision SET value = $15::bigint WHERE value <> $15::bigint RETURNING "
-    "value), " +
-    std::string(kAppendAudit) + " SELECT pg_notify('prov_revision', value::text) FROM moved";
+    "WITH moved AS (UPDATE prov.revision SET value = $15::bigint WHERE value <> $15::bigint RETURNING value), " +
+    std::string(kAppendAudit) + R"(,
+changed AS (
+  INSERT INTO prov.change (revision, kind, key, removed)
+  SELECT * FROM jsonb_to_recordset($16::jsonb) AS c(revision bigint, kind smallint, key text, removed boolean)
+),
+answered AS (
+  INSERT INTO prov.request (caller, request_id, fingerprint, response, revision)
+  SELECT caller, request_id, decode(fingerprint, 'hex'), decode(response, 'hex'), revision FROM jsonb_to_recordset($17::jsonb)
+    AS r(caller text, request_id text, fingerprint text, response text, revision bigint)
+)
+SELECT pg_notify('prov_revision', value::text) FROM moved)";
 const Statement kFinishBatch = {"finish_batch", kFinishBatchText.c_str()};
 // Of a whole batch, in one round trip.
 constexpr Statement kFindRequests = {"find_requests", R"(
 SELECT r.caller, r.request_id, r.fingerprint, r.response, r.revision
 FROM jsonb_to_recordset($1::jsonb) AS wanted(caller text, request_id text),
   LATERAL (SELECT * FROM prov.request WHERE caller = wanted.caller AND request_id = wanted.request_id OFFSET 0) AS r)"};
-// Change records and remembered answer of one write, in one round trip.
-constexpr Statement kRecordWrite = {"record_write", R"(
-WITH changed AS (
-  INSERT INTO prov.change (revision, kind, key, removed)
-  SELECT $1, c.kind, c.key, c.removed FROM jsonb_to_recordset($2::jsonb) AS c(kind smallint, key text, removed boolean)
-)
-INSERT INTO prov.request (caller, request_id, fingerprint, response, revision)
-SELECT $3, $4, $5, $6, $1 WHERE $4 <> '')"};
+// How many batches after a call that had to be undone are expected to have such calls, too.
+constexpr int kCarefulBatches = 16;
 
 std::string ChangesJson(const std::vector<Change>& changes) {
   auto list = nlohmann::json::array();
   for (const Change& change : changes) {
-    list.push_back(
-        {{"kind", static_cast<int>(change.kind)}, {"key", change.key}, {"removed", change.removed}});
+    list.push_back({{"revision", change.revision},
+                    {"kind", static_cast<int>(change.kind)},
+                    {"key", change.key},
+                    {"removed", change.removed}});
   }
   return list.dump();
 }
@@ -60,10 +65,6 @@ AuditRecord RecordOf(const WriteContext& context, uint64_t revision) {
   return record;
 }
 
-pqxx::binarystring Binary(const std::string& octets) {
-  return pqxx::binarystring(octets.data(), octets.size());
-}
-
 }  // namespace
 
 struct WriteQueue::Call {
@@ -73,6 +74,12 @@ struct WriteQueue::Call {
   // Of a call that succeeded, until the batch is committed.
   absl::StatusOr<WriteResult> outcome = absl::UnavailableError("not run");
 };
+
+bool WriteTransaction::Reads(const Statement& statement) {
+  std::string_view sql = statement.sql;
+  sql.remove_prefix(std::min(sql.find_first_not_of(" \n"), sql.size()));
+  return sql.starts_with("SELECT");
+}
 
 void WriteTransaction::Prepare(const Statement& statement) {
   sql_.conn().prepare(statement.name, statement.sql);
@@ -152,30 +159,63 @@ void WriteQueue::RunBatch(std::vector<std::shared_ptr<Call>>& batch) {
 }
 
 void WriteQueue::RunConnected(std::vector<std::shared_ptr<Call>>& batch) {
+  if (careful_batches_ > 0) {
+    --careful_batches_;
+  } else if (RunTransaction(batch, Undoing::kAll)) {
+    return;
+  } else {
+    careful_batches_ = kCarefulBatches;
+  }
+  RunTransaction(batch, Undoing::kSingle);
+}
+
+bool WriteQueue::RunTransaction(const std::vector<std::shared_ptr<Call>>& batch, Undoing undoing) {
   pqxx::work work(*connection_);
   WriteTransaction control(work, prepared_, 0);
   const pqxx::result heads = control.Execute(kLockHeads);
-  const auto before = heads[0][0].as<uint64_t>();
+  uint64_t revision = heads[0][0].as<uint64_t>();
   AuditHead audit_head{heads[0][1].as<uint64_t>(), pqxx::binarystring(heads[0][2]).str()};
   audit_.clear();
+  changes_.clear();
+  answered_.clear();
   FindRequests(control, batch);
-  uint64_t revision = before;
-  for (auto& call : batch) {
-    work.exec(call == batch.front() ? "SAVEPOINT call" : "RELEASE SAVEPOINT call; SAVEPOINT call");
-    call->outcome = Guarded(call->context.method, [&] { return RunCall(work, *call, revision + 1); });
+  for (const auto& call : batch) {
+    if (undoing == Undoing::kSingle)
+      work.exec(call == batch.front() ? "SAVEPOINT call" : "RELEASE SAVEPOINT call; SAVEPOINT call");
+    WriteTransaction transaction(work, prepared_, revision + 1, call->context.caller);
+    call->outcome = Guarded(call->context.method, [&] { return RunCall(transaction, *call); });
     if (!connection_->is_open()) throw pqxx::broken_connection("lost while writing");
     if (!call->outcome.ok() || call->context.validate_only) {
-      work.exec("ROLLBACK TO SAVEPOINT call");
       if (call->outcome.ok()) call->outcome->revision = 0;
+      if (!transaction.must_be_undone()) continue;
+      if (undoing == Undoing::kAll) return batch.size() == 1;  // the destructor rolls back
+      work.exec("ROLLBACK TO SAVEPOINT call");
     } else if (!call->outcome->replayed) {
       Audit(call->context, *call->outcome);
+      changes_.insert(changes_.end(), transaction.changes().begin(), transaction.changes().end());
+      if (!call->context.request_id.empty()) answered_.push_back(call);
       if (call->outcome->revision != 0) ++revision;
     }
   }
-  if (audit_.empty()) return;  // nothing to commit: the destructor rolls back
-  Chain(audit_head, audit_);
-  std::vector<std::string> parameters = AppendParameters(audit_head, audit_);
+  if (!audit_.empty()) Commit(work, control, std::move(audit_head), revision);
+  return true;
+}
+
+void WriteQueue::Commit(pqxx::dbtransaction& work, WriteTransaction& control, AuditHead head,
+                        uint64_t revision) {
+  Chain(head, audit_);
+  std::vector<std::string> parameters = AppendParameters(head, audit_);
   parameters.push_back(std::to_string(revision));
+  parameters.push_back(ChangesJson(changes_));
+  auto answers = nlohmann::json::array();
+  for (const auto& call : answered_) {
+    answers.push_back({{"caller", call->context.caller},
+                       {"request_id", call->context.request_id},
+                       {"fingerprint", HexOf(call->context.fingerprint)},
+                       {"response", HexOf(call->outcome->response)},
+                       {"revision", call->outcome->revision}});
+  }
+  parameters.push_back(answers.dump());
   control.Execute(kFinishBatch, pqxx::prepare::make_dynamic_params(parameters));
   work.commit();
 }
@@ -191,10 +231,8 @@ void WriteQueue::Audit(const WriteContext& context, const WriteResult& result) {
   }
 }
 
-absl::StatusOr<WriteResult> WriteQueue::RunCall(pqxx::transaction_base& sql, const Call& call,
-                                                uint64_t revision) {
+absl::StatusOr<WriteResult> WriteQueue::RunCall(WriteTransaction& transaction, const Call& call) {
   const WriteContext& context = call.context;
-  WriteTransaction transaction(sql, prepared_, revision, context.caller);
   const std::pair request(context.caller, context.request_id);
   if (const auto first = requests_.find(request); first != requests_.end()) {
     if (first->second.fingerprint == context.fingerprint) return first->second.result;
@@ -202,10 +240,8 @@ absl::StatusOr<WriteResult> WriteQueue::RunCall(pqxx::transaction_base& sql, con
                       "was used for another request; use a new one for each request");
   }
   PROV_ASSIGN_OR_RETURN(WriteResult result, call.body(transaction));
-  result.revision = transaction.changes().empty() ? 0 : revision;
+  result.revision = transaction.changes().empty() ? 0 : transaction.revision();
   if (context.validate_only) return result;
-  transaction.Execute(kRecordWrite, result.revision, ChangesJson(transaction.changes()), context.caller,
-                      context.request_id, Binary(context.fingerprint), Binary(result.response));
   if (!context.request_id.empty()) Remember(request, {context.fingerprint, result});
   return result;
 }

@@ -3,7 +3,8 @@
 //
 // docs/decisions/0002-group-commit.md says why. Revisions are gapless and in the order of visibility (I2):
 // the revision row is locked for the whole batch, in every provd on the same database. A call that fails is
-// undone behind its savepoint, and its neighbours do not notice.
+// undone, and its neighbours do not notice: the batch is done again with a savepoint before each call, which
+// costs so much that it is only done then.
 #pragma once
 
 #include <chrono>
@@ -14,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <pqxx/dbtransaction>
 #include <pqxx/transaction_base>
 #include <set>
 #include <string>
@@ -85,20 +87,32 @@ class WriteTransaction {
   template <typename... Arguments>
   pqxx::result Execute(const Statement& statement, Arguments&&... arguments) {
     if (prepared_.insert(statement.name).second) Prepare(statement);
-    return sql_.exec_prepared(statement.name, std::forward<Arguments>(arguments)...);
+    if (!Reads(statement)) must_be_undone_ = true;
+    executing_ = true;
+    pqxx::result result = sql_.exec_prepared(statement.name, std::forward<Arguments>(arguments)...);
+    executing_ = false;
+    return result;
   }
+
+  // Something was written, or a statement failed, so that not to go on is not enough.
+  bool must_be_undone() const { return must_be_undone_ || executing_; }
 
  private:
   void Prepare(const Statement& statement);
+  // A plain SELECT; what begins with WITH may write.
+  static bool Reads(const Statement& statement);
 
   pqxx::transaction_base& sql_;
   std::set<std::string>& prepared_;
   const uint64_t revision_;
   const std::string_view caller_;
   std::vector<Change> changes_;
+  bool must_be_undone_ = false;
+  bool executing_ = false;
 };
 
-// Does the work; an error undoes it. Must not block on anything but the database.
+// Does the work; an error undoes it. Must not block on anything but the database. May be called twice, when the
+// batch has to be done again; what the first one did is undone.
 using WriteBody = std::function<absl::StatusOr<WriteResult>(WriteTransaction&)>;
 
 // Thread-safe.
@@ -118,7 +132,11 @@ class WriteQueue {
   void Loop();
   void RunBatch(std::vector<std::shared_ptr<Call>>& batch);
   void RunConnected(std::vector<std::shared_ptr<Call>>& batch);
-  absl::StatusOr<WriteResult> RunCall(pqxx::transaction_base& sql, const Call& call, uint64_t revision);
+  enum class Undoing { kAll, kSingle };
+  // False: a call is to be undone by itself, and with kAll cannot be. Nothing was committed.
+  bool RunTransaction(const std::vector<std::shared_ptr<Call>>& batch, Undoing undoing);
+  absl::StatusOr<WriteResult> RunCall(WriteTransaction& transaction, const Call& call);
+  void Commit(pqxx::dbtransaction& work, WriteTransaction& control, AuditHead head, uint64_t revision);
   void ForgetOldRequests();
 
   void Audit(const WriteContext& context, const WriteResult& result);
@@ -136,6 +154,9 @@ class WriteQueue {
   std::set<std::string> prepared_;                                     // on that connection
   std::map<std::pair<std::string, std::string>, FirstCall> requests_;  // of the batch's ids that were used
   std::vector<AuditRecord> audit_;                                     // of the batch, not chained yet
+  std::vector<Change> changes_;                                        // of the batch, not written yet
+  std::vector<std::shared_ptr<Call>> answered_;                        // whose answers are to be remembered
+  int careful_batches_ = 0;  // so many that come are done with savepoints at once
   std::chrono::steady_clock::time_point requests_forgotten_;
 
   std::mutex mutex_;

@@ -73,6 +73,10 @@ class Postgres:
         return self.processes.run(["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", self.socket_directory,
                                    "-p", str(self.port), "-U", ROLE, "-d", database, "-c", sql]).decode().strip()
 
+    def run_program(self, name, *arguments):
+        """One of PostgreSQL's own programs, as the user who may use the socket; its standard output."""
+        return self.processes.run([os.path.join(_programs(), name), *arguments]).decode()
+
     def _ensure_database(self):
         if not self.psql(f"SELECT 1 FROM pg_database WHERE datname = '{DATABASE}'", "postgres"):
             self.psql(f"CREATE DATABASE {DATABASE}", "postgres")
