@@ -19,23 +19,15 @@ import tempfile
 import time
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [os.path.join(REPOSITORY, "tests", "stack"), os.path.join(REPOSITORY, "bench", "peers")]
+sys.path[:0] = [os.path.join(REPOSITORY, "tests", "stack"), os.path.join(REPOSITORY, "bench", "input"),
+                os.path.join(REPOSITORY, "bench", "peers")]
 
 from ldapadd import ldapadd_rate  # noqa: E402
+from rows import write_rows  # noqa: E402
 from stack import Stack, built_programs  # noqa: E402
 
 DOMAIN = "example.net"
-HASH = "{CRYPT}$6$saltsaltsaltsalt$" + "x" * 86
 LOADER_ENTRIES = 50_000
-
-
-def write_rows(path, first, count):
-    with open(path, "w", encoding="utf-8") as file:
-        for number in range(first, first + count):
-            file.write(json.dumps({
-                "login": f"import{number}@{DOMAIN}", "display_name": f"Customer {number}", "plan": "gold",
-                "addresses": [f"alias{number}@{DOMAIN}"], "labels": {"crm": str(number)},
-                "entitlements": {"mail": True, "ftp": False, "web": True}, "password_hash": HASH}) + "\n")
 
 
 def peak_rss_mib(pid):
@@ -75,7 +67,7 @@ def main():
         rows, present = [], 0
         for count in arguments.rows:
             path = stack.path("rows.ndjson")
-            write_rows(path, present, count)
+            write_rows(path, DOMAIN, present, count)
             seconds = timed_import(stack, path)
             row = {"present": present, "rows": count, "seconds": seconds, "per_second": count / seconds,
                    "provd_peak_mib": peak_rss_mib(stack.processes.pid("provd")), "again_seconds": timed_import(stack, path)}

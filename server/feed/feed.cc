@@ -178,6 +178,7 @@ absl::StatusOr<FeedStream::Step> FeedStream::BeginSnapshot() {
   last_member_.clear();
   last_subscriber_ = 0;
   last_mailbox_move_ = 0;
+  next_subscribers_ = {};
   filler_ = BatchFiller(feed_.limits_.records_per_batch, feed_.limits_.octets_per_batch);
   for (const model::Pool& pool : fleet.pools) {
     std::optional<v1::Record> record = ProjectPool(viewer_, pool, fleet.hosts);
@@ -202,6 +203,11 @@ FeedStream::Phase FeedStream::SeenFrom(Phase phase) const {
 }
 
 absl::Status FeedStream::ReadPage() {
+  if (phase_ == Phase::kSubscribers) {
+    PROV_ASSIGN_OR_RETURN(const bool last, ReadSubscriberPage());
+    if (last) phase_ = SeenFrom(Phase::kMailboxMoves);
+    return absl::OkStatus();
+  }
   PROV_ASSIGN_OR_RETURN(const std::unique_ptr<store::ReadSnapshot> snapshot, feed_.snapshots_.OpenSnapshot());
   absl::StatusOr<bool> last = absl::InternalError("no page is to be read");
   Phase next = Phase::kEnd;
@@ -214,9 +220,6 @@ absl::Status FeedStream::ReadPage() {
   } else if (phase_ == Phase::kMembers) {
     last = ReadMemberPage(*snapshot);
     next = Phase::kSubscribers;
-  } else if (phase_ == Phase::kSubscribers) {
-    last = ReadSubscriberPage(*snapshot);
-    next = Phase::kMailboxMoves;
   } else if (phase_ == Phase::kMailboxMoves) {
     last = ReadMailboxMovePage(*snapshot);
   }
@@ -264,16 +267,25 @@ absl::StatusOr<bool> FeedStream::ReadMemberPage(store::ReadSnapshot& snapshot) {
   return page.size() < limit;
 }
 
-absl::StatusOr<bool> FeedStream::ReadSubscriberPage(store::ReadSnapshot& snapshot) {
+absl::StatusOr<bool> FeedStream::ReadSubscriberPage() {
   const size_t limit = feed_.limits_.rows_per_page;
-  PROV_ASSIGN_OR_RETURN(const std::vector<model::Subscriber> page,
-                        snapshot.SubscribersAfter(last_subscriber_, limit));
-  for (const model::Subscriber& subscriber : page) {
+  const auto read = [&snapshots = feed_.snapshots_, limit](int64_t after) -> absl::StatusOr<SubscriberPage> {
+    PROV_ASSIGN_OR_RETURN(const std::unique_ptr<store::ReadSnapshot> snapshot, snapshots.OpenSnapshot());
+    SubscriberPage page{.head_revision = snapshot->head_revision()};
+    PROV_ASSIGN_OR_RETURN(page.subscribers, snapshot->SubscribersAfter(after, limit));
+    return page;
+  };
+  PROV_ASSIGN_OR_RETURN(const SubscriberPage page,
+                        next_subscribers_.valid() ? next_subscribers_.get() : read(last_subscriber_));
+  const bool last = page.subscribers.size() < limit;
+  if (!page.subscribers.empty()) last_subscriber_ = page.subscribers.back().id;
+  if (!last) next_subscribers_ = std::async(std::launch::async, read, last_subscriber_);
+  for (const model::Subscriber& subscriber : page.subscribers) {
     std::optional<v1::Record> record = ProjectSubscriber(viewer_, subscriber);
     if (record.has_value()) filler_.Add(*std::move(record));
   }
-  if (!page.empty()) last_subscriber_ = page.back().id;
-  return page.size() < limit;
+  head_revision_ = std::max(head_revision_, page.head_revision);
+  return last;
 }
 
 absl::StatusOr<bool> FeedStream::ReadMailboxMovePage(store::ReadSnapshot& snapshot) {

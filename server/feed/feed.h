@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -105,7 +106,7 @@ class FeedStream {
   absl::StatusOr<bool> ReadDomainPage(store::ReadSnapshot& snapshot);
   absl::StatusOr<bool> ReadMailingListPage(store::ReadSnapshot& snapshot);
   absl::StatusOr<bool> ReadMemberPage(store::ReadSnapshot& snapshot);
-  absl::StatusOr<bool> ReadSubscriberPage(store::ReadSnapshot& snapshot);
+  absl::StatusOr<bool> ReadSubscriberPage();
   absl::StatusOr<bool> ReadMailboxMovePage(store::ReadSnapshot& snapshot);
   Step EndSnapshot();
   Step Send(v1::Batch batch);
@@ -122,7 +123,7 @@ class FeedStream {
   uint64_t nonce_ = 0;
   uint64_t head_revision_ = 0;  // the newest state that was read for this stream
 
-  // A snapshot under way: at most one page and one batch wait here.
+  // A snapshot under way: at most two pages and one batch wait here.
   uint64_t snapshot_revision_ = 0;
   std::string last_domain_;
   std::string last_mailing_list_;
@@ -130,6 +131,12 @@ class FeedStream {
   int64_t last_subscriber_ = 0;
   int64_t last_mailbox_move_ = 0;
   BatchFiller filler_;
+  // The page after the one that is being sent: the database reads while we write.
+  struct SubscriberPage {
+    std::vector<model::Subscriber> subscribers;
+    uint64_t head_revision = 0;
+  };
+  std::future<absl::StatusOr<SubscriberPage>> next_subscribers_;
 
   // A delta under way.
   std::shared_ptr<const Round> round_;

@@ -16,7 +16,7 @@ struct FeedLimits {
   size_t changes_per_round = 500;
   size_t records_per_batch = 500;     // removed keys count too
   size_t octets_per_batch = 1 << 20;  // a single larger record travels alone
-  size_t rows_per_page = 500;         // of a snapshot
+  size_t rows_per_page = 2000;        // of a snapshot
   size_t cached_rounds = 4;           // per viewer
   size_t cached_change_sets = 8;
 };

@@ -36,7 +36,7 @@ INSERT INTO prov.approval (target, changes, expire_time, caller)
 VALUES ($1, $2, now() + make_interval(secs => $3::int), $4)
 ON CONFLICT (target) DO UPDATE SET changes = excluded.changes, expire_time = excluded.expire_time,
   caller = excluded.caller
-RETURNING (extract(epoch FROM expire_time) * 1e6)::bigint)"};
+RETURNING (date_part('epoch', expire_time) * 1e6)::bigint)"};
 constexpr Statement kBeginAnew = {"begin_harm_anew", "DELETE FROM prov.caller_harm WHERE caller = $1"};
 
 model::Time TimeOf(const pqxx::field& microseconds) {
@@ -61,7 +61,7 @@ absl::StatusOr<std::vector<StoppedCaller>> ApprovalRepository::Stopped(size_t li
     pqxx::read_transaction read(*lease);
     std::vector<StoppedCaller> stopped;
     for (const auto& row : read.exec_params(
-             "SELECT caller, changes, (extract(epoch FROM stopped_time) * 1e6)::bigint FROM prov.caller_harm "
+             "SELECT caller, changes, (date_part('epoch', stopped_time) * 1e6)::bigint FROM prov.caller_harm "
              "WHERE stopped_time IS NOT NULL ORDER BY caller LIMIT $1",
              limit)) {
       stopped.push_back({row[0].as<std::string>(), row[1].as<int64_t>(), TimeOf(row[2])});

@@ -25,7 +25,7 @@ std::vector<std::string> AppendParameters(const AuditHead& head, const std::vect
 
 // For AuditRecordOf.
 inline constexpr char kAuditColumns[] =
-    "SELECT id, (extract(epoch FROM time) * 1e6)::bigint AS time_us, caller, peer, method, resource, "
+    "SELECT id, (date_part('epoch', time) * 1e6)::bigint AS time_us, caller, peer, method, resource, "
     "request_id, "
     "revision, code, before, after, hash FROM prov.audit ";
 AuditRecord AuditRecordOf(const pqxx::row& row);

@@ -40,9 +40,9 @@ ON CONFLICT (identity) DO UPDATE SET cut_off_time = excluded.cut_off_time)"};
 constexpr Statement kMoveTrust = {"move_trust", "UPDATE prov.trust SET version = version + 1"};
 
 constexpr char kList[] = R"(
-SELECT c.serial, c.identity, c.issued_by, (extract(epoch FROM c.issue_time) * 1e6)::bigint AS issue_us,
-       (extract(epoch FROM c.expire_time) * 1e6)::bigint AS expire_us,
-       (extract(epoch FROM r.revoke_time) * 1e6)::bigint AS revoke_us, COALESCE(r.reason, '') AS reason
+SELECT c.serial, c.identity, c.issued_by, (date_part('epoch', c.issue_time) * 1e6)::bigint AS issue_us,
+       (date_part('epoch', c.expire_time) * 1e6)::bigint AS expire_us,
+       (date_part('epoch', r.revoke_time) * 1e6)::bigint AS revoke_us, COALESCE(r.reason, '') AS reason
 FROM prov.certificate c LEFT JOIN prov.revoked_certificate r ON r.serial = c.serial
 WHERE ($1 = '' OR c.identity = $1)
   AND ($2::bigint = 0 OR (c.issue_time, c.serial) < (to_timestamp($2::bigint / 1e6), $3))

@@ -22,7 +22,7 @@ ON CONFLICT (host, role) DO UPDATE SET connected = excluded.connected, received_
 
 constexpr char kSelect[] = R"(
 SELECT host, role, connected, received_revision, applied_revision, failing_items, failing, agent_version,
-       (extract(epoch FROM last_seen) * 1e6)::bigint AS seen_us
+       (date_part('epoch', last_seen) * 1e6)::bigint AS seen_us
 FROM prov.host_progress WHERE $1 = '' OR host = $1 ORDER BY host, role)";
 
 std::string FailingJson(const std::vector<FailingItem>& failing) {

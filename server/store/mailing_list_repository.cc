@@ -50,7 +50,7 @@ constexpr Statement kCountOut = {
 constexpr Statement kAddMember = {"add_member",
                                   "INSERT INTO prov.mailing_list_member (list, address, revision) VALUES "
                                   "($1, $2, $3) ON CONFLICT DO NOTHING "
-                                  "RETURNING (extract(epoch FROM create_time) * 1e6)::bigint"};
+                                  "RETURNING (date_part('epoch', create_time) * 1e6)::bigint"};
 constexpr Statement kRemoveMember = {"remove_member",
                                      "DELETE FROM prov.mailing_list_member WHERE list = $1 AND address = $2"};
 

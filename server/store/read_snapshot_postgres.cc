@@ -32,7 +32,7 @@ class PostgresSnapshot final : public ReadSnapshot {
       // A revision is never torn between two pages: a write with several changes comes whole, even beyond the
       // limit.
       const pqxx::result rows = read_->exec_params(
-          "SELECT revision, kind, key, removed, (extract(epoch FROM time) * 1e6)::bigint FROM prov.change "
+          "SELECT revision, kind, key, removed, (date_part('epoch', time) * 1e6)::bigint FROM prov.change "
           "WHERE revision > $1 AND revision <= "
           "COALESCE((SELECT revision FROM prov.change WHERE revision > $1 ORDER BY revision OFFSET $2 - 1 "
           "LIMIT 1), "

@@ -12,8 +12,8 @@ namespace prov::store {
 namespace {
 
 constexpr char kSelect[] = R"(
-SELECT c.id, c.subscriber_id, s.login, (extract(epoch FROM c.effective_time) * 1e6)::bigint AS effective_us, c.method,
-  c.request, c.caller, (extract(epoch FROM c.create_time) * 1e6)::bigint AS create_us, c.error,
+SELECT c.id, c.subscriber_id, s.login, (date_part('epoch', c.effective_time) * 1e6)::bigint AS effective_us, c.method,
+  c.request, c.caller, (date_part('epoch', c.create_time) * 1e6)::bigint AS create_us, c.error,
   c.error = '' AND c.effective_time <= now() AND h.stopped_time IS NOT NULL AS stopped
 FROM prov.scheduled_change c JOIN prov.subscriber s ON s.id = c.subscriber_id
 LEFT JOIN prov.caller_harm h ON h.caller = c.caller WHERE )";

@@ -42,7 +42,7 @@ SELECT login, domain, display_name, mail, ftp, web, quota_bytes, plan, labels, f
   forward_keep_copy, state, state_before_close, suspend_reason, store_pool, password_hash,
   to_timestamp(NULLIF(delete_us, 0) / 1e6), to_timestamp(NULLIF(expire_us, 0) / 1e6), $2, $2
 FROM jsonb_to_recordset($1::jsonb) AS r(login text, domain text, )" PROV_IMPORT_COLUMNS R"()
-RETURNING login, id, uid, uid_number, (extract(epoch FROM create_time) * 1e6)::bigint)"};
+RETURNING login, id, uid, uid_number, (date_part('epoch', create_time) * 1e6)::bigint)"};
 
 constexpr Statement kSave = {"import_save", R"(
 UPDATE prov.subscriber s SET display_name = r.display_name, mail = r.mail, ftp = r.ftp, web = r.web,

@@ -56,7 +56,7 @@ WITH s AS (
     WHERE prov.address.reserved_until < now()
   RETURNING 1
 )
-SELECT id, uid, uid_number, (extract(epoch FROM create_time) * 1e6)::bigint AS create_us, (SELECT count(*) FROM a) AS taken,
+SELECT id, uid, uid_number, (date_part('epoch', create_time) * 1e6)::bigint AS create_us, (SELECT count(*) FROM a) AS taken,
        (SELECT suspended_mail FROM prov.domain WHERE name = $2) AS suspended_mail
 FROM s)"};
 
