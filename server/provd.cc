@@ -147,6 +147,7 @@ class Provd {
         approvals_service_(calls_, approvals_),
         feed_(snapshots_),
         convergence_(SystemClock()),
+        fleet_watch_(feed_, convergence_, progress_),
         turn_(store::MakePostgresPublisherTurn(config.postgres.connection)),
         publisher_(snapshots_, watch_, *turn_, WithApproval(publishing)),
         directory_service_({.authoriser = &authoriser_,
@@ -159,13 +160,13 @@ class Provd {
                     .domains = &domains_,
                     .progress = &progress_,
                     .snapshots = &snapshots_,
-                    .feed = &feed_,
                     .convergence = &convergence_,
+                    .fleet = &fleet_watch_,
                     .publisher = &publisher_,
                     .options = publishing,
                     .clock = &SystemClock()}),
-        operations_({.feed = &feed_,
-                     .convergence = &convergence_,
+        operations_({.convergence = &convergence_,
+                    .fleet = &fleet_watch_,
                      .snapshots = &snapshots_,
                      .watch = &watch_,
                      .workers = &workers_,
@@ -175,6 +176,7 @@ class Provd {
                      .version = kVersion}),
         agent_sync_({.feed = &feed_,
                      .convergence = &convergence_,
+                    .fleet = &fleet_watch_,
                      .watch = &watch_,
                      .progress = &progress_,
                      .workers = &workers_,
@@ -346,6 +348,7 @@ class Provd {
 
   feed::Feed feed_;
   feed::Convergence convergence_;
+  const feed::FleetWatch fleet_watch_;
   const std::unique_ptr<store::PublisherTurn> turn_;
   directory::Publisher publisher_;
   api::DirectoryService directory_service_;

@@ -95,7 +95,6 @@ absl::Status AgentStream::TryGreet(const v1::Hello& hello) {
   reported_.received_revision = sent_revision_;
   reported_.applied_revision = std::min(hello.applied_revision(), sent_revision_);
   reported_.agent_version = hello.agent_version();
-  reported_.last_seen = parts_.clock->Now();
   connection_ =
       parts_.convergence->Connected(host_, role_, reported_.received_revision, reported_.applied_revision);
   Log(Level::kInfo, "agent_connected",
@@ -208,7 +207,6 @@ absl::Status AgentStream::TakeProgress(const v1::Progress& progress) {
   reported_.applied_revision = std::min(progress.applied_revision(), reported_.received_revision);
   reported_.failing_items = progress.failing_items();
   reported_.failing = FailingOf(progress);
-  reported_.last_seen = parts_.clock->Now();
   std::string first_error;
   if (!reported_.failing.empty()) {
     first_error = fmt::format("{}: {}", reported_.failing.front().key, reported_.failing.front().error);

@@ -53,6 +53,7 @@ class AgentSyncService::Impl final : public v1::AgentSync::CallbackService, publ
   Streams AllStreams() const;
   void SpreadHead();
   void Pulse();
+  void KeepFresh();
   void Sweep();
 
   const Parts parts_;
@@ -157,10 +158,8 @@ void AgentSyncService::Impl::SpreadHead() {
 // Heartbeats vouch for the head, so it is read from the database itself: without one they cease, and agents
 // come to know that they may be out of date.
 void AgentSyncService::Impl::Pulse() {
-  const auto now = parts_.feed->FleetNow();
+  const auto now = parts_.fleet->Refresh();
   if (now.ok()) {
-    parts_.convergence->SetHead(now->head_revision);
-    parts_.convergence->SetFleet(now->fleet, now->head_revision);
     for (const auto& stream : AllStreams()) {
       stream->NoteHead(now->head_revision);
       stream->Heartbeat(now->head_revision);
@@ -168,8 +167,20 @@ void AgentSyncService::Impl::Pulse() {
   } else {
     Log(Level::kWarning, "heartbeat_skipped", {{"error", now.status()}});
   }
+  KeepFresh();
   const std::lock_guard lock(mutex_);
   if (!shutting_down_) parts_.workers->PostAfter(kHeartbeatInterval, gate_.Wrap([this] { Pulse(); }));
+}
+
+// So that other provd believe that these are connected.
+void AgentSyncService::Impl::KeepFresh() {
+  std::vector<std::pair<std::string, model::Role>> connected;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [key, stream] : newest_) connected.push_back(key);
+  }
+  const absl::Status status = parts_.progress->Touch(connected);
+  if (!status.ok()) Log(Level::kWarning, "host_progress_not_recorded", {{"error", status}});
 }
 
 // A certificate that is revoked, or expires, takes its streams with it.

@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "server/feed/convergence.h"
 #include "server/feed/feed.h"
+#include "server/feed/fleet_watch.h"
 #include "server/store/host_progress.h"
 #include "server/store/revision_watch.h"
 
@@ -25,6 +26,7 @@ class AgentSyncService {
   struct Parts {
     feed::Feed* feed = nullptr;
     feed::Convergence* convergence = nullptr;
+    const feed::FleetWatch* fleet = nullptr;
     store::RevisionWatch* watch = nullptr;
     store::HostProgressRepository* progress = nullptr;
     Workers* workers = nullptr;

@@ -17,26 +17,10 @@ using model::Role;
 
 // Somebody is waiting at a telephone.
 constexpr std::chrono::seconds kDirectoryPatience(3);
-// How old another provd's word about a host may be.
-constexpr std::chrono::minutes kFreshness(5);
-
 std::string ErrorAbout(const std::string& key, const std::vector<store::FailingItem>& failing) {
   const auto item =
       std::find_if(failing.begin(), failing.end(), [&](const auto& one) { return one.key == key; });
   return item == failing.end() ? "" : item->error;
-}
-
-// A host may be connected to another provd on the same database.
-void TakeElsewhere(const store::HostProgress& progress, uint64_t revision, model::Time now,
-                   feed::Follower& standing) {
-  if (standing.state != feed::FollowerState::kAbsent || !progress.connected ||
-      now - progress.last_seen > kFreshness) {
-    return;
-  }
-  standing.applied_revision = progress.applied_revision;
-  standing.cause.clear();
-  standing.state =
-      progress.applied_revision >= revision ? feed::FollowerState::kCurrent : feed::FollowerState::kBehind;
 }
 
 }  // namespace
@@ -56,9 +40,7 @@ absl::StatusOr<v1::Explanation> Explainer::Explain(const std::string& name) cons
   if (!domain.ok() && !absl::IsNotFound(domain.status())) return domain.status();
   if (domain.ok()) facts.domain = *std::move(domain);
 
-  PROV_ASSIGN_OR_RETURN(const feed::Feed::FleetAtHead now, parts_.feed->FleetNow());
-  parts_.convergence->SetHead(now.head_revision);
-  parts_.convergence->SetFleet(now.fleet, now.head_revision);
+  PROV_ASSIGN_OR_RETURN(const feed::Feed::FleetAtHead now, parts_.fleet->Refresh());
   const std::vector<feed::Follower> followers =
       parts_.convergence->Followers(facts.subscriber.revision, true);
   facts.directory = AskDirectory(facts.subscriber, followers.front());
@@ -110,7 +92,6 @@ absl::StatusOr<std::vector<HostFacts>> Explainer::AskHosts(
       for (const store::HostProgress& one : progress) {
         if (one.host != host.id || one.role != pool->role) continue;
         facts.failing = ErrorAbout(feed::SubscriberKey(subscriber.id), one.failing);
-        TakeElsewhere(one, subscriber.revision, parts_.clock->Now(), facts.standing);
       }
       hosts.push_back(std::move(facts));
     }

@@ -9,6 +9,7 @@
 #include "server/directory/publisher.h"
 #include "server/feed/convergence.h"
 #include "server/feed/feed.h"
+#include "server/feed/fleet_watch.h"
 #include "server/store/domain_repository.h"
 #include "server/store/host_progress.h"
 #include "server/store/read_snapshot.h"
@@ -25,8 +26,8 @@ class Explainer {
     store::DomainRepository* domains = nullptr;
     store::HostProgressRepository* progress = nullptr;
     store::SnapshotSource* snapshots = nullptr;
-    feed::Feed* feed = nullptr;
     feed::Convergence* convergence = nullptr;
+    const feed::FleetWatch* fleet = nullptr;
     directory::Publisher* publisher = nullptr;
     directory::Publisher::Options options;  // the publisher's
     const Clock* clock = nullptr;

@@ -115,8 +115,8 @@ class OperationsService::Impl final : public v1::Operations::CallbackService {
 
  private:
   ProgressStream::Parts StreamParts() const {
-    return {.feed = parts_.feed,
-            .convergence = parts_.convergence,
+    return {.convergence = parts_.convergence,
+            .fleet = parts_.fleet,
             .workers = parts_.workers,
             .clock = parts_.clock};
   }
@@ -198,22 +198,21 @@ class OperationsService::Impl final : public v1::Operations::CallbackService {
       const std::lock_guard lock(mutex_);
       refreshing_ = false;
     }
-    const auto now = parts_.feed->FleetNow();
-    if (now.ok()) return parts_.convergence->SetFleet(now->fleet, now->head_revision);
-    Log(Level::kWarning, "fleet_not_read", {{"error", now.status()}});
+    const auto now = parts_.fleet->Refresh();
+    if (!now.ok()) Log(Level::kWarning, "fleet_not_read", {{"error", now.status()}});
   }
 
   void Tick() {
     for (const auto& stream : All(waits_)) stream->EndUnlessTrusted(*parts_.authoriser);
     for (const auto& stream : All(watches_)) stream->EndUnlessTrusted(*parts_.authoriser);
+    // Whom they wait for may follow another provd.
+    if (!All(waits_).empty()) RefreshFleet();
     Look();
     parts_.workers->PostAfter(kTick, gate_.Wrap([this] { Tick(); }));
   }
 
   absl::Status FillStatus(v1::Status& status) {
-    PROV_ASSIGN_OR_RETURN(const feed::Feed::FleetAtHead now, parts_.feed->FleetNow());
-    parts_.convergence->SetHead(now.head_revision);
-    parts_.convergence->SetFleet(now.fleet, now.head_revision);
+    PROV_ASSIGN_OR_RETURN(const feed::Feed::FleetAtHead now, parts_.fleet->Refresh());
     status.set_head_revision(now.head_revision);
     status.set_version(parts_.version);
     *status.mutable_now() = google::protobuf::util::TimeUtil::TimeTToTimestamp(

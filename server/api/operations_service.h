@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "server/feed/convergence.h"
 #include "server/feed/feed.h"
+#include "server/feed/fleet_watch.h"
 #include "server/store/read_snapshot.h"
 #include "server/store/revision_watch.h"
 
@@ -28,8 +29,8 @@ class Workers;
 class OperationsService {
  public:
   struct Parts {
-    feed::Feed* feed = nullptr;
     feed::Convergence* convergence = nullptr;
+    const feed::FleetWatch* fleet = nullptr;
     store::SnapshotSource* snapshots = nullptr;
     store::RevisionWatch* watch = nullptr;
     Workers* workers = nullptr;

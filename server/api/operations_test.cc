@@ -120,6 +120,44 @@ TEST_F(Operations, AbsentHostHoldsTheWaitUpByNameUntilItIsEvicted) {
   EXPECT_TRUE(wait->Finish().ok());
 }
 
+TEST_F(Operations, HostThatFollowsAnotherProvdCounts) {
+  const uint64_t revision = AddSubscribers(1, 2);
+  DirectoryAt(revision);
+  TestAgent relay(Dial("agent/mx1"));
+  relay.Hello(v1::RELAY, 0);
+  relay.Follow(revision);
+  const auto wait = Wait(revision);
+  v1::RevisionProgress progress;
+  ASSERT_TRUE(wait->Read(&progress));
+  store::HostProgress told{.host = "store1", .role = model::Role::kStore, .connected = true};
+  ASSERT_TRUE(server_->progress.Record(told).ok());
+  while (Find(progress, "hosts/store1").state() != v1::FollowerProgress::BEHIND)
+    ASSERT_TRUE(wait->Read(&progress));
+  told.received_revision = told.applied_revision = revision;
+  ASSERT_TRUE(server_->progress.Record(told).ok());
+  while (wait->Read(&progress)) {
+  }
+  EXPECT_TRUE(progress.converged());
+  EXPECT_TRUE(wait->Finish().ok());
+}
+
+// Its provd was killed, and can write nothing down any more.
+TEST_F(Operations, HostThatIsNotHeardOfIsAbsentWhateverWasWrittenDown) {
+  const uint64_t revision = AddSubscribers(1, 2);
+  ASSERT_TRUE(server_->progress
+                  .Record({.host = "store1", .role = model::Role::kStore, .connected = true,
+                           .received_revision = revision})
+                  .ok());
+  Execute("UPDATE prov.host_progress SET last_seen = now() - interval '1 hour'");
+  grpc::ClientContext context;
+  v1::Status status;
+  ASSERT_TRUE(stub_->GetStatus(&context, {}, &status).ok());
+  for (const v1::FollowerProgress& follower : status.followers()) {
+    if (follower.name() != "hosts/store1") continue;
+    EXPECT_EQ(follower.state(), v1::FollowerProgress::ABSENT);
+  }
+}
+
 TEST_F(Operations, FollowerThatDoesNotMoveBecomesStuckByTheClockAlone) {
   const uint64_t revision = AddSubscribers(1, 2);
   TestAgent relay(Dial("agent/mx1"));

@@ -27,9 +27,7 @@ void ProgressStream::Begin() {
 
 // The fleet is read from the database, so that a host that was added a moment ago is waited for.
 absl::Status ProgressStream::Prepare() {
-  PROV_ASSIGN_OR_RETURN(const feed::Feed::FleetAtHead now, parts_.feed->FleetNow());
-  parts_.convergence->SetHead(now.head_revision);
-  parts_.convergence->SetFleet(now.fleet, now.head_revision);
+  PROV_ASSIGN_OR_RETURN(const feed::Feed::FleetAtHead now, parts_.fleet->Refresh());
   if (revision_ == 0) revision_ = now.head_revision;
   if (revision_ <= now.head_revision) return absl::OkStatus();
   return InvalidField("revision",

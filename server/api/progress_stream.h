@@ -10,6 +10,7 @@
 #include "server/api/stream_reactor.h"
 #include "server/feed/convergence.h"
 #include "server/feed/feed.h"
+#include "server/feed/fleet_watch.h"
 
 namespace prov::api {
 
@@ -17,8 +18,8 @@ class ProgressStream final
     : public StreamReactor<grpc::ServerWriteReactor<v1::RevisionProgress>, v1::RevisionProgress> {
  public:
   struct Parts {
-    feed::Feed* feed = nullptr;
     feed::Convergence* convergence = nullptr;
+    const feed::FleetWatch* fleet = nullptr;
     Workers* workers = nullptr;
     const Clock* clock = nullptr;
   };

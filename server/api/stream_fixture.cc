@@ -52,8 +52,8 @@ StreamServer::StreamServer(const std::string& conninfo, const std::string& tls_d
       watch(conninfo),
       convergence(SystemClock()),
       authoriser([this](const Caller&, std::string_view, const absl::Status&) { ++refused; }),
-      operations({.feed = &feed,
-                  .convergence = &convergence,
+      operations({.convergence = &convergence,
+                  .fleet = &fleet,
                   .snapshots = &snapshots,
                   .watch = &watch,
                   .workers = &workers,
@@ -62,6 +62,7 @@ StreamServer::StreamServer(const std::string& conninfo, const std::string& tls_d
                   .version = "test"}),
       agent_sync({.feed = &feed,
                   .convergence = &convergence,
+                  .fleet = &fleet,
                   .watch = &watch,
                   .progress = &progress,
                   .workers = &workers,
@@ -179,14 +180,13 @@ void StreamTest::TearDownTestSuite() {
   std::filesystem::remove_all(tls_directory);
 }
 
+void StreamTest::Execute(const std::string& sql) {
+  pqxx::connection connection(postgres->connection());
+  pqxx::nontransaction(connection).exec(sql);
+}
+
 void StreamTest::SetUp() {
-  {
-    pqxx::connection connection(postgres->connection());
-    pqxx::work work(connection);
-    work.exec("DROP SCHEMA IF EXISTS prov, public CASCADE");
-    work.exec("CREATE SCHEMA public");
-    work.commit();
-  }
+  Execute("DROP SCHEMA IF EXISTS prov, public CASCADE; CREATE SCHEMA public");
   const absl::Status migrated = store::Migrate(postgres->connection());
   ASSERT_TRUE(migrated.ok()) << migrated;
   server_ = std::make_unique<StreamServer>(postgres->connection(), tls_directory);

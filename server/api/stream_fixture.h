@@ -61,6 +61,7 @@ class StreamServer {
   store::HostProgressRepository progress{pool, writes};
   feed::Feed feed{snapshots};
   feed::Convergence convergence;
+  feed::FleetWatch fleet{feed, convergence, progress};
   std::atomic<int> refused{0};
   Authoriser authoriser;
   Workers workers{4};
@@ -121,6 +122,8 @@ class StreamTest : public ::testing::Test {
   // With a certificate for "agent/mx1", "operator/admin" and so on.
   std::shared_ptr<grpc::Channel> Dial(const std::string& identity,
                                       const grpc::ChannelArguments& arguments = {});
+  // SQL, past provd.
+  static void Execute(const std::string& sql);
   static void StopDatabase();
   static void StartDatabase();
   // A deadline that is there so that a test ends, not that it is met.

@@ -180,6 +180,28 @@ void Convergence::Disconnected(uint64_t connection) {
   Notify();
 }
 
+void Convergence::SetElsewhere(const std::vector<store::HostProgress>& progress) {
+  bool moved = false;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const store::HostProgress& told : progress) {
+      const auto found = hosts_.find({told.host, told.role});
+      if (found == hosts_.end() || found->second.connection != 0) continue;
+      FollowerFacts& facts = found->second.facts;
+      if (!told.connected && !facts.connected) continue;
+      moved = moved || told.connected != facts.connected || told.applied_revision != facts.applied_revision;
+      if (told.connected != facts.connected) facts.connection = clock_.Monotonic();
+      if (told.connected && !facts.connected) facts.rate.Begin(facts.connection);
+      facts.connected = told.connected;
+      facts.seen = true;
+      Move(facts, told.received_revision, told.applied_revision);
+      facts.failing_items = told.failing_items;
+      facts.first_error = told.failing.empty() ? "" : told.failing.front().key + ": " + told.failing.front().error;
+    }
+  }
+  if (moved) Notify();
+}
+
 void Convergence::ReportDirectory(bool connected, uint64_t applied_revision, uint64_t failing_items,
                                   const std::string& error) {
   {

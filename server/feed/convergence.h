@@ -1,6 +1,7 @@
 // Who follows the truth, and how far each has come: the directory, and each host for each of its roles.
 //
-// In memory only: progress is lost without harm, and told again by each agent as it connects.
+// In memory only: progress is lost without harm, and told again by each agent as it connects. Of agents that are
+// connected to another provd only what that one writes down is known, a second later.
 #pragma once
 
 #include <chrono>
@@ -86,6 +87,9 @@ class Convergence {
               const std::string& first_error);
   void Disconnected(uint64_t connection);
 
+  // What other provd have written down of their agents. What is connected here, or was since, counts more.
+  void SetElsewhere(const std::vector<store::HostProgress>& progress);
+
   void ReportDirectory(bool connected, uint64_t applied_revision, uint64_t failing_items,
                        const std::string& error);
 
@@ -100,7 +104,7 @@ class Convergence {
  private:
   struct Entry {
     FollowerFacts facts;
-    uint64_t connection = 0;
+    uint64_t connection = 0;  // 0: none here
     bool expected = false;
   };
 

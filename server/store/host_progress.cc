@@ -15,13 +15,17 @@ namespace {
 constexpr char kUpsert[] = R"(
 INSERT INTO prov.host_progress (host, role, connected, received_revision, applied_revision, failing_items, failing,
                                 agent_version, last_seen)
-SELECT $1, $2, $3, $4, $5, $6, $7::jsonb, $8, to_timestamp($9 / 1e6) WHERE EXISTS (SELECT 1 FROM prov.host WHERE id = $1)
+SELECT $1, $2, $3, $4, $5, $6, $7::jsonb, $8, now() WHERE EXISTS (SELECT 1 FROM prov.host WHERE id = $1)
 ON CONFLICT (host, role) DO UPDATE SET connected = excluded.connected, received_revision = excluded.received_revision,
   applied_revision = excluded.applied_revision, failing_items = excluded.failing_items, failing = excluded.failing,
   agent_version = excluded.agent_version, last_seen = excluded.last_seen)";
 
+constexpr char kTouch[] = R"(
+UPDATE prov.host_progress p SET last_seen = now(), connected = true
+FROM jsonb_to_recordset($1::jsonb) AS c(host text, role text) WHERE p.host = c.host AND p.role = c.role)";
+
 constexpr char kSelect[] = R"(
-SELECT host, role, connected, received_revision, applied_revision, failing_items, failing, agent_version,
+SELECT host, role, connected AND last_seen > now() - make_interval(secs => $2) AS connected, received_revision, applied_revision, failing_items, failing, agent_version,
        (date_part('epoch', last_seen) * 1e6)::bigint AS seen_us
 FROM prov.host_progress WHERE $1 = '' OR host = $1 ORDER BY host, role)";
 
@@ -64,8 +68,22 @@ absl::Status HostProgressRepository::Record(const HostProgress& progress) {
     pqxx::work work(*lease);
     work.exec_params(kUpsert, progress.host, std::string(model::RoleName(progress.role)), progress.connected,
                      progress.received_revision, progress.applied_revision, progress.failing_items,
-                     FailingJson(progress.failing), progress.agent_version,
-                     ToMicroseconds(progress.last_seen));
+                     FailingJson(progress.failing), progress.agent_version);
+    work.commit();
+    return absl::OkStatus();
+  });
+}
+
+absl::Status HostProgressRepository::Touch(
+    const std::vector<std::pair<std::string, model::Role>>& connected) {
+  if (connected.empty()) return absl::OkStatus();
+  auto list = nlohmann::json::array();
+  for (const auto& [host, role] : connected)
+    list.push_back({{"host", host}, {"role", std::string(model::RoleName(role))}});
+  PROV_ASSIGN_OR_RETURN(const ConnectionPool::Lease lease, pool_.Acquire());
+  return Guarded("keep agents' progress fresh", [&]() -> absl::Status {
+    pqxx::work work(*lease);
+    work.exec_params(kTouch, list.dump());
     work.commit();
     return absl::OkStatus();
   });
@@ -82,7 +100,7 @@ absl::StatusOr<std::vector<HostProgress>> HostProgressRepository::Read(const std
   return Guarded("read agents' progress", [&]() -> absl::StatusOr<std::vector<HostProgress>> {
     pqxx::read_transaction read(*lease);
     std::vector<HostProgress> all;
-    const pqxx::result rows = read.exec_params(kSelect, host);
+    const pqxx::result rows = read.exec_params(kSelect, host, kLongestUnheard.count());
     for (const auto& row : rows) all.push_back(ProgressOf(row));
     return all;
   });

@@ -25,7 +25,7 @@ struct FailingItem {
 struct HostProgress {
   std::string host;
   model::Role role = model::Role::kRelay;
-  bool connected = false;
+  bool connected = false;  // as read: and heard of lately, for the provd that wrote it down may be dead
   uint64_t received_revision = 0;
   uint64_t applied_revision = 0;
   uint64_t failing_items = 0;
@@ -33,6 +33,9 @@ struct HostProgress {
   std::string agent_version;
   model::Time last_seen;
 };
+
+// After that nothing is believed of a connection any more.
+constexpr std::chrono::seconds kLongestUnheard(20);
 
 class ConnectionPool;
 class WriteQueue;
@@ -42,7 +45,10 @@ class HostProgressRepository {
  public:
   HostProgressRepository(ConnectionPool& pool, WriteQueue& writes) : pool_(pool), writes_(writes) {}
 
+  // `last_seen` is the database's time.
   absl::Status Record(const HostProgress& progress);
+  // They are still connected. To be said every few seconds, well within kLongestUnheard.
+  absl::Status Touch(const std::vector<std::pair<std::string, model::Role>>& connected);
   absl::StatusOr<std::vector<HostProgress>> All();
   absl::StatusOr<std::vector<HostProgress>> ForHost(const std::string& host);
 
