@@ -3,8 +3,13 @@
 -- The pool that the mailbox's mail is being taken from, while new mail goes to store_pool already.
 ALTER TABLE prov.subscriber ADD COLUMN leaving_pool text REFERENCES prov.pool;
 
+-- A purged one keeps no pool from being removed.
+ALTER TABLE prov.subscriber ALTER COLUMN store_pool DROP NOT NULL,
+  ADD CONSTRAINT subscriber_has_pool CHECK (store_pool IS NOT NULL OR state = 'purged');
+
 ALTER TABLE prov.mailbox_move DROP CONSTRAINT mailbox_move_state_check;
 ALTER TABLE prov.mailbox_move ADD CHECK (state IN ('copying', 'switching', 'done', 'cancelled'));
+CREATE INDEX mailbox_move_subscriber ON prov.mailbox_move (subscriber_id);
 -- Those that hosts are told of.
 CREATE INDEX mailbox_move_open_id ON prov.mailbox_move (id) WHERE state IN ('copying', 'switching');
 CREATE INDEX mailbox_move_from ON prov.mailbox_move (from_pool);

@@ -41,11 +41,11 @@ absl::Status Busy() {
 grpc::Status DirectoryService::VerifyDirectory(grpc::ServerContext* context,
                                                const v1::VerifyDirectoryRequest*, Writer* writer) {
   const auto verify = [&]() -> absl::Status {
-    PROV_RETURN_IF_ERROR(
-        parts_.authoriser->Authorise(*context, "/prov.v1.Directory/VerifyDirectory").status());
+    PROV_ASSIGN_OR_RETURN(const Caller caller, parts_.authoriser->Authorise(
+                                                   *context, "/prov.v1.Directory/VerifyDirectory"));
     const std::unique_lock lock(comparing_, std::try_to_lock);
     if (!lock.owns_lock()) return Busy();
-    PROV_ASSIGN_OR_RETURN(const Verification result, Verify(*context, *writer));
+    PROV_ASSIGN_OR_RETURN(const Verification result, Verify(*context, caller, *writer));
     v1::DirectoryProgress last;
     last.set_entries_compared(result.entries_compared);
     last.set_entries_total(result.entries_compared);
@@ -64,8 +64,8 @@ grpc::Status DirectoryService::RepairDirectory(grpc::ServerContext* context,
     const std::unique_lock lock(comparing_, std::try_to_lock);
     if (!lock.owns_lock()) return Busy();
     PROV_RETURN_IF_ERROR(Record(caller, kMethod, request->request_id()));
-    PROV_ASSIGN_OR_RETURN(const Verification result, Verify(*context, *writer));
-    return Mend(*context, *writer, result.entries_compared);
+    PROV_ASSIGN_OR_RETURN(const Verification result, Verify(*context, caller, *writer));
+    return Mend(*context, caller, *writer, result.entries_compared);
   };
   return ToGrpcStatus(repair());
 }
@@ -79,12 +79,13 @@ grpc::Status DirectoryService::RebuildDirectory(grpc::ServerContext* context,
     const std::unique_lock lock(comparing_, std::try_to_lock);
     if (!lock.owns_lock()) return Busy();
     PROV_RETURN_IF_ERROR(Record(caller, kMethod, request->request_id()));
-    return Mend(*context, *writer, 0);
+    return Mend(*context, caller, *writer, 0);
   };
   return ToGrpcStatus(rebuild());
 }
 
-absl::StatusOr<Verification> DirectoryService::Verify(grpc::ServerContext& context, Writer& writer) {
+absl::StatusOr<Verification> DirectoryService::Verify(grpc::ServerContext& context, const Caller& caller,
+                                                           Writer& writer) {
   uint64_t total = 0;
   {
     PROV_ASSIGN_OR_RETURN(const auto snapshot, parts_.snapshots->OpenSnapshot());
@@ -93,7 +94,7 @@ absl::StatusOr<Verification> DirectoryService::Verify(grpc::ServerContext& conte
   auto told = steady_clock::now();
   directory::VerifyHooks hooks;
   hooks.progress = [&](const Verification& so_far, const std::vector<DirectoryDifference>& found) {
-    if (context.IsCancelled()) return Gone();
+    PROV_RETURN_IF_ERROR(MayGoOn(context, caller));
     if (found.empty() && steady_clock::now() - told < kTick) return absl::OkStatus();
     told = steady_clock::now();
     v1::DirectoryProgress progress;
@@ -107,14 +108,21 @@ absl::StatusOr<Verification> DirectoryService::Verify(grpc::ServerContext& conte
     }
     return writer.Write(progress) ? absl::OkStatus() : Gone();
   };
-  hooks.settle = [&](uint64_t revision) { return Settle(context, revision); };
+  hooks.settle = [&](uint64_t revision) { return Settle(context, caller, revision); };
   return directory::VerifyDirectory(*parts_.snapshots, parts_.options, hooks);
 }
 
-absl::Status DirectoryService::Settle(const grpc::ServerContext& context, uint64_t revision) const {
+// Of a call that takes long: the caller is still there, and still trusted.
+absl::Status DirectoryService::MayGoOn(const grpc::ServerContext& context, const Caller& caller) const {
+  if (context.IsCancelled()) return Gone();
+  return parts_.authoriser->CheckTrust(caller);
+}
+
+absl::Status DirectoryService::Settle(const grpc::ServerContext& context, const Caller& caller,
+                                      uint64_t revision) const {
   const auto until = steady_clock::now() + kSettlePatience;
   while (parts_.publisher->WaitApplied(revision, kTick) < revision) {
-    if (context.IsCancelled()) return Gone();
+    PROV_RETURN_IF_ERROR(MayGoOn(context, caller));
     if (steady_clock::now() < until) continue;
     return absl::UnavailableError(
         "the publisher does not move, so nothing can be compared; see provctl status");
@@ -122,7 +130,8 @@ absl::Status DirectoryService::Settle(const grpc::ServerContext& context, uint64
   return absl::OkStatus();
 }
 
-absl::Status DirectoryService::Mend(grpc::ServerContext& context, Writer& writer, uint64_t entries) {
+absl::Status DirectoryService::Mend(grpc::ServerContext& context, const Caller& caller, Writer& writer,
+                                    uint64_t entries) {
   const uint64_t pass = parts_.publisher->RequestPass();
   v1::DirectoryProgress progress;
   progress.set_entries_compared(entries);
@@ -130,7 +139,8 @@ absl::Status DirectoryService::Mend(grpc::ServerContext& context, Writer& writer
   for (;;) {
     PROV_ASSIGN_OR_RETURN(const bool ended, parts_.publisher->WaitPass(pass, kTick));
     if (ended) break;
-    if (context.IsCancelled() || !writer.Write(progress)) return Gone();
+    PROV_RETURN_IF_ERROR(MayGoOn(context, caller));
+    if (!writer.Write(progress)) return Gone();
   }
   progress.set_done(true);
   return writer.Write(progress) ? absl::OkStatus() : Gone();

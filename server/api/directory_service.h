@@ -35,9 +35,11 @@ class DirectoryService final : public v1::Directory::Service {
  private:
   using Writer = grpc::ServerWriter<v1::DirectoryProgress>;
 
-  absl::StatusOr<directory::Verification> Verify(grpc::ServerContext& context, Writer& writer);
-  absl::Status Mend(grpc::ServerContext& context, Writer& writer, uint64_t entries);
-  absl::Status Settle(const grpc::ServerContext& context, uint64_t revision) const;
+  absl::StatusOr<directory::Verification> Verify(grpc::ServerContext& context, const Caller& caller,
+                                                 Writer& writer);
+  absl::Status Mend(grpc::ServerContext& context, const Caller& caller, Writer& writer, uint64_t entries);
+  absl::Status MayGoOn(const grpc::ServerContext& context, const Caller& caller) const;
+  absl::Status Settle(const grpc::ServerContext& context, const Caller& caller, uint64_t revision) const;
   absl::Status Record(const Caller& caller, std::string_view method, const std::string& request_id) const;
 
   const Parts parts_;

@@ -109,7 +109,7 @@ v1::Subscriber ToProto(const model::Subscriber& s) {
   proto.mutable_labels()->insert(s.labels.begin(), s.labels.end());
   proto.set_state(ToProto(s.state));
   proto.set_suspend_reason(s.suspend_reason);
-  proto.set_store_pool("pools/" + s.store_pool);
+  if (!s.store_pool.empty()) proto.set_store_pool("pools/" + s.store_pool);
   proto.set_uid_number(s.uid_number);
   proto.set_has_password(!s.password_hash.empty());
   *proto.mutable_create_time() = ToTimestamp(s.create_time);

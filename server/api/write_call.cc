@@ -4,6 +4,8 @@
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <google/protobuf/util/json_util.h>
 
+#include <chrono>
+
 #include "common/log.h"
 #include "common/status.h"
 #include "server/model/validate.h"
@@ -32,6 +34,31 @@ std::string ToJson(const google::protobuf::Message& message) {
   return json;
 }
 
+// One line for each write, by which a caller's own log and ours can be laid side by side. The audit log tells what
+// it changed.
+void LogWrite(const store::WriteContext& write, std::string_view request_id,
+              const absl::StatusOr<store::WriteResult>& result, std::chrono::steady_clock::duration took) {
+  const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(took).count();
+  if (!result.ok()) {
+    Log(Level::kInfo, "write_failed",
+        {{"caller", write.caller},
+         {"method", write.method},
+         {"request_id", request_id},
+         {"ms", milliseconds},
+         {"error", result.status()}});
+    return;
+  }
+  Log(Level::kInfo, "write",
+      {{"caller", write.caller},
+       {"method", write.method},
+       {"request_id", request_id},
+       {"resource", result->audit.empty() ? "" : result->audit.front().resource},
+       {"resources", result->audit.size()},
+       {"revision", result->revision},
+       {"replayed", result->replayed ? "yes" : "no"},
+       {"ms", milliseconds}});
+}
+
 }  // namespace
 
 absl::Status WriteCalls::Run(const grpc::ServerContext& context, const Options& options,
@@ -49,7 +76,9 @@ absl::Status WriteCalls::Run(const grpc::ServerContext& context, const Options& 
   // A rehearsal is not remembered: the real call with the same id must go through.
   if (!options.validate_only) write.request_id = std::string(options.request_id);
   write.fingerprint = fingerprint_.Of(options.method, SerialiseInOrder(*options.request));
+  const auto start = std::chrono::steady_clock::now();
   const absl::StatusOr<store::WriteResult> result = queue_.Run(write, body);
+  LogWrite(write, options.request_id, result, std::chrono::steady_clock::now() - start);
   if (ReasonOf(result.status()) == store::kBlastRadius) NoteStopped(queue_, write);
   PROV_RETURN_IF_ERROR(result.status());
   if (!response->ParseFromString(result->response))

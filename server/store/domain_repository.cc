@@ -32,10 +32,14 @@ constexpr Statement kHasAddress = {
     "SELECT EXISTS (SELECT 1 FROM prov.address WHERE address = $1 AND reserved_until IS NULL)"};
 constexpr Statement kInUse = {"domain_in_use",
                               "SELECT EXISTS (SELECT 1 FROM prov.address WHERE domain = $1) OR "
-                              "EXISTS (SELECT 1 FROM prov.subscriber WHERE domain = $1) OR "
+                              "EXISTS (SELECT 1 FROM prov.subscriber WHERE domain = $1 AND state <> 'purged') OR "
                               "EXISTS (SELECT 1 FROM prov.domain WHERE alias_of = $1)"};
 constexpr Statement kFreeReserved = {"free_reserved_addresses",
                                      "DELETE FROM prov.address WHERE domain = $1 AND reserved_until < now()"};
+// Ids and uids come from sequences, so a purged one need not stay for the sake of never being given out twice.
+constexpr Statement kForgetPurged = {"forget_purged_of_domain", R"(
+WITH gone AS (DELETE FROM prov.mailbox_move m USING prov.subscriber s WHERE s.id = m.subscriber_id AND s.domain = $1)
+DELETE FROM prov.subscriber WHERE domain = $1 AND state = 'purged')"};
 constexpr Statement kRemove = {"remove_domain", "DELETE FROM prov.domain WHERE name = $1"};
 
 const std::string& SelectByName() {
@@ -115,6 +119,7 @@ absl::Status DomainRepository::Remove(WriteTransaction& write, const std::string
         absl::StatusCode::kFailedPrecondition, "name", "DOMAIN_IN_USE",
         fmt::format("{} still has subscribers, addresses (reserved ones count) or alias domains", name));
   }
+  write.Execute(kForgetPurged, name);
   if (write.Execute(kRemove, name).affected_rows() == 0) return NotFound(name);
   write.AddChange(AggregateKind::kDomain, name, true);
   return absl::OkStatus();

@@ -23,9 +23,14 @@ constexpr Statement kInsertHostPool = {"insert_host_pool",
 constexpr Statement kSavePool = {
     "save_pool", "UPDATE prov.pool SET weight = $2, update_time = now(), revision = $3 WHERE id = $1"};
 constexpr Statement kPoolInUse = {"pool_in_use", R"(
-SELECT EXISTS (SELECT 1 FROM prov.host_pool WHERE pool = $1) OR EXISTS (SELECT 1 FROM prov.subscriber WHERE store_pool = $1)
+SELECT EXISTS (SELECT 1 FROM prov.host_pool WHERE pool = $1)
+  OR EXISTS (SELECT 1 FROM prov.subscriber WHERE store_pool = $1 AND state <> 'purged')
   OR EXISTS (SELECT 1 FROM prov.mailing_list WHERE pool = $1)
-  OR EXISTS (SELECT 1 FROM prov.mailbox_move WHERE from_pool = $1 OR to_pool = $1))"};
+  OR EXISTS (SELECT 1 FROM prov.mailbox_move WHERE (from_pool = $1 OR to_pool = $1) AND state IN ('copying', 'switching')))"};
+// Purged subscribers, and moves that have ended: what they were is in the audit log.
+constexpr Statement kLeavePool = {"leave_pool", R"(
+WITH gone AS (DELETE FROM prov.mailbox_move WHERE from_pool = $1 OR to_pool = $1)
+UPDATE prov.subscriber SET store_pool = NULL WHERE store_pool = $1)"};
 constexpr Statement kRemovePool = {"remove_pool", "DELETE FROM prov.pool WHERE id = $1"};
 constexpr Statement kSaveHost = {
     "save_host",
@@ -136,8 +141,9 @@ absl::StatusOr<Pool> FleetRepository::SavePool(WriteTransaction& write, const Po
 absl::Status FleetRepository::RemovePool(WriteTransaction& write, const std::string& id) {
   if (write.Execute(kPoolInUse, id)[0][0].as<bool>()) {
     return FieldError(absl::StatusCode::kFailedPrecondition, "name", "POOL_IN_USE",
-                      fmt::format("{} still has hosts, mailboxes (purged ones count) or lists", id));
+                      fmt::format("{} still has hosts, mailboxes or lists", id));
   }
+  write.Execute(kLeavePool, id);
   if (write.Execute(kRemovePool, id).affected_rows() == 0) return PoolNotFound(id);
   write.AddChange(AggregateKind::kPool, id, true);
   return absl::OkStatus();

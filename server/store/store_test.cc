@@ -296,6 +296,29 @@ TEST_F(Store, MemberCostsOneRowAndCountsAndARemovedListGoesInSteps) {
   EXPECT_EQ(repository.Get("staff@example.net")->member_count, 0);
 }
 
+TEST_F(Store, PurgedSubscribersKeepNeitherPoolNorDomain) {
+  ASSERT_TRUE(Add("a@example.net").ok());
+  const auto remove = [&] {
+    return std::pair(ReasonOf(Write([](WriteTransaction& write) {
+                                return Done(FleetRepository::RemovePool(write, "main"));
+                              }).status()),
+                     ReasonOf(Write([](WriteTransaction& write) {
+                                return Done(DomainRepository::Remove(write, "example.net"));
+                              }).status()));
+  };
+  EXPECT_EQ(remove(), std::pair(std::string("POOL_IN_USE"), std::string("DOMAIN_IN_USE")));
+  ASSERT_TRUE(Write([](WriteTransaction& write) -> absl::StatusOr<WriteResult> {
+                PROV_ASSIGN_OR_RETURN(model::Subscriber subscriber,
+                                      SubscriberRepository::Find(write, "a@example.net"));
+                subscriber.state = model::State::kPurged;
+                PROV_RETURN_IF_ERROR(SubscriberRepository::ReserveAddresses(write, subscriber, 1));
+                return Done(SubscriberRepository::Save(write, subscriber));
+              }).ok());
+  EXPECT_EQ(remove(), std::pair(std::string(), std::string("DOMAIN_IN_USE"))) << "its address is still reserved";
+  Sql("UPDATE prov.address SET reserved_until = now() - interval '1 day'");
+  EXPECT_EQ(remove().second, "");
+}
+
 TEST_F(Store, NewerOrEditedSchemaIsRefused) {
   std::vector<Migration> newer = Migrations();
   newer.push_back({newer.back().version + 1, "9999_future.sql", "SELECT 1"});
