@@ -69,9 +69,10 @@ absl::Status WaitUntilMoved(Session& session, Fleet::Stub& stub, MailboxMove* mo
     told = std::move(now);
     if (!IsOpen(*move)) return absl::OkStatus();
     if (std::chrono::steady_clock::now() >= until) {
-      return FieldError(absl::StatusCode::kDeadlineExceeded, "", "NOT_CONVERGED",
-                        fmt::format("{} is not done yet, and goes on by itself; provctl show-move {} tells how far",
-                                    move->name(), ShortName(move->name())));
+      return FieldError(
+          absl::StatusCode::kDeadlineExceeded, "", "NOT_CONVERGED",
+          fmt::format("{} is not done yet, and goes on by itself; provctl show-move {} tells how far",
+                      move->name(), ShortName(move->name())));
     }
     std::this_thread::sleep_for(kLookInterval);
   }
@@ -91,10 +92,11 @@ absl::Status RunMove(Session& session, const MoveOptions& o) {
   if (session.format() == Format::kJson) {
     fmt::print("{}", ToJson(move));
   } else if (!session.options.quiet && waited.ok()) {
-    const std::string_view done = IsOpen(move)                                  ? "began to move"
+    const std::string_view done = IsOpen(move)                             ? "began to move"
                                   : move.state() == MailboxMove::CANCELLED ? "did not move"
                                                                            : "moved";
-    fmt::print("{}\n", WriteText(session, done, fmt::format("{}, {}", Safe(o.login), move.name()), move.revision()));
+    fmt::print("{}\n",
+               WriteText(session, done, fmt::format("{}, {}", Safe(o.login), move.name()), move.revision()));
   }
   return waited;
 }
@@ -108,11 +110,14 @@ absl::Status RunShow(Session& session, const IdOptions& o) {
     fmt::print("{}", ToJson(move));
     return absl::OkStatus();
   }
-  std::vector<std::pair<std::string, std::string>> fields = {
-      {"move", ShortName(move.name())},       {"subscriber", ShortName(move.subscriber())},
-      {"from", ShortName(move.from_pool())},  {"to", ShortName(move.to_pool())},
-      {"state", StateText(move)},             {"copied", CopiedText(move)},
-      {"begun", MomentText(move.create_time())}, {"heard of", MomentText(move.update_time())}};
+  std::vector<std::pair<std::string, std::string>> fields = {{"move", ShortName(move.name())},
+                                                             {"subscriber", ShortName(move.subscriber())},
+                                                             {"from", ShortName(move.from_pool())},
+                                                             {"to", ShortName(move.to_pool())},
+                                                             {"state", StateText(move)},
+                                                             {"copied", CopiedText(move)},
+                                                             {"begun", MomentText(move.create_time())},
+                                                             {"heard of", MomentText(move.update_time())}};
   if (!move.error().empty()) fields.emplace_back("waits", move.error());
   fmt::print("{}", ToList(fields));
   return absl::OkStatus();
@@ -151,32 +156,34 @@ absl::Status RunCancel(Session& session, const IdOptions& o) {
 
 void AddMoveCommands(CLI::App& app, Action& chosen) {
   auto move = std::make_shared<MoveOptions>();
-  CLI::App* command = AddCommand(
-      app, chosen, "move-mailbox",
-      "Take a mailbox to another store pool. Its hosts do it by themselves; mail keeps coming in, and no program "
-      "downloads anything twice. --wait waits until it is there.\n"
-      "Example: provctl move-mailbox alice@example.net --to second --wait --timeout 10m",
-      move, RunMove);
+  CLI::App* command =
+      AddCommand(app, chosen, "move-mailbox",
+                 "Take a mailbox to another store pool. Its hosts do it by themselves; mail keeps coming in, "
+                 "and no program "
+                 "downloads anything twice. --wait waits until it is there.\n"
+                 "Example: provctl move-mailbox alice@example.net --to second --wait --timeout 10m",
+                 move, RunMove);
   command->add_option("login", move->login, "of the subscriber")->required();
   command->add_option("--to", move->to_pool, "a pool of role store")->required();
 
   auto list = std::make_shared<ListOptions>();
   AddCommand(app, chosen, "list-moves",
-             "List mailboxes that are on their way, the newest first.\nExample: provctl list-moves --all", list,
-             RunList)
+             "List mailboxes that are on their way, the newest first.\nExample: provctl list-moves --all",
+             list, RunList)
       ->add_flag("--all", list->all, "those that have ended, too");
 
   auto show = std::make_shared<IdOptions>();
   AddCommand(app, chosen, "show-move",
-             "Show how far a mailbox is on its way, and what it waits for.\nExample: provctl show-move 17", show,
-             RunShow)
+             "Show how far a mailbox is on its way, and what it waits for.\nExample: provctl show-move 17",
+             show, RunShow)
       ->add_option("id", show->id, "of the move")
       ->required();
 
   auto cancel = std::make_shared<IdOptions>();
-  AddCommand(app, chosen, "cancel-move",
-             "Leave a mailbox where it is, while its mail is still being copied.\nExample: provctl cancel-move 17",
-             cancel, RunCancel)
+  AddCommand(
+      app, chosen, "cancel-move",
+      "Leave a mailbox where it is, while its mail is still being copied.\nExample: provctl cancel-move 17",
+      cancel, RunCancel)
       ->add_option("id", cancel->id, "of the move")
       ->required();
 }

@@ -1,5 +1,5 @@
-// What commands about one kind of resource have in common: all pages of a list, one that is shown, one that was
-// written.
+// What commands about one kind of resource have in common: all pages of a list, one that is shown, one that
+// was written.
 #pragma once
 
 #include <fmt/format.h>

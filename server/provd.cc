@@ -28,10 +28,10 @@
 #include "server/api/call_metrics.h"
 #include "server/api/directory_service.h"
 #include "server/api/domains_service.h"
-#include "server/api/explainer.h"
+#include "server/api/due_work.h"
 #include "server/api/enrolment_door.h"
 #include "server/api/enrolment_service.h"
-#include "server/api/due_work.h"
+#include "server/api/explainer.h"
 #include "server/api/fleet_service.h"
 #include "server/api/mailbox_moves_service.h"
 #include "server/api/mailing_lists_service.h"
@@ -166,7 +166,7 @@ class Provd {
                     .options = publishing,
                     .clock = &SystemClock()}),
         operations_({.convergence = &convergence_,
-                    .fleet = &fleet_watch_,
+                     .fleet = &fleet_watch_,
                      .snapshots = &snapshots_,
                      .watch = &watch_,
                      .workers = &workers_,
@@ -176,7 +176,7 @@ class Provd {
                      .version = kVersion}),
         agent_sync_({.feed = &feed_,
                      .convergence = &convergence_,
-                    .fleet = &fleet_watch_,
+                     .fleet = &fleet_watch_,
                      .watch = &watch_,
                      .progress = &progress_,
                      .workers = &workers_,

@@ -218,7 +218,7 @@ TEST_F(AgentSync, AgentThatDoesNotReadOrAcknowledgeHoldsNothingUp) {
   quick.Hello(v1::STORE, 0);
   quick.Follow(head);
   EXPECT_THAT(quick.records, SizeIs(10002));  // with the domain and the pool
-  const int quick_pages = 25;  // 20 of subscribers, and those before and after
+  const int quick_pages = 25;                 // 20 of subscribers, and those before and after
   EXPECT_LE(server_->snapshots.opened - before, quick_pages + 12);
 
   // What is read but not acknowledged counts, too.

@@ -41,8 +41,8 @@ absl::Status Busy() {
 grpc::Status DirectoryService::VerifyDirectory(grpc::ServerContext* context,
                                                const v1::VerifyDirectoryRequest*, Writer* writer) {
   const auto verify = [&]() -> absl::Status {
-    PROV_ASSIGN_OR_RETURN(const Caller caller, parts_.authoriser->Authorise(
-                                                   *context, "/prov.v1.Directory/VerifyDirectory"));
+    PROV_ASSIGN_OR_RETURN(const Caller caller,
+                          parts_.authoriser->Authorise(*context, "/prov.v1.Directory/VerifyDirectory"));
     const std::unique_lock lock(comparing_, std::try_to_lock);
     if (!lock.owns_lock()) return Busy();
     PROV_ASSIGN_OR_RETURN(const Verification result, Verify(*context, caller, *writer));
@@ -85,7 +85,7 @@ grpc::Status DirectoryService::RebuildDirectory(grpc::ServerContext* context,
 }
 
 absl::StatusOr<Verification> DirectoryService::Verify(grpc::ServerContext& context, const Caller& caller,
-                                                           Writer& writer) {
+                                                      Writer& writer) {
   uint64_t total = 0;
   {
     PROV_ASSIGN_OR_RETURN(const auto snapshot, parts_.snapshots->OpenSnapshot());

@@ -27,9 +27,9 @@ absl::Status WrongState(std::string_view reason, std::string_view description) {
 absl::Status CheckTarget(WriteTransaction& write, const Subscriber& subscriber, const std::string& to_pool) {
   const absl::StatusOr<model::Pool> pool = store::FleetRepository::FindPool(write, to_pool);
   if (!pool.ok() || pool->role != model::Role::kStore) {
-    return FieldError(absl::StatusCode::kNotFound, "to_pool", "POOL_UNKNOWN",
-                      fmt::format("{} is not a pool of role store; provctl list-pools shows those there are",
-                                  to_pool));
+    return FieldError(
+        absl::StatusCode::kNotFound, "to_pool", "POOL_UNKNOWN",
+        fmt::format("{} is not a pool of role store; provctl list-pools shows those there are", to_pool));
   }
   if (subscriber.state == model::State::kPurged) {
     return FieldError(absl::StatusCode::kFailedPrecondition, "subscriber", "SUBSCRIBER_PURGED",
@@ -79,8 +79,7 @@ grpc::Status FleetService::GetMailboxMove(grpc::ServerContext* context,
                                           const v1::GetMailboxMoveRequest* request,
                                           v1::MailboxMove* response) {
   const auto get = [&]() -> absl::Status {
-    PROV_RETURN_IF_ERROR(
-        writes_.authoriser().Authorise(*context, "/prov.v1.Fleet/GetMailboxMove").status());
+    PROV_RETURN_IF_ERROR(writes_.authoriser().Authorise(*context, "/prov.v1.Fleet/GetMailboxMove").status());
     PROV_ASSIGN_OR_RETURN(const int64_t id, MailboxMoveIdOf("name", request->name()));
     PROV_ASSIGN_OR_RETURN(const MailboxMove move, moves_.Get(id));
     *response = ToProto(move);

@@ -1,9 +1,10 @@
-#include "server/feed/projection.h"
 #include "server/api/import_effects.h"
 
 #include <map>
 #include <optional>
 #include <string>
+
+#include "server/feed/projection.h"
 
 namespace prov::api {
 namespace {

@@ -31,8 +31,7 @@ struct ImportStep {
 
 class ImportPlanner {
  public:
-  ImportPlanner(ImportFacts facts, const ImportMoment& moment)
-      : facts_(std::move(facts)), moment_(moment) {}
+  ImportPlanner(ImportFacts facts, const ImportMoment& moment) : facts_(std::move(facts)), moment_(moment) {}
 
   // Rows in order; one that failed to parse is refused with its error.
   ImportStep Plan(const absl::StatusOr<ImportedRow>& row);

@@ -29,8 +29,8 @@ absl::Status EndMove(WriteTransaction& write, const Subscriber& subscriber) {
     return MailboxMoveRepository::SetState(write, *move, model::MoveState::kCancelled).status();
   }
   return WrongState(kMailboxMoving, fmt::format("the mailbox of {} is on its way to pools/{} (moves/{}); try "
-                                                  "again when it is there",
-                                                  subscriber.login, move->to_pool, move->id));
+                                                "again when it is there",
+                                                subscriber.login, move->to_pool, move->id));
 }
 
 }  // namespace

@@ -145,7 +145,9 @@ TEST_F(Operations, HostThatFollowsAnotherProvdCounts) {
 TEST_F(Operations, HostThatIsNotHeardOfIsAbsentWhateverWasWrittenDown) {
   const uint64_t revision = AddSubscribers(1, 2);
   ASSERT_TRUE(server_->progress
-                  .Record({.host = "store1", .role = model::Role::kStore, .connected = true,
+                  .Record({.host = "store1",
+                           .role = model::Role::kStore,
+                           .connected = true,
                            .received_revision = revision})
                   .ok());
   Execute("UPDATE prov.host_progress SET last_seen = now() - interval '1 hour'");

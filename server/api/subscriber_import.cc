@@ -39,7 +39,8 @@ bool IsHarm(const ImportStep& step) {
           step.after.state == model::State::kSuspended);
 }
 
-absl::Status WriteSteps(WriteTransaction& write, std::vector<ImportStep>& steps, const model::HarmLimits& harm) {
+absl::Status WriteSteps(WriteTransaction& write, std::vector<ImportStep>& steps,
+                        const model::HarmLimits& harm) {
   const auto harms = std::count_if(steps.begin(), steps.end(), IsHarm);
   if (harms > 0) PROV_RETURN_IF_ERROR(store::ApprovalRepository::Count(write, harm, harms));
   std::vector<model::Subscriber*> added;

@@ -52,8 +52,9 @@ absl::Status PlaceMailbox(WriteTransaction& write, Subscriber& subscriber) {
   const SubscriberRepository::Placement placement = SubscriberRepository::PlacementOf(write, domain);
   if (!placement.domain_hosted) return DomainUnknown("subscriber.login", domain);
   PROV_RETURN_IF_ERROR(NotAlias("subscriber.login", domain, placement.alias_of));
-  PROV_ASSIGN_OR_RETURN(subscriber.store_pool, model::PlaceMailbox(placement.store_pools, subscriber.store_pool,
-                                                                   "subscriber.store_pool"));
+  PROV_ASSIGN_OR_RETURN(
+      subscriber.store_pool,
+      model::PlaceMailbox(placement.store_pools, subscriber.store_pool, "subscriber.store_pool"));
   return absl::OkStatus();
 }
 

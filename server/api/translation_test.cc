@@ -1,4 +1,3 @@
-#include "server/api/resource_names.h"
 #include "server/api/translation.h"
 
 #include <gtest/gtest.h>
@@ -6,6 +5,7 @@
 #include "common/status.h"
 #include "server/api/filter.h"
 #include "server/api/page_token.h"
+#include "server/api/resource_names.h"
 #include "server/api/subscriber_update.h"
 
 namespace prov::api {

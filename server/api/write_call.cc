@@ -34,8 +34,8 @@ std::string ToJson(const google::protobuf::Message& message) {
   return json;
 }
 
-// One line for each write, by which a caller's own log and ours can be laid side by side. The audit log tells what
-// it changed.
+// One line for each write, by which a caller's own log and ours can be laid side by side. The audit log tells
+// what it changed.
 void LogWrite(const store::WriteContext& write, std::string_view request_id,
               const absl::StatusOr<store::WriteResult>& result, std::chrono::steady_clock::duration took) {
   const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(took).count();

@@ -79,7 +79,8 @@ absl::StatusOr<Follower::Page> Follower::TakePage(uint64_t after_revision) {
   if (ahead_.valid()) {
     absl::StatusOr<Page> page = ahead_.get();
     // One that could not be read, or after which there was nothing yet, is read again.
-    if (page.ok() && page->after_revision == after_revision && page->head_revision > after_revision) return page;
+    if (page.ok() && page->after_revision == after_revision && page->head_revision > after_revision)
+      return page;
   }
   return ReadPage(after_revision);
 }

@@ -196,7 +196,8 @@ void Convergence::SetElsewhere(const std::vector<store::HostProgress>& progress)
       facts.seen = true;
       Move(facts, told.received_revision, told.applied_revision);
       facts.failing_items = told.failing_items;
-      facts.first_error = told.failing.empty() ? "" : told.failing.front().key + ": " + told.failing.front().error;
+      facts.first_error =
+          told.failing.empty() ? "" : told.failing.front().key + ": " + told.failing.front().error;
     }
   }
   if (moved) Notify();

@@ -1,7 +1,7 @@
 // Who follows the truth, and how far each has come: the directory, and each host for each of its roles.
 //
-// In memory only: progress is lost without harm, and told again by each agent as it connects. Of agents that are
-// connected to another provd only what that one writes down is known, a second later.
+// In memory only: progress is lost without harm, and told again by each agent as it connects. Of agents that
+// are connected to another provd only what that one writes down is known, a second later.
 #pragma once
 
 #include <chrono>

@@ -221,7 +221,8 @@ TEST_F(FeedTest, StoreThatMovesToAnotherPoolStartsOver) {
   const auto stream = Open(feed, "store1", Role::kStore, 0);
   Copy copy;
   ASSERT_TRUE(Drain(*stream, copy).ok());
-  EXPECT_THAT(copy.Keys(), ElementsAre("domains/example.net", "pools/main", "pools/second", "subscribers/1", "subscribers/2"));
+  EXPECT_THAT(copy.Keys(), ElementsAre("domains/example.net", "pools/main", "pools/second", "subscribers/1",
+                                       "subscribers/2"));
   const uint64_t before = copy.revision;
   truth_.Put(HostIn("store1", {"second"}));
   ASSERT_TRUE(Drain(*stream, copy).ok());
@@ -233,7 +234,8 @@ TEST_F(FeedTest, StoreThatMovesToAnotherPoolStartsOver) {
   Copy other;
   ASSERT_TRUE(Drain(*later, other).ok());
   EXPECT_EQ(other.snapshots, 1);
-  EXPECT_THAT(other.Keys(), ElementsAre("domains/example.net", "pools/main", "pools/second", "subscribers/9"));
+  EXPECT_THAT(other.Keys(),
+              ElementsAre("domains/example.net", "pools/main", "pools/second", "subscribers/9"));
 }
 
 TEST_F(FeedTest, DatabaseAwayIsAnErrorAndNotAnEmptyView) {

@@ -1,5 +1,5 @@
-// Keeps what convergence knows in step with the database: the newest write, whom to wait for, and how far those
-// hosts are that follow another provd.
+// Keeps what convergence knows in step with the database: the newest write, whom to wait for, and how far
+// those hosts are that follow another provd.
 #pragma once
 
 #include "absl/status/statusor.h"

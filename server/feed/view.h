@@ -56,7 +56,7 @@ bool SeesPools(model::Role role);
 std::string SubscriberKey(int64_t id);           // "subscribers/1042"
 std::string DomainKey(const std::string& name);  // "domains/example.net"
 std::string PoolKey(const std::string& id);      // "pools/main"
-std::string MailboxMoveKey(int64_t id);      // "moves/17"
+std::string MailboxMoveKey(int64_t id);          // "moves/17"
 // "lists/staff@example.net", and of a model::MemberKey "lists/staff@example.net/members/bob@example.org".
 std::string MailingListKey(const std::string& key);
 

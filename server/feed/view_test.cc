@@ -1,10 +1,11 @@
-#include "server/feed/projection.h"
 #include "server/feed/view.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <set>
+
+#include "server/feed/projection.h"
 
 namespace prov::feed {
 namespace {
@@ -60,12 +61,8 @@ model::Host HostIn(const std::string& id, std::vector<std::string> pools, uint64
   host.pools = std::move(pools);
   host.revision = revision;
   host.weight = 4;
-  host.endpoints = {{"lmtp", "10.0.0.1:24"},
-                    {"pop3", "10.0.0.1:110"},
-                    {"pop3s", "10.0.0.1:995"},
-                    {"smtp", "10.0.0.1:25"},
-                    {"transfer", "10.0.0.1:2525"},
-                    {"admin", "10.0.0.1:1"}};
+  host.endpoints = {{"lmtp", "10.0.0.1:24"}, {"pop3", "10.0.0.1:110"},      {"pop3s", "10.0.0.1:995"},
+                    {"smtp", "10.0.0.1:25"}, {"transfer", "10.0.0.1:2525"}, {"admin", "10.0.0.1:1"}};
   return host;
 }
 
@@ -111,7 +108,8 @@ model::MailboxMove AliceMoves(model::MoveState state) {
 
 TEST(View, MoveIsSeenByTheStoresOfBothPoolsWhileItIsOpen) {
   for (const std::string pool : {"main", "second"}) {
-    const auto record = ProjectMailboxMove(ViewerFor(Role::kStore, pool), AliceMoves(model::MoveState::kSwitching));
+    const auto record =
+        ProjectMailboxMove(ViewerFor(Role::kStore, pool), AliceMoves(model::MoveState::kSwitching));
     ASSERT_TRUE(record.has_value());
     EXPECT_EQ(record->key(), "moves/17");
     EXPECT_EQ(record->mailbox_transit().mailbox_id(), Alice().uid);
@@ -121,9 +119,10 @@ TEST(View, MoveIsSeenByTheStoresOfBothPoolsWhileItIsOpen) {
     for (const auto state : {model::MoveState::kDone, model::MoveState::kCancelled})
       EXPECT_FALSE(ProjectMailboxMove(ViewerFor(Role::kStore, pool), AliceMoves(state)).has_value());
   }
+  EXPECT_FALSE(ProjectMailboxMove(ViewerFor(Role::kStore, "third"), AliceMoves(model::MoveState::kCopying))
+                   .has_value());
   EXPECT_FALSE(
-      ProjectMailboxMove(ViewerFor(Role::kStore, "third"), AliceMoves(model::MoveState::kCopying)).has_value());
-  EXPECT_FALSE(ProjectMailboxMove(ViewerFor(Role::kRelay), AliceMoves(model::MoveState::kCopying)).has_value());
+      ProjectMailboxMove(ViewerFor(Role::kRelay), AliceMoves(model::MoveState::kCopying)).has_value());
 }
 
 TEST(View, MailboxOnItsWayIsReadByNobodyAndTakesMailAtTheNewPool) {
@@ -147,8 +146,8 @@ TEST(View, MailboxOnItsWayIsReadByNobodyAndTakesMailAtTheNewPool) {
 }
 
 TEST(View, StoresSeeOfOtherStoresWhereMailboxesAreFetched) {
-  const auto record =
-      ProjectPool(ViewerFor(Role::kStore, "second"), PoolOf("main", Role::kStore), {HostIn("store1", {"main"})});
+  const auto record = ProjectPool(ViewerFor(Role::kStore, "second"), PoolOf("main", Role::kStore),
+                                  {HostIn("store1", {"main"})});
   ASSERT_TRUE(record.has_value());
   ASSERT_EQ(record->pool().members_size(), 1);
   EXPECT_EQ(record->pool().members(0).endpoints_size(), 1);

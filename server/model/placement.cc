@@ -13,7 +13,8 @@ namespace {
 // a.mailboxes / a.weight < b.mailboxes / b.weight, with the one to come counted: of two empty pools the
 // heavier one is first.
 bool IsEmptier(const Pool& a, const Pool& b) {
-  return (a.mailboxes + 1) * static_cast<int64_t>(b.weight) < (b.mailboxes + 1) * static_cast<int64_t>(a.weight);
+  return (a.mailboxes + 1) * static_cast<int64_t>(b.weight) <
+         (b.mailboxes + 1) * static_cast<int64_t>(a.weight);
 }
 
 }  // namespace

@@ -43,8 +43,8 @@ class ApprovalRepository {
   // At most `limit`.
   absl::StatusOr<std::vector<StoppedCaller>> Stopped(size_t limit);
 
-  // Within a write. Counts so many more suspensions, closings and purges of the write's caller. FAILED_PRECONDITION
-  // with reason BLAST_RADIUS when those are too many; MarkStopped then makes it stay so.
+  // Within a write. Counts so many more suspensions, closings and purges of the write's caller.
+  // FAILED_PRECONDITION with reason BLAST_RADIUS when those are too many; MarkStopped then makes it stay so.
   static absl::Status Count(WriteTransaction& write, const model::HarmLimits& limits, int64_t changes = 1);
   // ALREADY_EXISTS when it is marked.
   static absl::Status MarkStopped(WriteTransaction& write);

@@ -42,8 +42,8 @@ std::unique_ptr<pqxx::connection> ConnectionPool::Connect() const {
   // Every statement of the service goes by key (I9). A plan that was made while a table was empty must not
   // scan it, or an index of it, when it is full. The penalty for a scan is high enough to have small plans
   // compiled, which takes longer than they do.
-  pqxx::nontransaction(*connection).exec(
-      "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off");
+  pqxx::nontransaction(*connection)
+      .exec("SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off");
   return connection;
 }
 

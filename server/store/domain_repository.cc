@@ -30,13 +30,15 @@ constexpr Statement kUses = {"domain_uses",
 constexpr Statement kHasAddress = {
     "address_has_owner",
     "SELECT EXISTS (SELECT 1 FROM prov.address WHERE address = $1 AND reserved_until IS NULL)"};
-constexpr Statement kInUse = {"domain_in_use",
-                              "SELECT EXISTS (SELECT 1 FROM prov.address WHERE domain = $1) OR "
-                              "EXISTS (SELECT 1 FROM prov.subscriber WHERE domain = $1 AND state <> 'purged') OR "
-                              "EXISTS (SELECT 1 FROM prov.domain WHERE alias_of = $1)"};
+constexpr Statement kInUse = {
+    "domain_in_use",
+    "SELECT EXISTS (SELECT 1 FROM prov.address WHERE domain = $1) OR "
+    "EXISTS (SELECT 1 FROM prov.subscriber WHERE domain = $1 AND state <> 'purged') OR "
+    "EXISTS (SELECT 1 FROM prov.domain WHERE alias_of = $1)"};
 constexpr Statement kFreeReserved = {"free_reserved_addresses",
                                      "DELETE FROM prov.address WHERE domain = $1 AND reserved_until < now()"};
-// Ids and uids come from sequences, so a purged one need not stay for the sake of never being given out twice.
+// Ids and uids come from sequences, so a purged one need not stay for the sake of never being given out
+// twice.
 constexpr Statement kForgetPurged = {"forget_purged_of_domain", R"(
 WITH gone AS (DELETE FROM prov.mailbox_move m USING prov.subscriber s WHERE s.id = m.subscriber_id AND s.domain = $1)
 DELETE FROM prov.subscriber WHERE domain = $1 AND state = 'purged')"};

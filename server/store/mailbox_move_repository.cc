@@ -15,8 +15,9 @@ using model::MailboxMove;
 using model::MoveState;
 
 std::string Select(std::string_view where) {
-  return fmt::format("SELECT {} FROM prov.mailbox_move m JOIN prov.subscriber s ON s.id = m.subscriber_id WHERE {}",
-                     kMailboxMoveColumns, where);
+  return fmt::format(
+      "SELECT {} FROM prov.mailbox_move m JOIN prov.subscriber s ON s.id = m.subscriber_id WHERE {}",
+      kMailboxMoveColumns, where);
 }
 
 const std::string& SelectById() {

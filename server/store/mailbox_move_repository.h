@@ -33,8 +33,7 @@ class MailboxMoveRepository {
   static absl::StatusOr<model::MailboxMove> Find(WriteTransaction& write, int64_t id);
   static absl::StatusOr<std::optional<model::MailboxMove>> FindOpen(WriteTransaction& write,
                                                                     int64_t subscriber_id);
-  static absl::StatusOr<model::MailboxMove> Insert(WriteTransaction& write,
-                                                   const model::MailboxMove& move);
+  static absl::StatusOr<model::MailboxMove> Insert(WriteTransaction& write, const model::MailboxMove& move);
   // Writes the state, and what follows from it for the subscriber: with kSwitching the mailbox is on the new
   // pool, with kDone it is there alone. `move` is as it was found.
   static absl::StatusOr<model::MailboxMove> SetState(WriteTransaction& write, const model::MailboxMove& move,

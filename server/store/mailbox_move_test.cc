@@ -1,8 +1,7 @@
 // Mailbox moves and the count of mailboxes in a real PostgreSQL.
-#include "server/store/mailbox_move_repository.h"
-
 #include <pqxx/pqxx>
 
+#include "server/store/mailbox_move_repository.h"
 #include "server/store/read_snapshot_postgres.h"
 #include "server/store/store_fixture.h"
 
@@ -152,9 +151,8 @@ TEST_F(MailboxMoves, PoolsKnowHowManyMailboxesTheyHold) {
   model::Subscriber alice = Alice();
   for (const model::State state : {model::State::kClosed, model::State::kPurged}) {
     alice.state = state;
-    ASSERT_TRUE(Write([&](WriteTransaction& write) {
-                  return Done(SubscriberRepository::Save(write, alice));
-                }).ok());
+    ASSERT_TRUE(
+        Write([&](WriteTransaction& write) { return Done(SubscriberRepository::Save(write, alice)); }).ok());
     EXPECT_EQ(MailboxesOf("second"), state == model::State::kClosed ? 1 : 0);
   }
   Sql("INSERT INTO prov.subscriber (login, domain, mail, ftp, web, store_pool, credential_version, revision) "

@@ -1,4 +1,5 @@
-// The publisher's turn as an advisory lock, which PostgreSQL takes back when this provd or its connection dies.
+// The publisher's turn as an advisory lock, which PostgreSQL takes back when this provd or its connection
+// dies.
 #pragma once
 
 #include <memory>

@@ -24,7 +24,8 @@ enum class AggregateKind { kSubscriber, kDomain, kPool, kHost, kMailingList, kMe
 struct Change {
   uint64_t revision = 0;
   AggregateKind kind = AggregateKind::kSubscriber;
-  // Subscriber id in decimal, domain name, pool id, host id, list address, model::MemberKey, move id in decimal.
+  // Subscriber id in decimal, domain name, pool id, host id, list address, model::MemberKey, move id in
+  // decimal.
   std::string key;
   bool removed = false;  // the aggregate is gone (domains, pools, hosts); subscribers stay as rows
   model::Time time;

@@ -72,8 +72,8 @@ s.credential_version, d.suspended_mail, (date_part('epoch', s.create_time) * 1e6
 (date_part('epoch', s.expire_time) * 1e6)::bigint AS expire_us, s.revision,
 COALESCE((SELECT jsonb_agg(a.address) FROM prov.address a WHERE a.subscriber_id = s.id), '[]') AS addresses)";
 
-// Fields by their place: looking a name up among so many costs more than all the rest, and this is read by the
-// million.
+// Fields by their place: looking a name up among so many costs more than all the rest, and this is read by
+// the million.
 model::Subscriber SubscriberOf(const pqxx::row& row) {
   pqxx::row::size_type place = 0;
   const auto next = [&] { return row[place++]; };

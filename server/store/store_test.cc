@@ -314,7 +314,8 @@ TEST_F(Store, PurgedSubscribersKeepNeitherPoolNorDomain) {
                 PROV_RETURN_IF_ERROR(SubscriberRepository::ReserveAddresses(write, subscriber, 1));
                 return Done(SubscriberRepository::Save(write, subscriber));
               }).ok());
-  EXPECT_EQ(remove(), std::pair(std::string(), std::string("DOMAIN_IN_USE"))) << "its address is still reserved";
+  EXPECT_EQ(remove(), std::pair(std::string(), std::string("DOMAIN_IN_USE")))
+      << "its address is still reserved";
   Sql("UPDATE prov.address SET reserved_until = now() - interval '1 day'");
   EXPECT_EQ(remove().second, "");
 }

@@ -83,7 +83,8 @@ constexpr Statement kReserveAddresses = {
 // Both in one round trip: a row for each pool, or one for none.
 const std::string& SelectPlacement() {
   static const std::string sql = fmt::format(
-      "SELECT d.alias_of_domain, p.* FROM (SELECT (SELECT COALESCE(alias_of, '') FROM prov.domain WHERE name = $1) AS "
+      "SELECT d.alias_of_domain, p.* FROM (SELECT (SELECT COALESCE(alias_of, '') FROM prov.domain WHERE name "
+      "= $1) AS "
       "alias_of_domain) d LEFT JOIN (SELECT {} FROM prov.pool WHERE role = 'store') p ON true ORDER BY p.id",
       kPoolColumns);
   return sql;

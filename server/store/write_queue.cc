@@ -20,9 +20,11 @@ constexpr std::chrono::minutes kForgetInterval(10);
 // The revision before the audit's head, in every provd: those who write, and those who only audit.
 constexpr Statement kLockHeads = {
     "lock_heads", "SELECT r.value, h.id, h.hash FROM prov.revision r, prov.audit_head h FOR UPDATE"};
-// The batch's changes, remembered answers and audit records, both heads, and the news of it, in one round trip.
+// The batch's changes, remembered answers and audit records, both heads, and the news of it, in one round
+// trip.
 const std::string kFinishBatchText =
-    "WITH moved AS (UPDATE prov.revision SET value = $15::bigint WHERE value <> $15::bigint RETURNING value), " +
+    "WITH moved AS (UPDATE prov.revision SET value = $15::bigint WHERE value <> $15::bigint RETURNING "
+    "value), " +
     std::string(kAppendAudit) + R"(,
 changed AS (
   INSERT INTO prov.change (revision, kind, key, removed)

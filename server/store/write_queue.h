@@ -111,8 +111,8 @@ class WriteTransaction {
   bool executing_ = false;
 };
 
-// Does the work; an error undoes it. Must not block on anything but the database. May be called twice, when the
-// batch has to be done again; what the first one did is undone.
+// Does the work; an error undoes it. Must not block on anything but the database. May be called twice, when
+// the batch has to be done again; what the first one did is undone.
 using WriteBody = std::function<absl::StatusOr<WriteResult>(WriteTransaction&)>;
 
 // Thread-safe.
