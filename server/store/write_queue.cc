@@ -29,6 +29,7 @@ const std::string kFinishBatchText =
 changed AS (
   INSERT INTO prov.change (revision, kind, key, removed)
   SELECT * FROM jsonb_to_recordset($16::jsonb) AS c(revision bigint, kind smallint, key text, removed boolean)
+  ON CONFLICT DO NOTHING
 ),
 answered AS (
   INSERT INTO prov.request (caller, request_id, fingerprint, response, revision)
