@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <memory>
@@ -19,6 +20,8 @@
 #include "agents/engine_supervisor.h"
 #include "agents/enrolment.h"
 #include "agents/host_drivers.h"
+#include "agents/moves/move_worker.h"
+#include "agents/moves/transfer_service.h"
 #include "agents/renewal.h"
 #include "agents/state/reader.h"
 #include "agents/state_directory.h"
@@ -118,7 +121,10 @@ class Agent {
   absl::Status StartSync(const std::optional<EngineUser>& user) {
     std::optional<drivers::FileOwner> spool;
     if (user) spool = drivers::FileOwner{user->uid, user->gid};
-    drivers_ = MakeHostDrivers(config_, spool, *state_, *reader_, SystemClock());
+    PROV_RETURN_IF_ERROR(StartMoves(spool));
+    drivers_ = MakeHostDrivers(config_, spool, *state_, *reader_, SystemClock(), [this] {
+      if (moves_) moves_->Wake();
+    });
     for (const v1::Role role : config_.roles) {
       sync::RoleSyncOptions options;
       options.session.role = role;
@@ -138,6 +144,26 @@ class Agent {
                                                                  *state_, SystemClock()));
       syncs_.push_back(std::move(follower));
     }
+    return absl::OkStatus();
+  }
+
+  // For mailboxes that move to and from this host's pool.
+  absl::Status StartMoves(const std::optional<drivers::FileOwner>& spool) {
+    if (std::find(config_.roles.begin(), config_.roles.end(), v1::STORE) == config_.roles.end())
+      return absl::OkStatus();
+    const TlsFiles tls{config_.tls.ca, config_.tls.certificate, config_.tls.key};
+    if (!config_.store.transfer_listen.empty()) {
+      PROV_ASSIGN_OR_RETURN(
+          transfer_, moves::TransferServer::Start(config_.store.transfer_listen, tls,
+                                                  std::make_unique<moves::TransferService>(
+                                                      *reader_, config_.store.maildir_root, spool)));
+    }
+    moves_ = moves::MoveWorker::Start({.host = config_.host,
+                                       .provd = config_.provd,
+                                       .tls = tls,
+                                       .maildir_root = config_.store.maildir_root,
+                                       .owner = spool},
+                                      *reader_, SystemClock());
     return absl::OkStatus();
   }
 
@@ -168,6 +194,8 @@ class Agent {
   std::optional<StateDirectory> directory_;
   std::unique_ptr<state::StateWriter> state_;
   std::unique_ptr<state::StateReader> reader_;
+  std::unique_ptr<moves::TransferServer> transfer_;
+  std::unique_ptr<moves::MoveWorker> moves_;
   HostDrivers drivers_;
   std::vector<std::unique_ptr<sync::RoleSync>> syncs_;
   std::unique_ptr<CertificateRenewal> renewal_;

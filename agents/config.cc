@@ -79,6 +79,7 @@ absl::StatusOr<AgentConfig> LoadAgentConfig(const std::string& path) {
   config.accounts.least_uid = static_cast<uint32_t>(reader.Int("accounts.least_uid", 10000, 1000, INT32_MAX));
   config.accounts.home_prefix = reader.Path("accounts.home_prefix", "/srv/prov/homes");
   config.store.maildir_root = reader.Path("store.maildir_root", "/srv/prov/mail");
+  config.store.transfer_listen = reader.String("store.transfer_listen", "");
   config.ftp.home_root = reader.Path("ftp.home_root", "/srv/prov/homes");
   config.web.home_root = reader.Path("web.home_root", "/srv/prov/homes");
   config.engine = ReadEngine(reader);

@@ -34,6 +34,7 @@ struct AgentConfig {
 
   struct Store {
     std::string maildir_root;
+    std::string transfer_listen;  // host:port for hosts of other pools, to which mailboxes move; empty: none
   } store;
   struct Ftp {
     std::string home_root;

@@ -53,17 +53,23 @@ bool IsLowPort(std::string_view port) {
 
 std::map<std::string, std::string> EndpointsOf(const AgentConfig& config, v1::Role role) {
   std::map<std::string, std::string> endpoints;
+  const auto add = [&](const char* service, const std::string& listen) {
+    const auto [host, port] = Split(listen);
+    endpoints[service] = IsEveryAddress(host) ? config.host + ":" + std::string(port) : listen;
+  };
   for (const auto& [service, listen] : ServicesOf(config, role)) {
-    if (listen->empty()) continue;
-    const auto [host, port] = Split(listen->front());
-    endpoints[service] = IsEveryAddress(host) ? config.host + ":" + std::string(port) : listen->front();
+    if (!listen->empty()) add(service, listen->front());
   }
+  if (role == v1::STORE && !config.store.transfer_listen.empty()) add("transfer", config.store.transfer_listen);
   return endpoints;
 }
 
 bool NeedsEngine(const AgentConfig& config) {
-  return std::any_of(config.roles.begin(), config.roles.end(),
-                     [&](v1::Role role) { return !EndpointsOf(config, role).empty(); });
+  return std::any_of(config.roles.begin(), config.roles.end(), [&](v1::Role role) {
+    const std::vector<Service> services = ServicesOf(config, role);
+    return std::any_of(services.begin(), services.end(),
+                       [](const Service& service) { return !service.second->empty(); });
+  });
 }
 
 bool NeedsLowPorts(const AgentConfig& config) {
@@ -86,6 +92,8 @@ absl::Status CheckAddresses(const AgentConfig& config) {
                                     std::pair{"engine.pop3_proxy.listen", &engine.pop3_proxy.listen}}) {
     for (const std::string& address : *listen) addresses.emplace_back(key, address);
   }
+  if (!config.store.transfer_listen.empty())
+    addresses.emplace_back("store.transfer_listen", config.store.transfer_listen);
   if (!engine.smtp.smarthost.empty()) addresses.emplace_back("engine.smtp.smarthost", engine.smtp.smarthost);
   if (!engine.lmtp.forward_relay.empty())
     addresses.emplace_back("engine.lmtp.forward_relay", engine.lmtp.forward_relay);

@@ -4,13 +4,15 @@
 
 #include "agents/drivers/accounts.h"
 #include "agents/drivers/homes.h"
+#include "agents/drivers/mailbox_moves.h"
 #include "agents/drivers/maildirs.h"
 #include "agents/drivers/routes.h"
 
 namespace prov {
 
 HostDrivers MakeHostDrivers(const AgentConfig& config, std::optional<drivers::FileOwner> spool,
-                            state::StateWriter& state, state::StateReader& reader, const Clock& clock) {
+                            state::StateWriter& state, state::StateReader& reader, const Clock& clock,
+                            const std::function<void()>& moves_changed) {
   HostDrivers result;
   const auto add = [&](std::unique_ptr<drivers::Driver> driver) {
     return result.all.emplace_back(std::move(driver)).get();
@@ -30,7 +32,8 @@ HostDrivers MakeHostDrivers(const AgentConfig& config, std::optional<drivers::Fi
     switch (role) {
       case v1::STORE:
         of_role = {add(drivers::MakeRouteDriver(reader)),
-                   add(drivers::MakeMaildirDriver(config.store.maildir_root, spool))};
+                   add(drivers::MakeMaildirDriver(config.store.maildir_root, spool)),
+                   add(drivers::MakeMailboxMoveDriver(config.store.maildir_root, spool, moves_changed))};
         break;
       case v1::RELAY:
       case v1::POP_PROXY:

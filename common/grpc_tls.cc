@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 #include <grpcpp/security/tls_certificate_provider.h>
+#include <grpcpp/security/tls_certificate_verifier.h>
 #include <grpcpp/security/tls_credentials_options.h>
 #include <unistd.h>
 
+#include <functional>
 #include <mutex>
 #include <string_view>
 #include <unordered_map>
@@ -34,6 +36,26 @@ std::shared_ptr<FileWatcherCertificateProvider> Provider(const TlsFiles& files) 
   return std::make_shared<FileWatcherCertificateProvider>(files.key, files.certificate, files.ca,
                                                           kRefreshSeconds);
 }
+
+// After the chain was verified: whether the certificate is the expected one's.
+class IdentityVerifier final : public grpc::experimental::ExternalCertificateVerifier {
+ public:
+  explicit IdentityVerifier(std::string uri) : uri_(std::move(uri)) {}
+  ~IdentityVerifier() override = default;
+
+  bool Verify(grpc::experimental::TlsCustomVerificationCheckRequest* request,
+              std::function<void(grpc::Status)>, grpc::Status* status) override {
+    const auto uris = request->uri_names();
+    if (uris.size() != 1 || std::string_view(uris.front().data(), uris.front().size()) != uri_) {
+      *status = grpc::Status(grpc::StatusCode::UNAUTHENTICATED, "the server is not " + uri_);
+    }
+    return true;
+  }
+  void Cancel(grpc::experimental::TlsCustomVerificationCheckRequest*) override {}
+
+ private:
+  const std::string uri_;
+};
 
 }  // namespace
 
@@ -74,6 +96,19 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> ClientTls(const TlsFil
   options.set_certificate_provider(Provider(files));
   options.watch_root_certs();
   options.watch_identity_key_cert_pairs();
+  return grpc::experimental::TlsCredentials(options);
+}
+
+absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> ClientTlsTo(const TlsFiles& files,
+                                                                      const PeerIdentity& expected) {
+  PROV_RETURN_IF_ERROR(CheckReadable(files));
+  grpc::experimental::TlsChannelCredentialsOptions options;
+  options.set_certificate_provider(Provider(files));
+  options.watch_root_certs();
+  options.watch_identity_key_cert_pairs();
+  options.set_check_call_host(false);  // who it is counts, not where
+  options.set_certificate_verifier(grpc::experimental::ExternalCertificateVerifier::Create<IdentityVerifier>(
+      fmt::format("{}{}/{}", kScheme, expected.role, expected.name)));
   return grpc::experimental::TlsCredentials(options);
 }
 

@@ -1,8 +1,11 @@
 #include "agents/drivers/maildirs.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 #include <vector>
 
+#include "agents/mail/maildir/departure.h"
 #include "agents/mail/maildir/layout.h"
 #include "common/log.h"
 #include "common/status.h"
@@ -21,12 +24,13 @@ class MaildirDriver final : public Driver {
   absl::Status Apply(const state::PendingItem& item) override {
     const ActAs owner(owner_);
     if (!owner.ok()) return CannotAct();
-    if (item.record) {  // made in Flush, many at once
+    if (item.record) {  // made in Flush, many at once; one that is leaving is not made
       if (!item.record->has_mailbox()) return absl::OkStatus();
       return maildir::MailboxPath(root_, item.record->mailbox().mailbox_id()).status();
     }
     if (!item.previous || !item.previous->has_mailbox()) return absl::OkStatus();
     const std::string& id = item.previous->mailbox().mailbox_id();
+    if (item.previous->mailbox().leaving()) return ForgetMoved(id);
     Log(Level::kInfo, "mailbox_remove", {{"key", item.key}, {"mailbox", id}});
     return maildir::RemoveMailbox(root_, id);
   }
@@ -38,6 +42,7 @@ class MaildirDriver final : public Driver {
     std::vector<std::string> ids;
     for (Work& work : works) {
       if (!work.status.ok() || !work.item.record || !work.item.record->has_mailbox()) continue;
+      if (work.item.record->mailbox().leaving()) continue;
       wanted.push_back(&work);
       ids.push_back(work.item.record->mailbox().mailbox_id());
     }
@@ -49,11 +54,20 @@ class MaildirDriver final : public Driver {
   absl::StatusOr<bool> Inspect(const v1::Record& record) override {
     const ActAs owner(owner_);
     if (!owner.ok()) return CannotAct();
-    if (!record.has_mailbox()) return true;
+    if (!record.has_mailbox() || record.mailbox().leaving()) return true;
     return maildir::InspectMailbox(root_, record.mailbox().mailbox_id());
   }
 
  private:
+  // It is on another pool now, and with it all that was here. If something is here again, it is somebody's mail.
+  absl::Status ForgetMoved(const std::string& id) const {
+    PROV_ASSIGN_OR_RETURN(const auto left, maildir::ListMessages(root_, id));
+    if (left.empty()) return maildir::RemoveMailbox(root_, id);
+    return absl::FailedPreconditionError(fmt::format(
+        "the mailbox {} has moved to another pool, and {} messages are here again; look at them, and remove them", id,
+        left.size()));
+  }
+
   const std::string root_;
   const std::optional<FileOwner> owner_;
 };

@@ -11,7 +11,7 @@
 namespace prov::drivers {
 
 // Maildirs below `root` are made as `owner` (the engine's user) when given. A closed mailbox keeps its mail;
-// one that left the view (purged, or moved to another pool) is removed.
+// one that left the view (purged, or moved to another pool) is removed, but if it moved and mail is there.
 std::unique_ptr<Driver> MakeMaildirDriver(std::string root, std::optional<FileOwner> owner);
 
 }  // namespace prov::drivers

@@ -45,6 +45,28 @@ class LmdbReader final : public StateReader {
     return std::move(*record.mutable_login_route());
   }
 
+  absl::StatusOr<v1::MailboxTransit> FindMailboxTransit(const std::string& key) override {
+    PROV_ASSIGN_OR_RETURN(v1::Record record, FindByKey(v1::STORE, key));
+    if (!record.has_mailbox_transit()) return absl::NotFoundError("no such move");
+    return std::move(*record.mutable_mailbox_transit());
+  }
+
+  absl::StatusOr<std::map<std::string, v1::MailboxTransit>> MailboxTransits(size_t most) override {
+    constexpr std::string_view kMoves = "moves/";
+    PROV_ASSIGN_OR_RETURN(const RoleTables* role_tables, tables_.Of(v1::STORE));
+    PROV_ASSIGN_OR_RETURN(const Transaction txn, Begin());
+    PROV_ASSIGN_OR_RETURN(Cursor walk, Cursor::Open(txn, role_tables->records));
+    std::map<std::string, v1::MailboxTransit> transits;
+    PROV_ASSIGN_OR_RETURN(auto entry, walk.Seek(kMoves));
+    while (entry && entry->key.starts_with(kMoves) && transits.size() < most) {
+      PROV_ASSIGN_OR_RETURN(const StoredRecord stored, DecodeRecord(entry->value));
+      PROV_ASSIGN_OR_RETURN(v1::Record record, ParseRecord(stored.serialised));
+      transits.emplace(std::string(entry->key), std::move(*record.mutable_mailbox_transit()));
+      PROV_ASSIGN_OR_RETURN(entry, walk.Next());
+    }
+    return transits;
+  }
+
   absl::StatusOr<v1::PoolMembers> FindPool(v1::Role role, std::string_view pool) override {
     PROV_ASSIGN_OR_RETURN(v1::Record record, FindByKey(role, fmt::format("pools/{}", pool)));
     if (!record.has_pool()) return absl::NotFoundError("no such pool");

@@ -157,12 +157,28 @@ absl::Status CheckListMember(const v1::Record& record) {
   return InvalidField("key", "does not name the member of a list");
 }
 
+absl::Status CheckMailboxTransit(const v1::Record& record) {
+  const v1::MailboxTransit& transit = record.mailbox_transit();
+  constexpr std::string_view kMoves = "moves/";
+  const std::string_view key = record.key();
+  const std::string_view id = key.substr(std::min(kMoves.size(), key.size()));
+  if (!key.starts_with(kMoves) || id.empty() || id.find_first_not_of("0123456789") != id.npos) {
+    return InvalidField("key", "does not name a move");
+  }
+  PROV_RETURN_IF_ERROR(CheckId("mailbox_transit.mailbox_id", transit.mailbox_id()));
+  PROV_RETURN_IF_ERROR(CheckPoolId("mailbox_transit.from_pool", transit.from_pool()));
+  PROV_RETURN_IF_ERROR(CheckPoolId("mailbox_transit.to_pool", transit.to_pool()));
+  if (transit.from_pool() == transit.to_pool()) return InvalidField("mailbox_transit.to_pool", "is the old pool");
+  return absl::OkStatus();
+}
+
 bool IsSent(v1::Role role, Body body) {
   switch (role) {
     case v1::RELAY:
       return body == Body::kDomain || body == Body::kPool || body == Body::kMailRoute;
     case v1::STORE:
-      return body == Body::kDomain || body == Body::kMailbox;
+      return body == Body::kDomain || body == Body::kPool || body == Body::kMailbox ||
+             body == Body::kMailboxTransit;
     case v1::LIST:
       return body == Body::kDomain || body == Body::kPool || body == Body::kMailRoute ||
              body == Body::kList || body == Body::kListMember;
@@ -208,6 +224,8 @@ absl::Status CheckRecord(v1::Role role, const v1::Record& record) {
       return CheckList(record);
     case Body::kListMember:
       return CheckListMember(record);
+    case Body::kMailboxTransit:
+      return CheckMailboxTransit(record);
     case Body::BODY_NOT_SET:
       break;
   }
@@ -220,6 +238,10 @@ absl::Status CheckSuccessor(const v1::Record& before, const v1::Record& after) {
     return InvalidField(field, fmt::format("may not change from {} to {}", old_id, new_id));
   };
   if (before.body_case() != after.body_case()) return InvalidField("body", "may not become another kind");
+  if (before.has_mailbox_transit()) {
+    return changed("mailbox_transit.mailbox_id", before.mailbox_transit().mailbox_id(),
+                   after.mailbox_transit().mailbox_id());
+  }
   if (before.has_mailbox()) {
     return changed("mailbox.mailbox_id", before.mailbox().mailbox_id(), after.mailbox().mailbox_id());
   }

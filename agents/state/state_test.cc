@@ -320,6 +320,27 @@ TEST_F(State, ListThatGoesTakesItsMembersAlongAndManySmallStepsAreNoWayRound) {
   EXPECT_EQ(writer_->RemovedRecords(v1::STORE), 1u);
 }
 
+TEST_F(State, MovesAreForStoresAndHostileOnesRejected) {
+  v1::Record good;
+  good.set_key("moves/17");
+  good.set_revision(1);
+  good.mutable_mailbox_transit()->set_mailbox_id("box-1");
+  good.mutable_mailbox_transit()->set_from_pool("main");
+  good.mutable_mailbox_transit()->set_to_pool("second");
+  std::vector<v1::Record> bad(4, good);
+  bad[0].set_key("moves/x");
+  bad[1].set_key("moves/18");
+  bad[1].mutable_mailbox_transit()->set_mailbox_id("../box");
+  bad[2].set_key("moves/19");
+  bad[2].mutable_mailbox_transit()->set_to_pool("main");
+  bad[3].set_key("moves/20");
+  bad[3].mutable_mailbox_transit()->set_from_pool("a/b");
+  Apply(v1::STORE, BatchOf(1, {good, bad[0], bad[1], bad[2], bad[3]}));
+  EXPECT_EQ(writer_->GetFailing(v1::STORE, 10)->count, 4u);
+  Apply(v1::RELAY, BatchOf(1, {good}));
+  EXPECT_EQ(writer_->GetFailing(v1::RELAY, 10)->count, 1u);
+}
+
 TEST_F(State, HostileAccountsAreRejected) {
   std::vector<v1::Record> hostile;
   for (int i = 0; i < 6; ++i) hostile.push_back(AccountRecord(i, 1, 20000 + i));

@@ -41,7 +41,7 @@ class Up(unittest.TestCase):
             self.assertTrue(os.path.exists(os.path.join(self.checkout, endpoints[name])), name)
         status = subprocess.run([os.path.join(self.checkout, endpoints["provctl"]), "-o", "json", "status"], cwd="/",
                                 stdout=subprocess.PIPE, check=True, timeout=60)
-        self.assertTrue(json.loads(status.stdout)["healthy"])
+        self.assertTrue(json.loads(status.stdout)["healthy"], status.stdout.decode())
         self.assertEqual(self.run_script("down.py").returncode, 0)
         self.assertFalse(os.path.exists(os.path.join(self.checkout, ".run/endpoints.json")))
 

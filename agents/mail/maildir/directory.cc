@@ -2,10 +2,12 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdint>
+#include <memory>
 #include <utility>
 
 #include "common/status.h"
@@ -32,6 +34,10 @@ uint16_t HashOf(std::string_view id) {
   for (const unsigned char c : id) hash = (hash ^ c) * 1099511628211ull;
   return static_cast<uint16_t>(hash ^ (hash >> 16) ^ (hash >> 32) ^ (hash >> 48));
 }
+
+struct DirCloser {
+  void operator()(DIR* dir) const { closedir(dir); }
+};
 
 }  // namespace
 
@@ -66,6 +72,28 @@ absl::StatusOr<FileDescriptor> OpenMailbox(std::string_view root, std::string_vi
   PROV_ASSIGN_OR_RETURN(const FileDescriptor first, OpenBelow(base.get(), steps.first));
   PROV_ASSIGN_OR_RETURN(const FileDescriptor second, OpenBelow(first.get(), steps.second));
   return OpenBelow(second.get(), steps.name);
+}
+
+absl::Status ForEachMailName(int directory, const std::function<void(const dirent&)>& visit) {
+  const int own = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (own < 0) return ErrnoStatus(errno, "open mail directory");
+  const std::unique_ptr<DIR, DirCloser> stream(fdopendir(own));
+  if (stream == nullptr) {
+    close(own);
+    return absl::ResourceExhaustedError("no memory to read a mail directory");
+  }
+  for (;;) {
+    errno = 0;
+    const dirent* entry = readdir(stream.get());
+    if (entry == nullptr) return errno == 0 ? absl::OkStatus() : ErrnoStatus(errno, "read mail directory");
+    if (entry->d_name[0] != '.') visit(*entry);
+  }
+}
+
+bool IsRegularFile(int directory, const dirent& entry) {
+  if (entry.d_type != DT_UNKNOWN) return entry.d_type == DT_REG;
+  struct stat info;
+  return fstatat(directory, entry.d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode);
 }
 
 absl::Status SyncOpenDirectory(int fd, std::string_view name) {

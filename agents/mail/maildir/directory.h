@@ -1,6 +1,9 @@
 // Directories opened step by step below the Maildir root, so that no symbolic link leads out of it.
 #pragma once
 
+#include <dirent.h>
+
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,6 +30,12 @@ absl::StatusOr<FileDescriptor> OpenBelow(int parent, const std::string& name);
 
 // NOT_FOUND when any step is missing.
 absl::StatusOr<FileDescriptor> OpenMailbox(std::string_view root, std::string_view mailbox_id);
+
+// Calls `visit` with each name but those that start with a dot.
+absl::Status ForEachMailName(int directory, const std::function<void(const dirent&)>& visit);
+
+// Of an entry that was read from `directory`; a link is no file.
+bool IsRegularFile(int directory, const dirent& entry);
 
 // Makes names in the directory durable.
 absl::Status SyncOpenDirectory(int fd, std::string_view name);

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "agents/mail/maildir/directory.h"
+#include "agents/mail/maildir/message_file.h"
 #include "common/file.h"
 #include "common/status.h"
 
@@ -90,6 +91,12 @@ absl::Status RemoveEntries(int directory, int depth) {
   }
 }
 
+// Its mail is on its way to another pool; a new one in its place would hide what comes in.
+absl::Status CheckNotLeaving(int above, const std::string& name) {
+  PROV_ASSIGN_OR_RETURN(const bool leaving, HasDirectory(above, name + kLeavingSuffix));
+  return leaving ? absl::UnavailableError("the mailbox is being taken to another pool") : absl::OkStatus();
+}
+
 // tmp/ is made last, after all above it and beside it was synced: where it is, the rest is durable. A second
 // call, and each delivery, therefore needs to look only for it.
 //
@@ -107,6 +114,7 @@ class MailboxMaking {
     Unfinished mailbox = {.status = status, .above = {}, .own = {}};
     PROV_ASSIGN_OR_RETURN(mailbox.own, OpenRoot(root_));
     for (const std::string& step : {steps.first, steps.second, steps.name}) {
+      if (step == steps.name) PROV_RETURN_IF_ERROR(CheckNotLeaving(mailbox.own.get(), steps.name));
       PROV_ASSIGN_OR_RETURN(FileDescriptor below, MakeAndOpen(mailbox.own.get(), step));
       mailbox.above.push_back(std::exchange(mailbox.own, std::move(below)));
     }
@@ -145,6 +153,26 @@ class MailboxMaking {
   const std::string root_;
   std::vector<Unfinished> unfinished_;
 };
+
+absl::Status RemovePlaces(std::string_view root, std::string_view mailbox_id,
+                          std::initializer_list<const char*> suffixes) {
+PROV_ASSIGN_OR_RETURN(const MailboxSteps steps, StepsOf(mailbox_id));
+  PROV_ASSIGN_OR_RETURN(const FileDescriptor base, OpenRoot(root));
+  const auto first = OpenBelow(base.get(), steps.first);
+  if (absl::IsNotFound(first.status())) return absl::OkStatus();
+  PROV_RETURN_IF_ERROR(first.status());
+  const auto second = OpenBelow(first->get(), steps.second);
+  if (absl::IsNotFound(second.status())) return absl::OkStatus();
+  PROV_RETURN_IF_ERROR(second.status());
+  for (const char* suffix : suffixes) {
+    // A mailbox that is itself a link was put elsewhere by somebody, who should say what becomes of it.
+    const auto mailbox = OpenBelow(second->get(), steps.name + suffix);
+    if (absl::IsNotFound(mailbox.status())) continue;
+    PROV_RETURN_IF_ERROR(mailbox.status());
+    PROV_RETURN_IF_ERROR(RemoveOne(second->get(), steps.name + suffix, 0));
+  }
+  return SyncOpenDirectory(second->get(), steps.second);
+}
 
 }  // namespace
 
@@ -185,21 +213,11 @@ absl::StatusOr<bool> InspectMailbox(std::string_view root, std::string_view mail
 }
 
 absl::Status RemoveMailbox(std::string_view root, std::string_view mailbox_id) {
-  PROV_ASSIGN_OR_RETURN(const MailboxSteps steps, StepsOf(mailbox_id));
-  PROV_ASSIGN_OR_RETURN(const FileDescriptor base, OpenRoot(root));
-  const auto first = OpenBelow(base.get(), steps.first);
-  if (absl::IsNotFound(first.status())) return absl::OkStatus();
-  PROV_RETURN_IF_ERROR(first.status());
-  const auto second = OpenBelow(first->get(), steps.second);
-  if (absl::IsNotFound(second.status())) return absl::OkStatus();
-  PROV_RETURN_IF_ERROR(second.status());
-  // A mailbox that is itself a link was put elsewhere by somebody, who should say what becomes of it.
-  const auto mailbox = OpenBelow(second->get(), steps.name);
-  if (!absl::IsNotFound(mailbox.status())) {
-    PROV_RETURN_IF_ERROR(mailbox.status());
-    PROV_RETURN_IF_ERROR(RemoveOne(second->get(), steps.name, 0));
-  }
-  return SyncOpenDirectory(second->get(), steps.second);
+  return RemovePlaces(root, mailbox_id, {"", kLeavingSuffix, kArrivingSuffix});
+}
+
+absl::Status RemoveArriving(std::string_view root, std::string_view mailbox_id) {
+  return RemovePlaces(root, mailbox_id, {kArrivingSuffix});
 }
 
 }  // namespace prov::maildir

@@ -1,6 +1,5 @@
 #include "agents/mail/maildir/mailbox.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -9,7 +8,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <ctime>
-#include <functional>
 #include <optional>
 #include <unordered_map>
 #include <utility>
@@ -17,6 +15,7 @@
 #include "agents/mail/maildir/directory.h"
 #include "agents/mail/maildir/file_name.h"
 #include "agents/mail/maildir/layout.h"
+#include "agents/mail/maildir/mailbox_lock.h"
 #include "agents/mail/maildir/wire_text.h"
 #include "common/file.h"
 #include "common/log.h"
@@ -25,8 +24,6 @@
 namespace prov::maildir {
 namespace {
 
-constexpr char kLockFile[] = "prov-session.lock";
-constexpr mode_t kLockMode = 0600;
 constexpr size_t kReadOctets = 64 * 1024;
 constexpr time_t kAbandonedSeconds = 36 * 3600;  // of a file in tmp/, as the Maildir convention has it
 
@@ -34,33 +31,6 @@ struct Entry {
   std::string name;
   bool in_new = false;
 };
-
-struct DirCloser {
-  void operator()(DIR* dir) const { closedir(dir); }
-};
-
-// Calls `visit` with each name but those that start with a dot.
-absl::Status ForEachName(int directory, const std::function<void(const dirent&)>& visit) {
-  const int own = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (own < 0) return ErrnoStatus(errno, "open mail directory");
-  const std::unique_ptr<DIR, DirCloser> stream(fdopendir(own));
-  if (stream == nullptr) {
-    close(own);
-    return absl::ResourceExhaustedError("no memory to read a mail directory");
-  }
-  for (;;) {
-    errno = 0;
-    const dirent* entry = readdir(stream.get());
-    if (entry == nullptr) return errno == 0 ? absl::OkStatus() : ErrnoStatus(errno, "read mail directory");
-    if (entry->d_name[0] != '.') visit(*entry);
-  }
-}
-
-bool IsRegularFile(int directory, const dirent& entry) {
-  if (entry.d_type != DT_UNKNOWN) return entry.d_type == DT_REG;
-  struct stat info;
-  return fstatat(directory, entry.d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode);
-}
 
 absl::StatusOr<FileDescriptor> OpenFile(int directory, const std::string& name) {
   // O_NONBLOCK: somebody's FIFO must not hold us up.
@@ -106,26 +76,13 @@ absl::StatusOr<uint64_t> CountWireOctets(int directory, const std::string& name)
   }
 }
 
-// An open file description lock: unlike a POSIX lock it is ours alone, not the process's, and unlike flock it
-// reaches the other hosts of a pool over NFS.
-absl::StatusOr<FileDescriptor> LockMailbox(int mailbox) {
-  FileDescriptor file(openat(mailbox, kLockFile, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, kLockMode));
-  if (!file.valid()) return ErrnoStatus(errno, "open mailbox lock");
-  struct flock whole {};
-  whole.l_type = F_WRLCK;
-  whole.l_whence = SEEK_SET;
-  if (fcntl(file.get(), F_OFD_SETLK, &whole) == 0) return file;
-  if (errno == EAGAIN || errno == EACCES) return absl::AbortedError("another session has the mailbox");
-  return ErrnoStatus(errno, "lock mailbox");
-}
-
 // Deliveries that were killed leave their file in tmp/.
 void RemoveAbandoned(int mailbox) {
   const auto tmp = OpenBelow(mailbox, "tmp");
   if (!tmp.ok()) return;
   std::vector<std::string> old;
   const time_t limit = time(nullptr) - kAbandonedSeconds;
-  const absl::Status read = ForEachName(tmp->get(), [&](const dirent& entry) {
+  const absl::Status read = ForEachMailName(tmp->get(), [&](const dirent& entry) {
     struct stat info;
     if (fstatat(tmp->get(), entry.d_name, &info, AT_SYMLINK_NOFOLLOW) != 0) return;
     if (S_ISREG(info.st_mode) && info.st_mtime < limit) old.emplace_back(entry.d_name);
@@ -136,16 +93,8 @@ void RemoveAbandoned(int mailbox) {
 
 class LockedMailbox : public Mailbox {
  public:
-  LockedMailbox(FileDescriptor fresh, FileDescriptor cur, FileDescriptor lock)
-      : new_(std::move(fresh)), cur_(std::move(cur)), lock_(std::move(lock)) {}
-
-  ~LockedMailbox() override {
-    // A process forked just now may share the lock's descriptor until it executes: unlock, not only close.
-    struct flock whole {};
-    whole.l_type = F_UNLCK;
-    whole.l_whence = SEEK_SET;
-    fcntl(lock_.get(), F_OFD_SETLK, &whole);
-  }
+  LockedMailbox(FileDescriptor fresh, FileDescriptor cur, MailboxLock lock)
+      : lock_(std::move(lock)), new_(std::move(fresh)), cur_(std::move(cur)) {}
 
   const std::vector<Message>& messages() const override { return messages_; }
 
@@ -154,7 +103,7 @@ class LockedMailbox : public Mailbox {
     std::unordered_map<std::string, Entry> by_base;
     for (const bool in_new : {true, false}) {
       const int directory = DirectoryOf(in_new);
-      PROV_RETURN_IF_ERROR(ForEachName(directory, [&](const dirent& entry) {
+      PROV_RETURN_IF_ERROR(ForEachMailName(directory, [&](const dirent& entry) {
         if (!IsRegularFile(directory, entry)) return;
         by_base.insert_or_assign(std::string(BaseOf(entry.d_name)), Entry{entry.d_name, in_new});
       }));
@@ -218,7 +167,7 @@ class LockedMailbox : public Mailbox {
 
   absl::StatusOr<NamesByBase> NamesInCur() const {
     NamesByBase names;
-    PROV_RETURN_IF_ERROR(ForEachName(cur_.get(), [&](const dirent& entry) {
+    PROV_RETURN_IF_ERROR(ForEachMailName(cur_.get(), [&](const dirent& entry) {
       names.insert_or_assign(std::string(BaseOf(entry.d_name)), entry.d_name);
     }));
     return names;
@@ -247,17 +196,28 @@ class LockedMailbox : public Mailbox {
     return error == ENOENT ? absl::OkStatus() : ErrnoStatus(error, fmt::format("remove {}", entry.name));
   }
 
-  FileDescriptor new_, cur_, lock_;
+  const MailboxLock lock_;  // ends last
+  FileDescriptor new_, cur_;
   std::vector<Entry> entries_;
   std::vector<Message> messages_;
 };
+
+absl::Status CheckStillThere(std::string_view root, std::string_view mailbox_id, int mailbox) {
+  const auto there = OpenMailbox(root, mailbox_id);
+  struct stat ours, theirs;
+  const bool same = there.ok() && fstat(mailbox, &ours) == 0 && fstat(there->get(), &theirs) == 0 &&
+                    ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
+  return same ? absl::OkStatus() : absl::UnavailableError("the mailbox has just gone elsewhere");
+}
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Mailbox>> Mailbox::Open(std::string_view root, std::string_view mailbox_id) {
   PROV_RETURN_IF_ERROR(EnsureMailbox(root, mailbox_id));
   PROV_ASSIGN_OR_RETURN(const FileDescriptor mailbox, OpenMailbox(root, mailbox_id));
-  PROV_ASSIGN_OR_RETURN(FileDescriptor lock, LockMailbox(mailbox.get()));
+  PROV_ASSIGN_OR_RETURN(MailboxLock lock, MailboxLock::Take(mailbox.get()));
+  // Whoever had it before may have taken it away meanwhile (departure.h).
+  PROV_RETURN_IF_ERROR(CheckStillThere(root, mailbox_id, mailbox.get()));
   RemoveAbandoned(mailbox.get());
   PROV_ASSIGN_OR_RETURN(FileDescriptor fresh, OpenBelow(mailbox.get(), "new"));
   PROV_ASSIGN_OR_RETURN(FileDescriptor cur, OpenBelow(mailbox.get(), "cur"));

@@ -1,0 +1,144 @@
+#include "agents/mail/maildir/arrival.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+#include <vector>
+
+#include "agents/mail/maildir/directory.h"
+#include "agents/mail/maildir/file_name.h"
+#include "agents/mail/maildir/layout.h"
+#include "common/status.h"
+
+namespace prov::maildir {
+namespace {
+
+constexpr mode_t kDirectoryMode = 0700;
+constexpr mode_t kFileMode = 0600;
+
+absl::StatusOr<FileDescriptor> MakeAndOpen(int parent, const std::string& name) {
+  if (mkdirat(parent, name.c_str(), kDirectoryMode) != 0 && errno != EEXIST)
+    return ErrnoStatus(errno, fmt::format("mkdir {}", name));
+  return OpenBelow(parent, name);
+}
+
+absl::Status AddPart(int mailbox, bool in_cur, std::map<std::string, MessageFile>& here) {
+  const auto part = OpenBelow(mailbox, in_cur ? "cur" : "new");
+  if (absl::IsNotFound(part.status())) return absl::OkStatus();
+  PROV_RETURN_IF_ERROR(part.status());
+  return ForEachMailName(part->get(), [&](const dirent& entry) {
+    struct stat info;
+    if (fstatat(part->get(), entry.d_name, &info, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(info.st_mode)) return;
+    here.insert_or_assign(std::string(BaseOf(entry.d_name)),
+                          MessageFile{in_cur, entry.d_name, static_cast<uint64_t>(info.st_size)});
+  });
+}
+
+std::string PathOf(const MessageFile& file) { return DirectoryOf(file) + "/" + file.name; }
+
+}  // namespace
+
+Arrival::Arrival(std::string root, std::string mailbox_id, FileDescriptor staging, MailboxLock lock)
+    : root_(std::move(root)),
+      mailbox_id_(std::move(mailbox_id)),
+      staging_(std::move(staging)),
+      lock_(std::move(lock)) {}
+
+absl::StatusOr<std::unique_ptr<Arrival>> Arrival::Open(std::string_view root, std::string_view mailbox_id) {
+  PROV_ASSIGN_OR_RETURN(const MailboxSteps steps, StepsOf(mailbox_id));
+  PROV_ASSIGN_OR_RETURN(FileDescriptor at, OpenRoot(root));
+  for (const std::string& step : {steps.first, steps.second, steps.name + kArrivingSuffix}) {
+    PROV_ASSIGN_OR_RETURN(FileDescriptor below, MakeAndOpen(at.get(), step));
+    PROV_RETURN_IF_ERROR(SyncOpenDirectory(at.get(), step));
+    at = std::move(below);
+  }
+  for (const char* part : {"tmp", "new", "cur"}) PROV_RETURN_IF_ERROR(MakeAndOpen(at.get(), part).status());
+  PROV_RETURN_IF_ERROR(SyncOpenDirectory(at.get(), "staging"));
+  PROV_ASSIGN_OR_RETURN(MailboxLock lock, MailboxLock::Take(at.get()));
+  return std::unique_ptr<Arrival>(
+      new Arrival(std::string(root), std::string(mailbox_id), std::move(at), std::move(lock)));
+}
+
+absl::StatusOr<std::map<std::string, MessageFile>> Arrival::Here() const {
+  std::map<std::string, MessageFile> here;
+  const auto mailbox = OpenMailbox(root_, mailbox_id_);
+  if (!mailbox.ok() && !absl::IsNotFound(mailbox.status())) return mailbox.status();
+  for (const bool in_cur : {false, true}) {
+    if (mailbox.ok()) PROV_RETURN_IF_ERROR(AddPart(mailbox->get(), in_cur, here));
+    PROV_RETURN_IF_ERROR(AddPart(staging_.get(), in_cur, here));
+  }
+  return here;
+}
+
+absl::Status Arrival::Begin(const MessageFile& file) {
+  if (!IsMessageFileName(file.name)) return InvalidField("file_name", "is no message's");
+  writing_ = file;
+  file_ = FileDescriptor(openat(staging_.get(), ("tmp/" + file.name).c_str(),
+                                O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, kFileMode));
+  if (!file_.valid()) return ErrnoStatus(errno, "create tmp/" + file.name);
+  return absl::OkStatus();
+}
+
+absl::Status Arrival::Append(std::string_view data) { return WriteAll(file_.get(), data); }
+
+absl::Status Arrival::Finish() {
+  if (fsync(file_.get()) != 0) return ErrnoStatus(errno, "fsync tmp/" + writing_.name);
+  PROV_RETURN_IF_ERROR(file_.Close());
+  if (renameat(staging_.get(), ("tmp/" + writing_.name).c_str(), staging_.get(), PathOf(writing_).c_str()) != 0)
+    return ErrnoStatus(errno, "rename tmp/" + writing_.name);
+  return absl::OkStatus();
+}
+
+absl::Status Arrival::SyncStaged() {
+  for (const char* part : {"new", "cur"}) {
+    PROV_ASSIGN_OR_RETURN(const FileDescriptor directory, OpenBelow(staging_.get(), part));
+    PROV_RETURN_IF_ERROR(SyncOpenDirectory(directory.get(), part));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Arrival::Rename(const MessageFile& from, const MessageFile& to) {
+  if (!IsMessageFileName(to.name)) return InvalidField("file_name", "is no message's");
+  // What was adopted already is not here any more, and keeps the name that it came with.
+  if (renameat(staging_.get(), PathOf(from).c_str(), staging_.get(), PathOf(to).c_str()) == 0 || errno == ENOENT)
+    return absl::OkStatus();
+  return ErrnoStatus(errno, "rename " + from.name);
+}
+
+absl::Status Arrival::DropAllBut(const std::set<std::string>& bases) {
+  std::map<std::string, MessageFile> staged;
+  for (const bool in_cur : {false, true}) PROV_RETURN_IF_ERROR(AddPart(staging_.get(), in_cur, staged));
+  for (const auto& [base, file] : staged) {
+    if (bases.contains(base)) continue;
+    if (unlinkat(staging_.get(), PathOf(file).c_str(), 0) != 0 && errno != ENOENT)
+      return ErrnoStatus(errno, "unlink " + file.name);
+  }
+  return SyncStaged();
+}
+
+absl::Status Arrival::AdoptPart(int mailbox, bool in_cur) {
+  std::map<std::string, MessageFile> staged;
+  PROV_RETURN_IF_ERROR(AddPart(staging_.get(), in_cur, staged));
+  for (const auto& [base, file] : staged) {
+    if (renameat(staging_.get(), PathOf(file).c_str(), mailbox, PathOf(file).c_str()) != 0)
+      return ErrnoStatus(errno, "rename " + file.name);
+  }
+  PROV_ASSIGN_OR_RETURN(const FileDescriptor part, OpenBelow(mailbox, in_cur ? "cur" : "new"));
+  return SyncOpenDirectory(part.get(), in_cur ? "cur" : "new");
+}
+
+absl::Status Arrival::Adopt() {
+  PROV_RETURN_IF_ERROR(EnsureMailbox(root_, mailbox_id_));
+  PROV_ASSIGN_OR_RETURN(const FileDescriptor mailbox, OpenMailbox(root_, mailbox_id_));
+  PROV_RETURN_IF_ERROR(AdoptPart(mailbox.get(), /*in_cur=*/false));
+  return AdoptPart(mailbox.get(), /*in_cur=*/true);
+}
+
+absl::Status Arrival::Close() { return RemoveArriving(root_, mailbox_id_); }
+
+}  // namespace prov::maildir

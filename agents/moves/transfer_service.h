@@ -1,0 +1,62 @@
+// prov.v1.MailboxTransfer: lets the hosts of another pool fetch a mailbox that moves there.
+#pragma once
+
+#include <grpcpp/server.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "agents/drivers/file_owner.h"
+#include "agents/state/reader.h"
+#include "common/grpc_tls.h"
+#include "prov/v1/mailbox_transfer.grpc.pb.h"
+
+namespace prov::moves {
+
+constexpr int kMostFilesInRequest = 1000;
+
+// Thread-safe. Which moves there are, and who is in which pool, is as the host's copy of its view says.
+class TransferService final : public v1::MailboxTransfer::Service {
+ public:
+  // `owner` owns the maildirs below `root`; nothing: this process's user.
+  TransferService(state::StateReader& state, std::string root, std::optional<drivers::FileOwner> owner)
+      : state_(state), root_(std::move(root)), owner_(owner) {}
+
+  grpc::Status ListMessages(grpc::ServerContext* context, const v1::ListMessagesRequest* request,
+                            grpc::ServerWriter<v1::ListMessagesResponse>* writer) override;
+  grpc::Status FetchMessages(grpc::ServerContext* context, const v1::FetchMessagesRequest* request,
+                             grpc::ServerWriter<v1::FetchMessagesResponse>* writer) override;
+  grpc::Status HoldMailbox(grpc::ServerContext* context, const v1::HoldMailboxRequest* request,
+                           v1::HoldMailboxResponse* response) override;
+  grpc::Status ReleaseMessages(grpc::ServerContext* context, const v1::ReleaseMessagesRequest* request,
+                               v1::ReleaseMessagesResponse* response) override;
+
+ private:
+  // The move, if the caller is a host of the pool that the mailbox moves to.
+  absl::StatusOr<v1::MailboxTransit> Admit(const grpc::ServerContext& context, const std::string& move) const;
+  absl::Status SendMessage(const v1::MailboxTransit& transit, const v1::FetchMessagesRequest& request, int index,
+                           grpc::ServerWriter<v1::FetchMessagesResponse>& writer) const;
+
+  state::StateReader& state_;
+  const std::string root_;
+  const std::optional<drivers::FileOwner> owner_;
+};
+
+// The service on a port of its own.
+class TransferServer {
+ public:
+  // host:port. Mutual TLS.
+  static absl::StatusOr<std::unique_ptr<TransferServer>> Start(const std::string& listen, const TlsFiles& tls,
+                                                               std::unique_ptr<TransferService> service);
+  ~TransferServer();
+  int port() const { return port_; }
+
+ private:
+  std::unique_ptr<TransferService> service_;
+  std::unique_ptr<grpc::Server> server_;
+  int port_ = 0;
+};
+
+}  // namespace prov::moves
