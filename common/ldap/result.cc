@@ -8,6 +8,9 @@
 namespace prov::ldap {
 namespace {
 
+// What slapd says when its database cannot write to disk: of the change nothing was wrong.
+constexpr std::string_view kNotStored = "txn_commit failed";
+
 absl::StatusCode CodeOf(int code) {
   switch (code) {
     case LDAP_SUCCESS:
@@ -64,6 +67,10 @@ absl::StatusCode CodeOf(int code) {
 
 absl::Status ResultStatus(int code, std::string_view context, std::string_view diagnostic) {
   if (code == LDAP_SUCCESS) return absl::OkStatus();
+  if (code == LDAP_OTHER && diagnostic == kNotStored) {
+    return absl::ResourceExhaustedError(
+        fmt::format("{}: the server cannot store it; is its disk full? ({})", context, diagnostic));
+  }
   std::string text = fmt::format("{}: {}", context, ldap_err2string(code));
   if (!diagnostic.empty()) text += fmt::format(" ({})", diagnostic);
   return absl::Status(CodeOf(code), text);
