@@ -20,7 +20,8 @@ OWN_MOUNTS = "PROV_TEST_OWN_MOUNTS"
 class DirectoryFull(case.StackCase):
     @classmethod
     def configure(cls, stack):
-        stack.hosts = [host for host in stack.hosts if host[0] == "store1"]
+        # One that follows everybody, and makes no maildirs.
+        stack.hosts = [host for host in stack.hosts if host[0] == "relay1"]
         cls.database = os.path.join(stack.slapd.directory, "db")
         os.makedirs(cls.database)
         mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", SMALL, "tmpfs", cls.database], capture_output=True, check=False)
@@ -32,6 +33,7 @@ class DirectoryFull(case.StackCase):
         if OWN_MOUNTS not in os.environ:
             raise unittest.SkipTest("only root can make a small file system")
         super().setUpClass()
+        cls.stack.provctl("add-pool", "main", "--role", "store")
 
     @classmethod
     def tearDownClass(cls):
