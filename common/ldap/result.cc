@@ -69,7 +69,8 @@ absl::Status ResultStatus(int code, std::string_view context, std::string_view d
   if (code == LDAP_SUCCESS) return absl::OkStatus();
   if (code == LDAP_OTHER && diagnostic == kNotStored) {
     return absl::ResourceExhaustedError(
-        fmt::format("{}: the server cannot store it; is its disk full? ({})", context, diagnostic));
+        fmt::format("{}: the server cannot store it; is its disk full, or olcDbMaxSize reached? ({})",
+                    context, diagnostic));
   }
   std::string text = fmt::format("{}: {}", context, ldap_err2string(code));
   if (!diagnostic.empty()) text += fmt::format(" ({})", diagnostic);

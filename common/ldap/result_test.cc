@@ -9,7 +9,9 @@ namespace {
 TEST(Result, FullDiskIsToldInWordsAndIsNoFaultOfTheRecord) {
   const absl::Status status = ResultStatus(LDAP_OTHER, "write", "txn_commit failed");
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_EQ(status.message(), "write: the server cannot store it; is its disk full? (txn_commit failed)");
+  EXPECT_EQ(
+      status.message(),
+      "write: the server cannot store it; is its disk full, or olcDbMaxSize reached? (txn_commit failed)");
 }
 
 TEST(Result, OtherErrorsMayBeAboutTheRecord) {

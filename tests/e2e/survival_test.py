@@ -78,7 +78,7 @@ class Survival(case.StackCase):
                 file.write(json.dumps({"login": f"{prefix}{n}@{DOMAIN}", **fields}) + "\n")
         return path
 
-    def import_while(self, prefix, disturb):
+    def import_while(self, prefix, disturb, *options):
         """Imports as a user does whose import is cut off now and then, one of two files after the other so that there is
         always something to write, until disturb() is done and one import has come to its end after it."""
         paths = [self.write_rows(prefix, ROWS, plan=plan) for plan in ("one", "two")]
@@ -89,7 +89,8 @@ class Survival(case.StackCase):
                 last_one = disturbed.is_set()
                 try:
                     # Some are given up by provctl when provd is away, others go on with the one that comes back.
-                    self.stack.provctl("import", paths[len(ended) % 2], "--timeout", self.random.choice(["200ms", "1m"]))
+                    self.stack.provctl("import", paths[len(ended) % 2], *options, "--timeout",
+                                       self.random.choice(["200ms", "1m"]))
                     ended.append(1)
                     if last_one:
                         return
@@ -127,7 +128,7 @@ class Survival(case.StackCase):
                 wait_until(lambda before=before: self.cursor() > before, "the directory to follow")
                 self.stack.processes.kill("slapd")
                 self.stack.slapd.start()
-        self.import_while("batched-", kill_many_times)
+        self.import_while("batched-", kill_many_times, "--wait")  # else it would run far ahead
         self.assert_clean("batched-", ROWS)
 
     def test_DatabaseRestartedUnderConcurrentWritesLosesAndDoublesNothing(self):

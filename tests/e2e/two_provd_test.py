@@ -11,7 +11,7 @@ import case
 from case import DOMAIN, StackError, wait_until
 from processes import free_port
 
-FREEZES = int(os.environ.get("PROV_KILLS", "2"))
+FREEZES = int(os.environ.get("PROV_KILLS", "1"))
 WRITERS = 4
 ROWS = 10_000
 OTHER = "provd-b"
