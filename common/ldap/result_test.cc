@@ -16,7 +16,7 @@ TEST(Result, FullDiskIsToldInWordsAndIsNoFaultOfTheRecord) {
 
 TEST(Result, OtherErrorsMayBeAboutTheRecord) {
   EXPECT_EQ(ResultStatus(LDAP_OTHER, "write", "").code(), absl::StatusCode::kInternal);
-  EXPECT_EQ(ResultStatus(LDAP_OTHER, "write", "entry store failed").code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(ResultStatus(LDAP_OTHER, "write", "DN index add failed").code(), absl::StatusCode::kInternal);
   EXPECT_EQ(ResultStatus(LDAP_INVALID_SYNTAX, "write", "txn_commit failed").code(),
             absl::StatusCode::kInvalidArgument);
 }

@@ -12,8 +12,8 @@ import unittest
 import case
 from case import DOMAIN, PASSWORD, wait_until
 
-ROWS = 5000
-SMALL, LARGE = 4 << 20, 256 << 20
+ROWS = 2500
+SMALL, LARGE = 2 << 20, 256 << 20
 OWN_MOUNTS = "PROV_TEST_OWN_MOUNTS"
 
 
