@@ -123,8 +123,9 @@ class HostileClient(case.StackCase):
             file.writelines(f'url = "{self.url("Operations/WatchChanges")}"\noutput = "/dev/null"\n' for _ in range(STREAMS))
         log = self.stack.path("streams.log")
         with open(log, "wb") as out:
-            greedy = subprocess.Popen(self.curl("--no-progress-meter", "--parallel", "--parallel-max", "300", "--data-binary", "@" + body,
-                                                "--write-out", "%{stderr}%header{grpc-status}\n", "--config", urls), stderr=out)
+            greedy = subprocess.Popen(self.curl("--no-progress-meter", "--parallel", "--parallel-max", "300", "--data-binary",
+                                                "@" + body, "--write-out", "%{stderr}%header{grpc-status}\n", "--config",
+                                                urls), stderr=out)
         try:
             def refused():
                 with open(log, encoding="ascii") as file:
