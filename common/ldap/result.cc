@@ -3,10 +3,17 @@
 #include <fmt/format.h>
 #include <ldap.h>
 
+#include <algorithm>
+#include <iterator>
 #include <string>
 
 namespace prov::ldap {
 namespace {
+
+// What slapd says when its database has no room: of the change nothing was wrong. An entry that is too big by
+// itself has a result code of its own.
+constexpr std::string_view kNotStored[] = {"txn_commit failed", "entry store failed", "entry update failed",
+                                           "index generation failed"};
 
 absl::StatusCode CodeOf(int code) {
   switch (code) {
@@ -64,6 +71,12 @@ absl::StatusCode CodeOf(int code) {
 
 absl::Status ResultStatus(int code, std::string_view context, std::string_view diagnostic) {
   if (code == LDAP_SUCCESS) return absl::OkStatus();
+  if (code == LDAP_OTHER &&
+      std::find(std::begin(kNotStored), std::end(kNotStored), diagnostic) != std::end(kNotStored)) {
+    return absl::ResourceExhaustedError(
+        fmt::format("{}: the server cannot store it; is its disk full, or olcDbMaxSize reached? ({})",
+                    context, diagnostic));
+  }
   std::string text = fmt::format("{}: {}", context, ldap_err2string(code));
   if (!diagnostic.empty()) text += fmt::format(" ({})", diagnostic);
   return absl::Status(CodeOf(code), text);

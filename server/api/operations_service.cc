@@ -25,6 +25,7 @@ namespace prov::api {
 namespace {
 
 constexpr size_t kMaxStreams = 1000;
+constexpr size_t kMaxStreamsPerCaller = 250;  // so that no single one takes them all
 constexpr std::chrono::seconds kShutDownPatience{10};
 // While somebody waits: who does not move becomes stuck by the clock alone.
 constexpr std::chrono::milliseconds kTick{1000};
@@ -134,10 +135,17 @@ class OperationsService::Impl final : public v1::Operations::CallbackService {
       if (waits_.size() + watches_.size() >= kMaxStreams) {
         return new RefusedStream<Response>(absl::ResourceExhaustedError("too many streams; try again later"));
       }
+      const std::string name = caller->ToString();
+      if (streams_of_[name] >= kMaxStreamsPerCaller) {
+        return new RefusedStream<Response>(absl::ResourceExhaustedError(
+            fmt::format("{} has {} streams already; end one first", name, kMaxStreamsPerCaller)));
+      }
+      ++streams_of_[name];
       stream = make();
-      stream->Start(*caller, [this, &streams, weak = std::weak_ptr<Stream>(stream)] {
+      stream->Start(*caller, [this, name, &streams, weak = std::weak_ptr<Stream>(stream)] {
         const std::lock_guard lock(mutex_);
         streams.erase(weak.lock());
+        if (--streams_of_[name] == 0) streams_of_.erase(name);
         quiet_.notify_all();
       });
       streams.insert(stream);
@@ -241,6 +249,7 @@ class OperationsService::Impl final : public v1::Operations::CallbackService {
   uint64_t head_ = 0;
   std::set<std::shared_ptr<ProgressStream>> waits_;
   std::set<std::shared_ptr<ChangeStream>> watches_;
+  std::map<std::string, size_t> streams_of_;  // by caller
 };
 
 void OperationsService::Impl::ShutDown() {

@@ -196,6 +196,32 @@ TEST_F(Operations, CancelledWaitsLeaveNothingBehind) {
   Await("no stream is left", [&] { return server_->operations.open_streams() == 0; });
 }
 
+TEST_F(Operations, OneCallerTakesNotAllStreams) {
+  constexpr size_t kMost = 250;
+  const auto refusal = [this](const std::string& caller) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(500));
+    const auto stub = v1::Operations::NewStub(Dial(caller));
+    return stub->WatchChanges(&context, {})->Finish();
+  };
+  grpc::ClientContext contexts[kMost];
+  std::vector<std::unique_ptr<grpc::ClientReader<v1::Change>>> streams;
+  v1::Change change;
+  for (grpc::ClientContext& context : contexts) {
+    streams.push_back(stub_->WatchChanges(&context, {}));
+    ASSERT_TRUE(streams.back()->Read(&change));
+  }
+  EXPECT_EQ(server_->operations.open_streams(), kMost);
+  const grpc::Status refused = refusal("operator/admin");
+  EXPECT_EQ(refused.error_code(), StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_THAT(refused.error_message(), HasSubstr("operator/admin has 250 streams already"));
+  EXPECT_EQ(refusal("operator/other").error_code(), StatusCode::DEADLINE_EXCEEDED);
+  for (grpc::ClientContext& context : contexts) context.TryCancel();
+  streams.clear();
+  Await("the caller may have streams again",
+        [&] { return refusal("operator/admin").error_code() == StatusCode::DEADLINE_EXCEEDED; });
+}
+
 TEST_F(Operations, DeadlineEndsAWait) {
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(300));

@@ -14,6 +14,8 @@ namespace {
 constexpr size_t kPage = 1000;  // of a check: some megabytes at most
 
 constexpr char kLockHead[] = "SELECT id, hash FROM prov.audit_head FOR UPDATE";
+// Writes wait for that lock, in every provd: one that is frozen must not keep it.
+constexpr char kEndWhenFrozen[] = "SET LOCAL idle_in_transaction_session_timeout = '5s'";
 // Of one moment, so that both tell of the same log.
 constexpr char kReadHead[] =
     "SELECT h.id, h.hash, COALESCE((SELECT max(id) FROM prov.audit), 0) FROM prov.audit_head h";
@@ -27,6 +29,7 @@ absl::Status AuditRepository::Record(const AuditRecord& record) {
   return Guarded("audit a call", [&]() -> absl::Status {
     static const std::string append = std::string("WITH ") + kAppendAudit + " SELECT";
     pqxx::work write(*lease);
+    write.exec(kEndWhenFrozen);
     AuditHead head = HeadOf(write.exec1(kLockHead));
     std::vector<AuditRecord> records = {record};
     records[0].time = std::chrono::system_clock::now();

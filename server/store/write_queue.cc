@@ -17,6 +17,8 @@ constexpr size_t kMostInBatch = 64;
 constexpr size_t kMostQueued = 4096;
 constexpr std::chrono::minutes kForgetInterval(10);
 
+// A provd that is frozen in mid-transaction has the revision locked, and every other one would wait for it.
+constexpr char kEndWhenFrozen[] = "SET idle_in_transaction_session_timeout = '5s'";
 // The revision before the audit's head, in every provd: those who write, and those who only audit.
 constexpr Statement kLockHeads = {
     "lock_heads", "SELECT r.value, h.id, h.hash FROM prov.revision r, prov.audit_head h FOR UPDATE"};
@@ -149,6 +151,7 @@ void WriteQueue::RunBatch(std::vector<std::shared_ptr<Call>>& batch) {
     if (!connection_ || !connection_->is_open()) {
       prepared_.clear();
       connection_ = pool_.Connect();
+      pqxx::nontransaction(*connection_).exec(kEndWhenFrozen);
     }
     RunConnected(timely);
     return absl::OkStatus();

@@ -25,6 +25,8 @@ HOSTS = (
     ("web1", "web", "web"),
     ("list1", "list", "list"),
 )
+# Where the engine of a role listens.
+ENGINE_PORTS = {"relay": ("smtp_relay",), "store": ("smtp_store", "pop3"), "pop-proxy": ("pop3_proxy",)}
 # What a person would like to type; taken if free, and then kept.
 PREFERRED_PORTS = {
     "postgres": 5433, "ldap": 3890, "provd": 7443, "enrolment": 7444, "metrics": 7480,
@@ -326,8 +328,9 @@ hostname = "{host}.example.net"
         return old.st_size != new.st_size or int(old.st_mtime) != int(new.st_mtime)
 
     def wait_for_engines(self):
-        for name in ("smtp_relay", "smtp_store", "pop3", "pop3_proxy"):
-            wait_until(lambda name=name: not can_listen(self.ports[name]), f"{name} to listen")
+        for _, role, _ in self.hosts:
+            for name in ENGINE_PORTS.get(role, ()):
+                wait_until(lambda name=name: not can_listen(self.ports[name]), f"{name} to listen")
 
     def stop(self):
         for host, _, _ in reversed(self.hosts):
