@@ -19,6 +19,9 @@ using Report = v1::ReportMailboxMoveRequest;
 
 // A pass that fetched no more than this leaves little for the moments in which nobody can log in.
 constexpr size_t kFewMessages = 20;
+// One sync for so many: whoever is killed fetches no more than those again.
+constexpr size_t kMessagesInCommit = 1000;
+constexpr uint64_t kOctetsInCommit = 64 << 20;
 constexpr int kMostCopyPasses = 20;   // of a mailbox that is filled as quickly as it is copied
 constexpr int kMostFinalPasses = 100;  // each finds mail that slipped in
 
@@ -27,8 +30,9 @@ class Bringing {
   Bringing(const ArrivalParts& parts, Arrival& arrival) : parts_(parts), arrival_(arrival) {}
 
   template <typename Work>
-  auto AsOwner(const Work& work) const {
+  auto AsOwner(const Work& work) const -> decltype(work()) {
     const drivers::ActAs owner(parts_.owner);
+    if (!owner.ok()) return absl::PermissionDeniedError("cannot act as the engine's user");
     return work();
   }
 
@@ -64,20 +68,30 @@ class Bringing {
                                     .append =
                                         [&](std::string_view data) {
                                           copied_ += data.size();
+                                          uncommitted_ += data.size();
                                           return arrival_.Append(data);  // into what is open already
                                         },
                                     .end =
                                         [&] {
-                                          PROV_RETURN_IF_ERROR(AsOwner([&] { return arrival_.Finish(); }));
+                                          PROV_RETURN_IF_ERROR(arrival_.Finish());
+                                          const bool enough = arrival_.uncommitted() >= kMessagesInCommit ||
+                                                              uncommitted_ >= kOctetsInCommit;
+                                          if (enough) PROV_RETURN_IF_ERROR(Commit());
                                           return Tell(Report::UNDER_WAY);
                                         }};
     PROV_RETURN_IF_ERROR(parts_.source->Fetch(missing, sink));
-    return AsOwner([&] { return arrival_.SyncStaged(); });
+    return Commit();
+  }
+
+  absl::Status Commit() {
+    uncommitted_ = 0;
+    return AsOwner([&] { return arrival_.Commit(); });
   }
 
   const ArrivalParts& parts_;
   Arrival& arrival_;
-  uint64_t copied_ = 0, total_ = 0;
+  uint64_t copied_ = 0, total_ = 0;  // octets
+  uint64_t uncommitted_ = 0;
 };
 
 absl::Status Copy(Bringing& bringing) {

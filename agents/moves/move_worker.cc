@@ -24,7 +24,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using Report = v1::ReportMailboxMoveRequest;
 
-constexpr size_t kMostMovesAtOnce = 1000;    // of those there are; the others come when these are done
+constexpr size_t kPage = 1000;               // of moves
 constexpr seconds kPause(1);                 // between two looks while moves are open
 constexpr seconds kIdlePause(60);            // a wake that was lost goes unnoticed for so long
 constexpr seconds kProgressInterval(2);
@@ -65,41 +65,60 @@ class ThreadedMoveWorker final : public MoveWorker {
     }
   }
 
-  // How many moves to this host's pool are open.
+  // One look at all moves. How many of those to this host's pool are open.
   absl::StatusOr<size_t> Round() {
-    PROV_ASSIGN_OR_RETURN(const auto transits, state_.MailboxTransits(kMostMovesAtOnce));
+    sources_.clear();
+    std::map<std::string, std::string> told;
     size_t ours = 0;
-    for (const auto& [name, transit] : transits) {
-      if (stopping_) break;
-      const auto pool = state_.FindPool(v1::STORE, transit.to_pool());
-      const bool is_ours = pool.ok() && std::any_of(pool->members().begin(), pool->members().end(),
-                                                    [&](const auto& m) { return m.host() == options_.host; });
-      if (!is_ours) continue;
-      ++ours;
-      DoOne(name, transit);
+    std::string last;
+    for (;;) {
+      PROV_ASSIGN_OR_RETURN(const auto page, state_.MailboxTransits(last, kPage));
+      for (const auto& [name, transit] : page) {
+        if (stopping_) return ours;
+        last = name;
+        if (!IsOurs(transit)) continue;
+        ++ours;
+        std::string error = DoOne(name, transit);
+        if (!error.empty()) told.emplace(name, std::move(error));
+      }
+      if (page.size() < kPage) break;
     }
-    std::erase_if(told_, [&](const auto& item) { return !transits.contains(item.first); });
+    told_ = std::move(told);
     return ours;
   }
 
-  void DoOne(const std::string& name, const v1::MailboxTransit& transit) {
+  bool IsOurs(const v1::MailboxTransit& transit) const {
+    const auto pool = state_.FindPool(v1::STORE, transit.to_pool());
+    return pool.ok() && std::any_of(pool->members().begin(), pool->members().end(),
+                                    [&](const auto& member) { return member.host() == options_.host; });
+  }
+
+  // The error that provd was told, if any.
+  std::string DoOne(const std::string& name, const v1::MailboxTransit& transit) {
     const absl::Status status = Bring(name, transit);
-    std::string& told = told_[name];
-    if (status.ok()) {
-      told.clear();
-      return;
-    }
+    if (status.ok()) return "";
     std::string error(MessageOf(status).substr(0, kMaxErrorOctets));
-    if (error == told) return;  // the same story
+    const auto before = told_.find(name);
+    if (before != told_.end() && before->second == error) return error;  // the same story
     Log(Level::kWarning, "mailbox_move_waits", {{"move", name}, {"error", status}});
-    const absl::Status reported = Tell(name, Report::UNDER_WAY, copied_, total_, error);
-    if (reported.ok()) told = std::move(error);
+    return Tell(name, Report::UNDER_WAY, copied_, total_, error).ok() ? error : "";
+  }
+
+  // Once a round for each pool, whether it answers or not: one that is away must not hold up the moves from others.
+  const absl::StatusOr<std::shared_ptr<grpc::Channel>>& ChannelTo(const std::string& pool) {
+    const auto known = sources_.find(pool);
+    if (known != sources_.end()) return known->second;
+    const auto dial = [&]() -> absl::StatusOr<std::shared_ptr<grpc::Channel>> {
+      PROV_ASSIGN_OR_RETURN(const v1::PoolMembers members, state_.FindPool(v1::STORE, pool));
+      return DialPool(members, options_.tls);
+    };
+    return sources_.emplace(pool, dial()).first->second;
   }
 
   absl::Status Bring(const std::string& name, const v1::MailboxTransit& transit) {
     copied_ = total_ = 0;
-    PROV_ASSIGN_OR_RETURN(const v1::PoolMembers from, state_.FindPool(v1::STORE, transit.from_pool()));
-    PROV_ASSIGN_OR_RETURN(const auto source, DialSource(from, name, options_.tls));
+    PROV_ASSIGN_OR_RETURN(const auto channel, ChannelTo(transit.from_pool()));
+    const std::unique_ptr<TransferSource> source = SourceAt(channel, name);
     ArrivalParts parts{.root = options_.maildir_root, .owner = options_.owner, .source = source.get(), .report = {}};
     parts.report = [&](Report::Step step, uint64_t copied, uint64_t total) -> absl::Status {
       if (stopping_) return absl::CancelledError("stopping");
@@ -156,7 +175,8 @@ class ThreadedMoveWorker final : public MoveWorker {
 
   // The thread's own.
   std::map<std::string, std::shared_ptr<grpc::Channel>> channels_;
-  std::map<std::string, std::string> told_;  // errors, by move
+  std::map<std::string, absl::StatusOr<std::shared_ptr<grpc::Channel>>> sources_;  // of this round, by pool
+  std::map<std::string, std::string> told_;                                        // errors, by move
   size_t provd_ = 0;
   uint64_t copied_ = 0, total_ = 0;
   std::chrono::steady_clock::time_point progress_told_;

@@ -26,8 +26,6 @@ maildir::MessageFile FileOf(const v1::MessageFile& proto) {
   return {proto.seen(), proto.file_name(), static_cast<uint64_t>(proto.octets())};
 }
 
-absl::Status CannotAct() { return absl::PermissionDeniedError("cannot act as the engine's user"); }
-
 absl::Status CheckCount(int files) {
   if (files <= kMostFilesInRequest) return absl::OkStatus();
   return InvalidField("messages", fmt::format("are {}; name at most {}", files, kMostFilesInRequest));
@@ -54,9 +52,7 @@ grpc::Status TransferService::ListMessages(grpc::ServerContext* context, const v
                                            grpc::ServerWriter<v1::ListMessagesResponse>* writer) {
   const auto list = [&]() -> absl::Status {
     PROV_ASSIGN_OR_RETURN(const v1::MailboxTransit transit, Admit(*context, request->move()));
-    const drivers::ActAs owner(owner_);
-    if (!owner.ok()) return CannotAct();
-    PROV_ASSIGN_OR_RETURN(const auto files, maildir::ListMessages(root_, transit.mailbox_id()));
+    PROV_ASSIGN_OR_RETURN(const auto files, AsOwner([&] { return maildir::ListMessages(root_, transit.mailbox_id()); }));
     v1::ListMessagesResponse page;
     for (const maildir::MessageFile& file : files) {
       v1::MessageFile* proto = page.add_messages();
@@ -75,7 +71,8 @@ grpc::Status TransferService::ListMessages(grpc::ServerContext* context, const v
 absl::Status TransferService::SendMessage(const v1::MailboxTransit& transit,
                                           const v1::FetchMessagesRequest& request, int index,
                                           grpc::ServerWriter<v1::FetchMessagesResponse>& writer) const {
-  const auto file = maildir::OpenMessage(root_, transit.mailbox_id(), FileOf(request.messages(index)));
+  const auto file =
+      AsOwner([&] { return maildir::OpenMessage(root_, transit.mailbox_id(), FileOf(request.messages(index))); });
   if (absl::IsNotFound(file.status())) return absl::OkStatus();
   PROV_RETURN_IF_ERROR(file.status());
   v1::FetchMessagesResponse piece;
@@ -97,8 +94,6 @@ grpc::Status TransferService::FetchMessages(grpc::ServerContext* context, const 
   const auto fetch = [&]() -> absl::Status {
     PROV_ASSIGN_OR_RETURN(const v1::MailboxTransit transit, Admit(*context, request->move()));
     PROV_RETURN_IF_ERROR(CheckCount(request->messages_size()));
-    const drivers::ActAs owner(owner_);
-    if (!owner.ok()) return CannotAct();
     for (int i = 0; i < request->messages_size(); ++i)
       PROV_RETURN_IF_ERROR(SendMessage(transit, *request, i, *writer));
     return absl::OkStatus();
@@ -113,9 +108,7 @@ grpc::Status TransferService::HoldMailbox(grpc::ServerContext* context, const v1
     if (!transit.switching()) {
       return absl::FailedPreconditionError("this host's view does not say yet that the mailbox is switching");
     }
-    const drivers::ActAs owner(owner_);
-    if (!owner.ok()) return CannotAct();
-    return maildir::HoldMailbox(root_, transit.mailbox_id());
+    return AsOwner([&] { return maildir::HoldMailbox(root_, transit.mailbox_id()); });
   };
   return ToGrpcStatus(hold());
 }
@@ -129,9 +122,9 @@ grpc::Status TransferService::ReleaseMessages(grpc::ServerContext* context,
     if (!transit.switching()) return absl::FailedPreconditionError("the mailbox is not switching");
     std::vector<maildir::MessageFile> files;
     for (const v1::MessageFile& file : request->messages()) files.push_back(FileOf(file));
-    const drivers::ActAs owner(owner_);
-    if (!owner.ok()) return CannotAct();
-    PROV_ASSIGN_OR_RETURN(const bool gone, maildir::ReleaseMessages(root_, transit.mailbox_id(), files));
+    PROV_ASSIGN_OR_RETURN(const bool gone, AsOwner([&] {
+                            return maildir::ReleaseMessages(root_, transit.mailbox_id(), files);
+                          }));
     response->set_gone(gone);
     return absl::OkStatus();
   };

@@ -34,6 +34,13 @@ class TransferService final : public v1::MailboxTransfer::Service {
                                v1::ReleaseMessagesResponse* response) override;
 
  private:
+  // Nothing that calls gRPC, whose threads would inherit the user.
+  template <typename Work>
+  auto AsOwner(const Work& work) const -> decltype(work()) {
+    const drivers::ActAs owner(owner_);
+    if (!owner.ok()) return absl::PermissionDeniedError("cannot act as the engine's user");
+    return work();
+  }
   // The move, if the caller is a host of the pool that the mailbox moves to.
   absl::StatusOr<v1::MailboxTransit> Admit(const grpc::ServerContext& context, const std::string& move) const;
   absl::Status SendMessage(const v1::MailboxTransit& transit, const v1::FetchMessagesRequest& request, int index,

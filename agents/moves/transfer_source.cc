@@ -122,16 +122,18 @@ class GrpcSource final : public TransferSource {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<TransferSource>> DialSource(const v1::PoolMembers& pool, const std::string& move,
-                                                           const TlsFiles& tls) {
+std::unique_ptr<TransferSource> SourceAt(const std::shared_ptr<grpc::Channel>& channel, const std::string& move) {
+  return std::make_unique<GrpcSource>(channel, move);
+}
+
+absl::StatusOr<std::shared_ptr<grpc::Channel>> DialPool(const v1::PoolMembers& pool, const TlsFiles& tls) {
   std::string tried;
   for (const v1::PoolMembers::Member& member : pool.members()) {
     const auto endpoint = member.endpoints().find("transfer");
     if (endpoint == member.endpoints().end()) continue;
     PROV_ASSIGN_OR_RETURN(const auto credentials, ClientTlsTo(tls, {"agent", member.host()}));
-    const auto channel = grpc::CreateChannel(endpoint->second, credentials);
-    if (channel->WaitForConnected(system_clock::now() + kConnectPatience))
-      return std::make_unique<GrpcSource>(channel, move);
+    auto channel = grpc::CreateChannel(endpoint->second, credentials);
+    if (channel->WaitForConnected(system_clock::now() + kConnectPatience)) return channel;
     tried += (tried.empty() ? "" : ", ") + member.host();
   }
   return absl::UnavailableError(

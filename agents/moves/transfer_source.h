@@ -1,6 +1,8 @@
 // A mailbox at its old place, as the host that fetches it sees it.
 #pragma once
 
+#include <grpcpp/channel.h>
+
 #include <functional>
 #include <memory>
 #include <string>
@@ -32,8 +34,9 @@ class TransferSource {
   virtual absl::StatusOr<bool> Release(const std::vector<maildir::MessageFile>& files) = 0;
 };
 
-// Asks a host of `pool`, the next one when it does not answer. Verifies that it is that host.
-absl::StatusOr<std::unique_ptr<TransferSource>> DialSource(const v1::PoolMembers& pool, const std::string& move,
-                                                           const TlsFiles& tls);
+// A connection to a host of `pool` that answers, and is verified to be that host.
+absl::StatusOr<std::shared_ptr<grpc::Channel>> DialPool(const v1::PoolMembers& pool, const TlsFiles& tls);
+
+std::unique_ptr<TransferSource> SourceAt(const std::shared_ptr<grpc::Channel>& channel, const std::string& move);
 
 }  // namespace prov::moves

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "agents/state/confirmation.h"
@@ -51,14 +52,19 @@ class LmdbReader final : public StateReader {
     return std::move(*record.mutable_mailbox_transit());
   }
 
-  absl::StatusOr<std::map<std::string, v1::MailboxTransit>> MailboxTransits(size_t most) override {
+  absl::StatusOr<std::map<std::string, v1::MailboxTransit>> MailboxTransits(std::string_view after,
+                                                                            size_t most) override {
     constexpr std::string_view kMoves = "moves/";
     PROV_ASSIGN_OR_RETURN(const RoleTables* role_tables, tables_.Of(v1::STORE));
     PROV_ASSIGN_OR_RETURN(const Transaction txn, Begin());
     PROV_ASSIGN_OR_RETURN(Cursor walk, Cursor::Open(txn, role_tables->records));
     std::map<std::string, v1::MailboxTransit> transits;
-    PROV_ASSIGN_OR_RETURN(auto entry, walk.Seek(kMoves));
+    PROV_ASSIGN_OR_RETURN(auto entry, walk.Seek(std::max(kMoves, after)));
     while (entry && entry->key.starts_with(kMoves) && transits.size() < most) {
+      if (entry->key == after) {
+        PROV_ASSIGN_OR_RETURN(entry, walk.Next());
+        continue;
+      }
       PROV_ASSIGN_OR_RETURN(const StoredRecord stored, DecodeRecord(entry->value));
       PROV_ASSIGN_OR_RETURN(v1::Record record, ParseRecord(stored.serialised));
       transits.emplace(std::string(entry->key), std::move(*record.mutable_mailbox_transit()));

@@ -42,8 +42,10 @@ class StateReader {
   virtual absl::StatusOr<v1::Mailbox> FindMailboxByLogin(std::string_view login) = 0;
   // Role pop-proxy.
   virtual absl::StatusOr<v1::LoginRoute> FindLoginRoute(std::string_view login) = 0;
-  // Role store: mailboxes that move to or from the host's pool, by key ("moves/17"), in the order of keys.
-  virtual absl::StatusOr<std::map<std::string, v1::MailboxTransit>> MailboxTransits(size_t most) = 0;
+  // Role store: mailboxes that move to or from the host's pool, by key ("moves/17"), in the order of keys: at
+  // most so many after the key `after`, which may be empty.
+  virtual absl::StatusOr<std::map<std::string, v1::MailboxTransit>> MailboxTransits(std::string_view after,
+                                                                                    size_t most) = 0;
   virtual absl::StatusOr<v1::MailboxTransit> FindMailboxTransit(const std::string& key) = 0;
   // Role relay, pop-proxy, list or store: where another pool's hosts listen.
   virtual absl::StatusOr<v1::PoolMembers> FindPool(v1::Role role, std::string_view pool) = 0;

@@ -88,6 +88,13 @@ absl::StatusOr<bool> RoleEdit::Has(std::string_view key) const {
   return value.has_value();
 }
 
+absl::StatusOr<std::optional<v1::Record>> RoleEdit::Find(std::string_view key) const {
+  PROV_ASSIGN_OR_RETURN(const auto value, txn_.Get(tables_->records, key));
+  if (!value) return std::nullopt;
+  PROV_ASSIGN_OR_RETURN(const StoredRecord stored, DecodeRecord(*value));
+  return ParseRecord(stored.serialised);
+}
+
 absl::StatusOr<std::vector<std::string>> RoleEdit::Unnamed() const {
   std::vector<std::string> keys;
   PROV_ASSIGN_OR_RETURN(Cursor walk, Cursor::Open(txn_, tables_->records));

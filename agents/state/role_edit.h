@@ -27,6 +27,8 @@ class RoleEdit {
   // Nothing when it is not there.
   absl::Status Remove(std::string_view key);
   absl::StatusOr<bool> Has(std::string_view key) const;
+  // Nothing when it is not there.
+  absl::StatusOr<std::optional<v1::Record>> Find(std::string_view key) const;
   absl::StatusOr<uint64_t> CountRecords() const { return txn_.Count(tables_->records); }
   // Keys that the snapshot under way did not name.
   absl::StatusOr<std::vector<std::string>> Unnamed() const;

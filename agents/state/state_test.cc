@@ -341,6 +341,49 @@ TEST_F(State, MovesAreForStoresAndHostileOnesRejected) {
   EXPECT_EQ(writer_->GetFailing(v1::RELAY, 10)->count, 1u);
 }
 
+TEST_F(State, MovesAreListedPageByPage) {
+  std::vector<v1::Record> records;
+  for (int i = 0; i < 5; ++i) {
+    v1::Record& record = records.emplace_back();
+    record.set_key("moves/" + std::to_string(10 + i));
+    record.set_revision(1);
+    record.mutable_mailbox_transit()->set_mailbox_id("box-1");
+    record.mutable_mailbox_transit()->set_from_pool("main");
+    record.mutable_mailbox_transit()->set_to_pool("second");
+  }
+  Apply(v1::STORE, BatchOf(1, records));
+  const auto first = reader_->MailboxTransits("", 3);
+  ASSERT_EQ(first->size(), 3u);
+  EXPECT_EQ(first->begin()->first, "moves/10");
+  const auto rest = reader_->MailboxTransits(first->rbegin()->first, 3);
+  ASSERT_EQ(rest->size(), 2u);
+  EXPECT_EQ(rest->begin()->first, "moves/13");
+}
+
+// An operator who empties a pool has said so; each host need not be told again.
+TEST_F(State, MailboxesThatMovedAwayAreNoMassRemoval) {
+  std::vector<v1::Record> records;
+  std::vector<std::string> keys;
+  for (int i = 0; i < 50; ++i) {
+    v1::Record& mailbox = records.emplace_back(MailboxRecord(i, 1));
+    keys.push_back(mailbox.key());
+    mailbox.mutable_mailbox()->set_leaving(true);
+    v1::Record& move = records.emplace_back();
+    move.set_key("moves/" + std::to_string(i));
+    move.set_revision(1);
+    move.mutable_mailbox_transit()->set_mailbox_id("box-" + std::to_string(i));
+    move.mutable_mailbox_transit()->set_from_pool("main");
+    move.mutable_mailbox_transit()->set_to_pool("second");
+    keys.push_back(move.key());
+  }
+  Apply(v1::STORE, BatchOf(1, records));
+  Apply(v1::STORE, BatchOf(2, {}, {keys.begin(), keys.begin() + 50}));
+  ASSERT_TRUE(writer_->BeginSnapshot(v1::STORE).ok());
+  EXPECT_TRUE(writer_->EndSnapshot(v1::STORE, 3).ok());
+  EXPECT_EQ(writer_->RemovedRecords(v1::STORE), 0u);
+  EXPECT_FALSE(reader_->FindMailboxByLogin("user49@example.net").ok());
+}
+
 TEST_F(State, HostileAccountsAreRejected) {
   std::vector<v1::Record> hostile;
   for (int i = 0; i < 6; ++i) hostile.push_back(AccountRecord(i, 1, 20000 + i));

@@ -225,6 +225,8 @@ std::optional<std::string_view> LoginOf(const v1::Record& record) {
   return std::nullopt;
 }
 
-bool NeedsDriver(const v1::Record& record) { return record.has_mailbox() || record.has_account(); }
+bool NeedsDriver(const v1::Record& record) {
+  return record.has_mailbox() || record.has_account() || record.has_mailbox_transit();
+}
 
 }  // namespace prov::state

@@ -53,9 +53,8 @@ class LmdbWriter final : public StateWriter {
     const std::set<std::string_view> removals = RemovalsOf(batch);
     uint64_t there = 0;
     for (const std::string_view key : removals) {
-      PROV_ASSIGN_OR_RETURN(const bool known, edit.Has(key));
-      PROV_ASSIGN_OR_RETURN(const bool follows, FollowsItsList(edit, key, removals));
-      there += known && !follows ? 1 : 0;
+      PROV_ASSIGN_OR_RETURN(const bool counts, CountsAsRemoval(edit, key, removals));
+      there += counts ? 1 : 0;
     }
     PROV_RETURN_IF_ERROR(CheckRemovals(there, records, limit));
     for (const std::string_view key : removals) PROV_RETURN_IF_ERROR(edit.Remove(key));
@@ -89,8 +88,8 @@ class LmdbWriter final : public StateWriter {
     const std::set<std::string_view> removals(unnamed.begin(), unnamed.end());
     uint64_t counted = 0;
     for (const std::string& key : unnamed) {
-      PROV_ASSIGN_OR_RETURN(const bool follows, FollowsItsList(edit, key, removals));
-      counted += follows ? 0 : 1;
+      PROV_ASSIGN_OR_RETURN(const bool counts, CountsAsRemoval(edit, key, removals));
+      counted += counts ? 1 : 0;
     }
     PROV_RETURN_IF_ERROR(CheckRemovals(counted, records, limit));
     for (const std::string& key : unnamed) PROV_RETURN_IF_ERROR(edit.Remove(key));
@@ -189,6 +188,17 @@ class LmdbWriter final : public StateWriter {
     std::set<std::string_view> removals(batch.removed_keys().begin(), batch.removed_keys().end());
     for (const v1::Record& record : batch.records()) removals.erase(record.key());
     return removals;
+  }
+
+  // Whether users lose something by it. A move's record, and that of a mailbox which has gone to another pool, say
+  // only that the move is done: of those there are as many as a pool has mailboxes when it is emptied, and drivers
+  // remove no mail for them.
+  static absl::StatusOr<bool> CountsAsRemoval(const RoleEdit& edit, std::string_view key,
+                                              const std::set<std::string_view>& removals) {
+    PROV_ASSIGN_OR_RETURN(const auto record, edit.Find(key));
+    if (!record || record->has_mailbox_transit() || record->mailbox().leaving()) return false;
+    PROV_ASSIGN_OR_RETURN(const bool follows, FollowsItsList(edit, key, removals));
+    return !follows;
   }
 
   // Whether it is a member of a list that goes, or is gone: the list is one removal, however many were on it.

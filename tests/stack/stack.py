@@ -30,8 +30,10 @@ ENGINE_PORTS = {"relay": ("smtp_relay",), "store": ("smtp_store", "pop3"), "pop-
 # What a person would like to type; taken if free, and then kept.
 PREFERRED_PORTS = {
     "postgres": 5433, "ldap": 3890, "provd": 7443, "enrolment": 7444, "metrics": 7480,
-    "smtp_relay": 2525, "smtp_store": 2424, "pop3": 2110, "pop3_proxy": 2111,
+    "smtp_relay": 2525, "smtp_store": 2424, "pop3": 2110, "pop3_proxy": 2111, "transfer": 7445,
 }
+# A store has a port for each of these.
+STORE_PORTS = ("smtp_store", "pop3", "transfer")
 
 
 def write(path, content, mode=0o644):
@@ -60,13 +62,26 @@ class Stack:
         self.limits = {}  # calls a second, by role
         self.provd_tables = ""  # more of provd.toml: whole tables
         self.provd_directory = ""  # more keys of its [directory]
-        self.mail_root = os.path.join(state, "mail")
         self.postgres = Postgres(self.processes, os.path.join(state, "postgres"), self.ports["postgres"])
         self.slapd = Slapd(self.processes, os.path.join(state, "slapd"), self.ports["ldap"], repository)
         self.hosts = list(HOSTS)
         self.progress = lambda text: None
 
     # Layout ------------------------------------------------------------------------------------------------------
+
+    def add_store(self, host, pool):
+        """One more store, before start() or while the stack runs; the caller then starts its agent."""
+        self.hosts.append((host, "store", pool))
+        for name in STORE_PORTS:
+            self.ports[f"{name}_{host}"] = free_port(besides=self.ports.values())
+
+    def store_address(self, host, name):
+        """Where a store listens: smtp_store, pop3 or transfer."""
+        return self.address(name if host == "store1" else f"{name}_{host}")
+
+    def mail_root(self, pool="main"):
+        """The file system that the clones of a store pool share."""
+        return self.path("mail", pool)
 
     def _choose_ports(self, fixed):
         path = os.path.join(self.state, "ports.json")
@@ -105,6 +120,9 @@ class Stack:
         self._certificates()
         for directory in ("mail", "homes", "provd", "hosts"):
             self._directory(directory)
+        for _, role, pool in self.hosts:
+            if role == "store":
+                self._directory("mail", pool)
         self._pam()
         self._provctl()
 
@@ -216,11 +234,11 @@ smarthost = {quoted(self.smarthost)}
         if role == "store":
             tables += f'''
 [engine.lmtp]
-listen = ["{self.address("smtp_store")}"]
+listen = ["{self.store_address(host, "smtp_store")}"]
 forward_relay = "{self.address("smtp_relay")}"
 
 [engine.pop3]
-listen = ["{self.address("pop3")}"]
+listen = ["{self.store_address(host, "pop3")}"]
 
 [engine.pam]
 worker_program = "{self.bin}/prov-pam-worker"
@@ -240,7 +258,16 @@ first_retry = "{self.queue_first_retry}"
 '''
         return tables
 
-    def write_agent_configuration(self, host, role):
+    def _store_table(self, host, role, pool):
+        table = f'''
+[store]
+maildir_root = "{self.mail_root(pool if role == "store" else "main")}"
+'''
+        if role == "store":
+            table += f'transfer_listen = "{self.store_address(host, "transfer")}"\n'
+        return table
+
+    def write_agent_configuration(self, host, role, pool="main"):
         directory = self._directory("hosts", host)
         for part in ("state", "queue", "root"):
             self._directory("hosts", host, part)
@@ -259,9 +286,6 @@ key = "{self.path("tls", host + ".key")}"
 root = "{self.path("hosts", host, "root")}"
 home_prefix = "{self.path("homes")}"
 
-[store]
-maildir_root = "{self.mail_root}"
-
 [ftp]
 home_root = "{self.path("homes")}"
 
@@ -271,7 +295,7 @@ home_root = "{self.path("homes")}"
 [engine]
 program = "{self.bin}/prov-engine"
 hostname = "{host}.example.net"
-''' + self._engine_tables(host, role))
+''' + self._store_table(host, role, pool) + self._engine_tables(host, role))
         return path
 
     # Life --------------------------------------------------------------------------------------------------------
@@ -296,10 +320,10 @@ hostname = "{host}.example.net"
             self.provctl("add-host", host, "--pool", pool, allow=(0, 4))
 
     def start_agent(self, host):
-        role = next(r for h, r, _ in self.hosts if h == host)
+        role, pool = next((r, p) for h, r, p in self.hosts if h == host)
         self.progress(f"agent {host} ({role})")
         self.processes.start(host, [os.path.join(self.bin, "prov-agent"), "--config",
-                                    self.write_agent_configuration(host, role)], ready_line=" ready")
+                                    self.write_agent_configuration(host, role, pool)], ready_line=" ready")
 
     def start(self):
         self.prepare()

@@ -8,7 +8,6 @@
 
 #include <cerrno>
 #include <utility>
-#include <vector>
 
 #include "agents/mail/maildir/directory.h"
 #include "agents/mail/maildir/file_name.h"
@@ -18,14 +17,7 @@
 namespace prov::maildir {
 namespace {
 
-constexpr mode_t kDirectoryMode = 0700;
 constexpr mode_t kFileMode = 0600;
-
-absl::StatusOr<FileDescriptor> MakeAndOpen(int parent, const std::string& name) {
-  if (mkdirat(parent, name.c_str(), kDirectoryMode) != 0 && errno != EEXIST)
-    return ErrnoStatus(errno, fmt::format("mkdir {}", name));
-  return OpenBelow(parent, name);
-}
 
 absl::Status AddPart(int mailbox, bool in_cur, std::map<std::string, MessageFile>& here) {
   const auto part = OpenBelow(mailbox, in_cur ? "cur" : "new");
@@ -52,11 +44,14 @@ Arrival::Arrival(std::string root, std::string mailbox_id, FileDescriptor stagin
 absl::StatusOr<std::unique_ptr<Arrival>> Arrival::Open(std::string_view root, std::string_view mailbox_id) {
   PROV_ASSIGN_OR_RETURN(const MailboxSteps steps, StepsOf(mailbox_id));
   PROV_ASSIGN_OR_RETURN(FileDescriptor at, OpenRoot(root));
+  FileDescriptor above;
   for (const std::string& step : {steps.first, steps.second, steps.name + kArrivingSuffix}) {
     PROV_ASSIGN_OR_RETURN(FileDescriptor below, MakeAndOpen(at.get(), step));
     PROV_RETURN_IF_ERROR(SyncOpenDirectory(at.get(), step));
-    at = std::move(below);
+    above = std::exchange(at, std::move(below));
   }
+  if (unlinkat(above.get(), (steps.name + kLeftSuffix).c_str(), 0) != 0 && errno != ENOENT)
+    return ErrnoStatus(errno, "unlink " + steps.name + kLeftSuffix);
   for (const char* part : {"tmp", "new", "cur"}) PROV_RETURN_IF_ERROR(MakeAndOpen(at.get(), part).status());
   PROV_RETURN_IF_ERROR(SyncOpenDirectory(at.get(), "staging"));
   PROV_ASSIGN_OR_RETURN(MailboxLock lock, MailboxLock::Take(at.get()));
@@ -87,11 +82,21 @@ absl::Status Arrival::Begin(const MessageFile& file) {
 absl::Status Arrival::Append(std::string_view data) { return WriteAll(file_.get(), data); }
 
 absl::Status Arrival::Finish() {
-  if (fsync(file_.get()) != 0) return ErrnoStatus(errno, "fsync tmp/" + writing_.name);
   PROV_RETURN_IF_ERROR(file_.Close());
-  if (renameat(staging_.get(), ("tmp/" + writing_.name).c_str(), staging_.get(), PathOf(writing_).c_str()) != 0)
-    return ErrnoStatus(errno, "rename tmp/" + writing_.name);
+  finished_.push_back(writing_);
   return absl::OkStatus();
+}
+
+absl::Status Arrival::Commit() {
+  // One flush of the file system for all; it tells write errors of any file since the directory was opened
+  // (syncfs(2), since Linux 5.8). A message has its name only when its octets are durable.
+  if (!finished_.empty() && syncfs(staging_.get()) != 0) return ErrnoStatus(errno, "sync staged messages");
+  for (const MessageFile& file : finished_) {
+    if (renameat(staging_.get(), ("tmp/" + file.name).c_str(), staging_.get(), PathOf(file).c_str()) != 0)
+      return ErrnoStatus(errno, "rename tmp/" + file.name);
+  }
+  finished_.clear();
+  return SyncStaged();
 }
 
 absl::Status Arrival::SyncStaged() {

@@ -9,6 +9,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -28,11 +29,14 @@ class Arrival {
   // mailbox. Nothing that was delivered here is among it, unless it has a copy's name.
   absl::StatusOr<std::map<std::string, MessageFile>> Here() const;
 
-  // One message at a time: Begin, Append in pieces, Finish. Durable after SyncStaged.
+  // One message at a time: Begin, Append in pieces, Finish. Staged, and durable, after Commit: one for many messages
+  // costs little more than one for each.
   absl::Status Begin(const MessageFile& file);
   absl::Status Append(std::string_view data);
   absl::Status Finish();
-  absl::Status SyncStaged();
+  absl::Status Commit();
+  // Finished and not committed.
+  size_t uncommitted() const { return finished_.size(); }
 
   // A staged message that has got flags, or been read, since it was copied.
   absl::Status Rename(const MessageFile& from, const MessageFile& to);
@@ -45,12 +49,14 @@ class Arrival {
 
  private:
   Arrival(std::string root, std::string mailbox_id, FileDescriptor staging, MailboxLock lock);
+  absl::Status SyncStaged();
   absl::Status AdoptPart(int mailbox, bool in_cur);
 
   const std::string root_, mailbox_id_;
   const FileDescriptor staging_;
   const MailboxLock lock_;
   MessageFile writing_;
+  std::vector<MessageFile> finished_;
   FileDescriptor file_;
 };
 

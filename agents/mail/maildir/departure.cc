@@ -19,11 +19,12 @@ namespace prov::maildir {
 namespace {
 
 constexpr size_t kMaxNameOctets = 255;
+constexpr mode_t kMarkMode = 0600;
 
 // ROOT/xx/yy, and the two places that the mailbox may be in.
 struct Places {
   FileDescriptor above;
-  std::string live_name, leaving_name;
+  std::string live_name, leaving_name, left_name;
   std::optional<FileDescriptor> live, leaving;
 };
 
@@ -34,6 +35,18 @@ absl::StatusOr<std::optional<FileDescriptor>> OpenIfThere(int parent, const std:
   return std::optional(*std::move(fd));
 }
 
+absl::StatusOr<Places> PlacesBelow(FileDescriptor above, const std::string& name) {
+  Places places{.above = std::move(above),
+                .live_name = name,
+                .leaving_name = name + kLeavingSuffix,
+                .left_name = name + kLeftSuffix,
+                .live = {},
+                .leaving = {}};
+  PROV_ASSIGN_OR_RETURN(places.live, OpenIfThere(places.above.get(), places.live_name));
+  PROV_ASSIGN_OR_RETURN(places.leaving, OpenIfThere(places.above.get(), places.leaving_name));
+  return places;
+}
+
 // Nothing: not even the directory above is there.
 absl::StatusOr<std::optional<Places>> OpenPlaces(std::string_view root, std::string_view mailbox_id) {
   PROV_ASSIGN_OR_RETURN(const MailboxSteps steps, StepsOf(mailbox_id));
@@ -42,14 +55,27 @@ absl::StatusOr<std::optional<Places>> OpenPlaces(std::string_view root, std::str
   if (!first) return std::nullopt;
   PROV_ASSIGN_OR_RETURN(auto second, OpenIfThere(first->get(), steps.second));
   if (!second) return std::nullopt;
-  Places places{.above = *std::move(second),
-                .live_name = steps.name,
-                .leaving_name = steps.name + kLeavingSuffix,
-                .live = {},
-                .leaving = {}};
-  PROV_ASSIGN_OR_RETURN(places.live, OpenIfThere(places.above.get(), places.live_name));
-  PROV_ASSIGN_OR_RETURN(places.leaving, OpenIfThere(places.above.get(), places.leaving_name));
+  PROV_ASSIGN_OR_RETURN(Places places, PlacesBelow(*std::move(second), steps.name));
   return std::optional(std::move(places));
+}
+
+// As OpenPlaces; the directories above are made, if they are not there.
+absl::StatusOr<Places> MakePlaces(std::string_view root, std::string_view mailbox_id) {
+  PROV_ASSIGN_OR_RETURN(const MailboxSteps steps, StepsOf(mailbox_id));
+  PROV_ASSIGN_OR_RETURN(FileDescriptor at, OpenRoot(root));
+  for (const std::string& step : {steps.first, steps.second}) {
+    PROV_ASSIGN_OR_RETURN(FileDescriptor below, MakeAndOpen(at.get(), step));
+    PROV_RETURN_IF_ERROR(SyncOpenDirectory(at.get(), step));
+    at = std::move(below);
+  }
+  return PlacesBelow(std::move(at), steps.name);
+}
+
+absl::Status MarkAsLeft(const Places& places) {
+  const FileDescriptor mark(openat(places.above.get(), places.left_name.c_str(),
+                                   O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, kMarkMode));
+  if (!mark.valid()) return ErrnoStatus(errno, "create " + places.left_name);
+  return SyncOpenDirectory(places.above.get(), "mailboxes");
 }
 
 absl::Status ListPart(int mailbox, bool in_cur, std::vector<MessageFile>& files) {
@@ -151,17 +177,19 @@ absl::StatusOr<FileDescriptor> OpenMessage(std::string_view root, std::string_vi
 }
 
 absl::Status HoldMailbox(std::string_view root, std::string_view mailbox_id) {
-  PROV_ASSIGN_OR_RETURN(const auto places, OpenPlaces(root, mailbox_id));
-  if (!places || !places->live) return absl::OkStatus();
-  PROV_ASSIGN_OR_RETURN(const MailboxLock lock, MailboxLock::Take(places->live->get()));
-  if (places->leaving) return Merge(*places);
-  if (renameat(places->above.get(), places->live_name.c_str(), places->above.get(),
-               places->leaving_name.c_str()) != 0) {
+  PROV_ASSIGN_OR_RETURN(const Places places, MakePlaces(root, mailbox_id));
+  if (!places.live) return MarkAsLeft(places);
+  PROV_ASSIGN_OR_RETURN(const MailboxLock lock, MailboxLock::Take(places.live->get()));
+  // Before the mailbox goes: between the two nobody may make it again.
+  PROV_RETURN_IF_ERROR(MarkAsLeft(places));
+  if (places.leaving) return Merge(places);
+  if (renameat(places.above.get(), places.live_name.c_str(), places.above.get(),
+               places.leaving_name.c_str()) != 0) {
     if (errno == ENOENT) return absl::OkStatus();  // another call was quicker
     if (errno == ENOTEMPTY || errno == EEXIST) return absl::UnavailableError("hold it again");
-    return ErrnoStatus(errno, "rename " + places->live_name);
+    return ErrnoStatus(errno, "rename " + places.live_name);
   }
-  return SyncOpenDirectory(places->above.get(), "mailboxes");
+  return SyncOpenDirectory(places.above.get(), "mailboxes");
 }
 
 absl::StatusOr<bool> ReleaseMessages(std::string_view root, std::string_view mailbox_id,

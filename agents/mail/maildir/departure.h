@@ -22,7 +22,8 @@ absl::StatusOr<FileDescriptor> OpenMessage(std::string_view root, std::string_vi
                                            const MessageFile& file);
 
 // Puts it out of the reach of deliveries and readers, on all hosts of the pool at once: it is renamed to
-// ID.leaving. A delivery that began before ends there, or fails. ABORTED while a session reads it.
+// ID.leaving. A delivery that began before ends there, or fails. From then on nobody makes it again here, until it
+// comes back (arrival.h). ABORTED while a session reads it.
 absl::Status HoldMailbox(std::string_view root, std::string_view mailbox_id);
 
 // Removes the named messages of a held mailbox, and the mailbox when none is left; whether it is gone.

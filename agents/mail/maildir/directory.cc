@@ -16,6 +16,7 @@ namespace prov::maildir {
 namespace {
 
 constexpr size_t kMaxMailboxIdOctets = 64;
+constexpr mode_t kDirectoryMode = 0700;
 // Each fsync flushes the disk's cache, even where the journal has nothing new. Other programs' unwritten data
 // is what makes a whole file system dearer, so a few are still synced one by one.
 constexpr size_t kMostSyncedSingly = 32;
@@ -64,6 +65,18 @@ absl::StatusOr<FileDescriptor> OpenBelow(int parent, const std::string& name) {
     return absl::FailedPreconditionError(fmt::format("{} is not a directory; mend it by hand", name));
   }
   return ErrnoStatus(errno, fmt::format("open {}", name));
+}
+
+absl::Status MakeBelow(int parent, const std::string& name) {
+  // NFS may have made it and still report EEXIST to its own retry: both mean that it is there.
+  if (mkdirat(parent, name.c_str(), kDirectoryMode) != 0 && errno != EEXIST)
+    return ErrnoStatus(errno, fmt::format("mkdir {}", name));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<FileDescriptor> MakeAndOpen(int parent, const std::string& name) {
+  PROV_RETURN_IF_ERROR(MakeBelow(parent, name));
+  return OpenBelow(parent, name);
 }
 
 absl::StatusOr<FileDescriptor> OpenMailbox(std::string_view root, std::string_view mailbox_id) {

@@ -28,6 +28,10 @@ absl::StatusOr<FileDescriptor> OpenRoot(std::string_view root);
 // One step down. NOT_FOUND when it is not there; FAILED_PRECONDITION when it is a link or no directory.
 absl::StatusOr<FileDescriptor> OpenBelow(int parent, const std::string& name);
 
+// Makes a directory, unless there is one. Durable after SyncOpenDirectory(parent).
+absl::Status MakeBelow(int parent, const std::string& name);
+absl::StatusOr<FileDescriptor> MakeAndOpen(int parent, const std::string& name);
+
 // NOT_FOUND when any step is missing.
 absl::StatusOr<FileDescriptor> OpenMailbox(std::string_view root, std::string_view mailbox_id);
 

@@ -19,7 +19,6 @@
 namespace prov::maildir {
 namespace {
 
-constexpr mode_t kDirectoryMode = 0700;
 constexpr size_t kMailboxesAtOnce = 64;  // four descriptors each
 constexpr int kMaxRemovalDepth = 32;     // directories within directories; a Maildir has one level
 constexpr int kMaxRemovalAttempts = 8;   // mail that is being delivered meanwhile makes it not empty
@@ -28,19 +27,6 @@ struct DirCloser {
   void operator()(DIR* dir) const { closedir(dir); }
 };
 using DirStream = std::unique_ptr<DIR, DirCloser>;
-
-absl::Status MakeBelow(int parent, const std::string& name) {
-  // NFS may have made it and still report EEXIST to its own retry: both mean that it is there.
-  if (mkdirat(parent, name.c_str(), kDirectoryMode) != 0 && errno != EEXIST) {
-    return ErrnoStatus(errno, fmt::format("mkdir {}", name));
-  }
-  return absl::OkStatus();
-}
-
-absl::StatusOr<FileDescriptor> MakeAndOpen(int parent, const std::string& name) {
-  PROV_RETURN_IF_ERROR(MakeBelow(parent, name));
-  return OpenBelow(parent, name);
-}
 
 absl::StatusOr<bool> HasDirectory(int parent, const std::string& name) {
   const auto fd = OpenBelow(parent, name);
@@ -91,10 +77,11 @@ absl::Status RemoveEntries(int directory, int depth) {
   }
 }
 
-// Its mail is on its way to another pool; a new one in its place would hide what comes in.
-absl::Status CheckNotLeaving(int above, const std::string& name) {
-  PROV_ASSIGN_OR_RETURN(const bool leaving, HasDirectory(above, name + kLeavingSuffix));
-  return leaving ? absl::UnavailableError("the mailbox is being taken to another pool") : absl::OkStatus();
+absl::Status CheckNotLeft(int above, const std::string& name) {
+  struct stat info;
+  if (fstatat(above, (name + kLeftSuffix).c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0)
+    return absl::UnavailableError("the mailbox has been taken to another pool");
+  return errno == ENOENT ? absl::OkStatus() : ErrnoStatus(errno, "stat " + name + kLeftSuffix);
 }
 
 // tmp/ is made last, after all above it and beside it was synced: where it is, the rest is durable. A second
@@ -114,7 +101,7 @@ class MailboxMaking {
     Unfinished mailbox = {.status = status, .above = {}, .own = {}};
     PROV_ASSIGN_OR_RETURN(mailbox.own, OpenRoot(root_));
     for (const std::string& step : {steps.first, steps.second, steps.name}) {
-      if (step == steps.name) PROV_RETURN_IF_ERROR(CheckNotLeaving(mailbox.own.get(), steps.name));
+      if (step == steps.name) PROV_RETURN_IF_ERROR(CheckNotLeft(mailbox.own.get(), steps.name));
       PROV_ASSIGN_OR_RETURN(FileDescriptor below, MakeAndOpen(mailbox.own.get(), step));
       mailbox.above.push_back(std::exchange(mailbox.own, std::move(below)));
     }
@@ -156,7 +143,7 @@ class MailboxMaking {
 
 absl::Status RemovePlaces(std::string_view root, std::string_view mailbox_id,
                           std::initializer_list<const char*> suffixes) {
-PROV_ASSIGN_OR_RETURN(const MailboxSteps steps, StepsOf(mailbox_id));
+  PROV_ASSIGN_OR_RETURN(const MailboxSteps steps, StepsOf(mailbox_id));
   PROV_ASSIGN_OR_RETURN(const FileDescriptor base, OpenRoot(root));
   const auto first = OpenBelow(base.get(), steps.first);
   if (absl::IsNotFound(first.status())) return absl::OkStatus();

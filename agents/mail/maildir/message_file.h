@@ -23,5 +23,8 @@ bool IsMessageFileName(std::string_view name);
 // until all of it is there.
 inline constexpr char kLeavingSuffix[] = ".leaving";
 inline constexpr char kArrivingSuffix[] = ".arriving";
+// An empty file that stays where a mailbox was taken from, until it comes back: a host whose view is old must not
+// make the mailbox again, and deliver where nobody looks.
+inline constexpr char kLeftSuffix[] = ".left";
 
 }  // namespace prov::maildir
