@@ -153,10 +153,10 @@ class Agent {
       return absl::OkStatus();
     const TlsFiles tls{config_.tls.ca, config_.tls.certificate, config_.tls.key};
     if (!config_.store.transfer_listen.empty()) {
-      PROV_ASSIGN_OR_RETURN(
-          transfer_, moves::TransferServer::Start(config_.store.transfer_listen, tls,
-                                                  std::make_unique<moves::TransferService>(
-                                                      *reader_, config_.store.maildir_root, spool)));
+      PROV_ASSIGN_OR_RETURN(transfer_,
+                            moves::TransferServer::Start(config_.store.transfer_listen, tls,
+                                                         std::make_unique<moves::TransferService>(
+                                                             *reader_, config_.store.maildir_root, spool)));
     }
     moves_ = moves::MoveWorker::Start({.host = config_.host,
                                        .provd = config_.provd,

@@ -60,7 +60,8 @@ std::map<std::string, std::string> EndpointsOf(const AgentConfig& config, v1::Ro
   for (const auto& [service, listen] : ServicesOf(config, role)) {
     if (!listen->empty()) add(service, listen->front());
   }
-  if (role == v1::STORE && !config.store.transfer_listen.empty()) add("transfer", config.store.transfer_listen);
+  if (role == v1::STORE && !config.store.transfer_listen.empty())
+    add("transfer", config.store.transfer_listen);
   return endpoints;
 }
 

@@ -22,8 +22,8 @@ struct HostDrivers {
   std::map<v1::Role, std::vector<drivers::Driver*>> of_role;  // in the order in which they run
 };
 
-// References must outlive the drivers. `spool` owns the maildirs; nothing: this process's user. `moves_changed` is
-// called when a mailbox begins to move, from any thread.
+// References must outlive the drivers. `spool` owns the maildirs; nothing: this process's user.
+// `moves_changed` is called when a mailbox begins to move, from any thread.
 HostDrivers MakeHostDrivers(const AgentConfig& config, std::optional<drivers::FileOwner> spool,
                             state::StateWriter& state, state::StateReader& reader, const Clock& clock,
                             const std::function<void()>& moves_changed);

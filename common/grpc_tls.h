@@ -41,8 +41,8 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> ServerTlsForStrangers(c
 // Verifies the server's certificate against the CA and the host name that was dialled.
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> ClientTls(const TlsFiles& files);
 
-// Verifies the server's certificate against the CA, and that it is `expected`'s, wherever it was dialled; before
-// anything is sent.
+// Verifies the server's certificate against the CA, and that it is `expected`'s, wherever it was dialled;
+// before anything is sent.
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> ClientTlsTo(const TlsFiles& files,
                                                                       const PeerIdentity& expected);
 

@@ -69,6 +69,24 @@ TEST_F(Drivers, MaildirIsMadeOnceKeptWhenClosedAndRemovedWithItsRecord) {
   EXPECT_FALSE(fs::exists(path));
 }
 
+// A move takes it away; this host's part is to make nothing and, at the end, to lose nothing.
+TEST_F(Drivers, LeavingMaildirIsNotMadeAndNotRemovedWithMailInIt) {
+  const auto driver = MakeMaildirDriver(directory_.path(), std::nullopt);
+  v1::Record record = MailboxRecord(1, 1);
+  record.mutable_mailbox()->set_leaving(true);
+  const std::string path = maildir::MailboxPath(directory_.path(), "box-1").value();
+  ASSERT_TRUE(Do(*driver, Wanted(record)).ok());
+  EXPECT_FALSE(fs::exists(path));
+  EXPECT_TRUE(driver->Inspect(record).value());
+  ASSERT_TRUE(maildir::EnsureMailbox(directory_.path(), "box-1").ok());
+  std::ofstream(path + "/new/1.mail") << "somebody's";
+  EXPECT_EQ(Do(*driver, Gone(record)).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(fs::exists(path + "/new/1.mail"));
+  fs::remove(path + "/new/1.mail");
+  EXPECT_TRUE(Do(*driver, Gone(record)).ok());
+  EXPECT_FALSE(fs::exists(path));
+}
+
 TEST_F(Drivers, ManyMaildirsAreMadeTogetherAndOneBadOneHarmsNone) {
   const auto driver = MakeMaildirDriver(directory_.path(), std::nullopt);
   std::vector<Work> works;

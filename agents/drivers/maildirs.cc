@@ -59,13 +59,15 @@ class MaildirDriver final : public Driver {
   }
 
  private:
-  // It is on another pool now, and with it all that was here. If something is here again, it is somebody's mail.
+  // It is on another pool now, and with it all that was here. If something is here again, it is somebody's
+  // mail.
   absl::Status ForgetMoved(const std::string& id) const {
     PROV_ASSIGN_OR_RETURN(const auto left, maildir::ListMessages(root_, id));
     if (left.empty()) return maildir::RemoveMailbox(root_, id);
-    return absl::FailedPreconditionError(fmt::format(
-        "the mailbox {} has moved to another pool, and {} messages are here again; look at them, and remove them", id,
-        left.size()));
+    return absl::FailedPreconditionError(
+        fmt::format("the mailbox {} has moved to another pool, and {} messages are here again; look at them, "
+                    "and remove them",
+                    id, left.size()));
   }
 
   const std::string root_;

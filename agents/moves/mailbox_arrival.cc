@@ -22,7 +22,7 @@ constexpr size_t kFewMessages = 20;
 // One sync for so many: whoever is killed fetches no more than those again.
 constexpr size_t kMessagesInCommit = 1000;
 constexpr uint64_t kOctetsInCommit = 64 << 20;
-constexpr int kMostCopyPasses = 20;   // of a mailbox that is filled as quickly as it is copied
+constexpr int kMostCopyPasses = 20;    // of a mailbox that is filled as quickly as it is copied
 constexpr int kMostFinalPasses = 100;  // each finds mail that slipped in
 
 class Bringing {
@@ -62,23 +62,22 @@ class Bringing {
  private:
   absl::Status Fetch(const std::vector<MessageFile>& missing) {
     if (missing.empty()) return absl::OkStatus();
-    const TransferSource::Sink sink{.begin = [&](const MessageFile& file) {
-                                      return AsOwner([&] { return arrival_.Begin(file); });
-                                    },
-                                    .append =
-                                        [&](std::string_view data) {
-                                          copied_ += data.size();
-                                          uncommitted_ += data.size();
-                                          return arrival_.Append(data);  // into what is open already
-                                        },
-                                    .end =
-                                        [&] {
-                                          PROV_RETURN_IF_ERROR(arrival_.Finish());
-                                          const bool enough = arrival_.uncommitted() >= kMessagesInCommit ||
-                                                              uncommitted_ >= kOctetsInCommit;
-                                          if (enough) PROV_RETURN_IF_ERROR(Commit());
-                                          return Tell(Report::UNDER_WAY);
-                                        }};
+    const TransferSource::Sink sink{
+        .begin = [&](const MessageFile& file) { return AsOwner([&] { return arrival_.Begin(file); }); },
+        .append =
+            [&](std::string_view data) {
+              copied_ += data.size();
+              uncommitted_ += data.size();
+              return arrival_.Append(data);  // into what is open already
+            },
+        .end =
+            [&] {
+              PROV_RETURN_IF_ERROR(arrival_.Finish());
+              const bool enough =
+                  arrival_.uncommitted() >= kMessagesInCommit || uncommitted_ >= kOctetsInCommit;
+              if (enough) PROV_RETURN_IF_ERROR(Commit());
+              return Tell(Report::UNDER_WAY);
+            }};
     PROV_RETURN_IF_ERROR(parts_.source->Fetch(missing, sink));
     return Commit();
   }
@@ -103,8 +102,9 @@ absl::Status Copy(Bringing& bringing) {
   return bringing.Tell(Report::COPIED);
 }
 
-// The old mailbox is held first, so that what it lists is all there will be. What it does not list any more was
-// deleted by its reader, but for what was adopted, and released there, by an earlier try: that is not staged.
+// The old mailbox is held first, so that what it lists is all there will be. What it does not list any more
+// was deleted by its reader, but for what was adopted, and released there, by an earlier try: that is not
+// staged.
 absl::Status TakeTheRest(const ArrivalParts& parts, Arrival& arrival, Bringing& bringing) {
   for (int pass = 0; pass < kMostFinalPasses; ++pass) {
     PROV_RETURN_IF_ERROR(parts.source->Hold());

@@ -26,7 +26,8 @@ using Report = v1::ReportMailboxMoveRequest;
 
 constexpr char kBox[] = "box-1";
 
-// The old place, without a network between. `before` is asked before each call; an error there is a link that breaks.
+// The old place, without a network between. `before` is asked before each call; an error there is a link that
+// breaks.
 class NearSource final : public TransferSource {
  public:
   explicit NearSource(std::string root) : root_(std::move(root)) {}
@@ -57,7 +58,9 @@ class NearSource final : public TransferSource {
     return gone;
   }
 
-  std::function<absl::Status(std::string_view call)> before = [](std::string_view) { return absl::OkStatus(); };
+  std::function<absl::Status(std::string_view call)> before = [](std::string_view) {
+    return absl::OkStatus();
+  };
 
  private:
   absl::Status FetchOne(int file, const MessageFile& name, const Sink& sink) {
@@ -123,14 +126,16 @@ class MailboxArrival : public testing::Test {
       if (!fs::exists(PathOf(root) + "/" + part)) continue;
       for (const auto& entry : fs::directory_iterator(PathOf(root) + "/" + part)) {
         std::ifstream file(entry.path(), std::ios::binary);
-        mail[part + "/" + entry.path().filename().string()] = std::string(std::istreambuf_iterator<char>(file), {});
+        mail[part + "/" + entry.path().filename().string()] =
+            std::string(std::istreambuf_iterator<char>(file), {});
       }
     }
     return mail;
   }
   static std::set<std::string> Texts(const std::string& root) {
     std::set<std::string> texts;
-    for (const auto& [name, text] : Mail(root)) EXPECT_TRUE(texts.insert(text).second) << name << " is there twice";
+    for (const auto& [name, text] : Mail(root))
+      EXPECT_TRUE(texts.insert(text).second) << name << " is there twice";
     return texts;
   }
   static std::set<std::string> Beside(const std::string& root) {
@@ -165,8 +170,8 @@ TEST_F(MailboxArrival, WhatItsReaderChangedMeanwhileIsAsHeLeftIt) {
   fs::rename(PathOf(old_.path()) + "/new/" + read, PathOf(old_.path()) + "/cur/" + read + ":2,RS");
   const std::string late = Deliver(old_.path(), "late\r\n");
   BringAll();
-  EXPECT_EQ(Mail(new_.path()),
-            (std::map<std::string, std::string>{{"cur/" + read + ":2,RS", "read\n"}, {"new/" + late, "late\n"}}));
+  EXPECT_EQ(Mail(new_.path()), (std::map<std::string, std::string>{{"cur/" + read + ":2,RS", "read\n"},
+                                                                   {"new/" + late, "late\n"}}));
 }
 
 TEST_F(MailboxArrival, MailThatComesToTheNewPlaceMeanwhileIsKept) {
@@ -255,8 +260,10 @@ TEST_F(MailboxArrival, ComesBackToWhereItWas) {
   NearSource back(new_.path());
   for (const bool switching : {false, true}) {
     transit_.set_switching(switching);
-    const absl::Status status = BringMailbox(
-        transit_, {.root = old_.path(), .owner = {}, .source = &back, .report = [](auto...) { return absl::OkStatus(); }});
+    const absl::Status status =
+        BringMailbox(transit_, {.root = old_.path(), .owner = {}, .source = &back, .report = [](auto...) {
+                                  return absl::OkStatus();
+                                }});
     ASSERT_TRUE(status.ok()) << status;
   }
   EXPECT_EQ(Texts(old_.path()), (std::set<std::string>{"there\n", "and back\n"}));
@@ -295,12 +302,14 @@ TEST_F(MailboxArrival, HostileNamesBecomeNoFiles) {
     absl::StatusOr<bool> Release(const std::vector<MessageFile>&) override { return true; }
     MessageFile file_;
   };
-  for (const std::string& name : {std::string("../../../../escaped"), std::string(".hidden"), std::string("a/b"),
-                                  std::string("nul\0inside", 10), std::string("line\nfeed"), std::string(300, 'x'),
-                                  std::string()}) {
+  for (const std::string& name :
+       {std::string("../../../../escaped"), std::string(".hidden"), std::string("a/b"),
+        std::string("nul\0inside", 10), std::string("line\nfeed"), std::string(300, 'x'), std::string()}) {
     Hostile source(name);
-    const absl::Status status = BringMailbox(
-        transit_, {.root = new_.path(), .owner = {}, .source = &source, .report = [](auto...) { return absl::OkStatus(); }});
+    const absl::Status status =
+        BringMailbox(transit_, {.root = new_.path(), .owner = {}, .source = &source, .report = [](auto...) {
+                                  return absl::OkStatus();
+                                }});
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << name << ": " << status;
     EXPECT_TRUE(Mail(new_.path()).empty());
   }

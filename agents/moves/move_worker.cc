@@ -24,9 +24,9 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using Report = v1::ReportMailboxMoveRequest;
 
-constexpr size_t kPage = 1000;               // of moves
-constexpr seconds kPause(1);                 // between two looks while moves are open
-constexpr seconds kIdlePause(60);            // a wake that was lost goes unnoticed for so long
+constexpr size_t kPage = 1000;     // of moves
+constexpr seconds kPause(1);       // between two looks while moves are open
+constexpr seconds kIdlePause(60);  // a wake that was lost goes unnoticed for so long
 constexpr seconds kProgressInterval(2);
 constexpr seconds kReportPatience(5);
 constexpr size_t kMaxErrorOctets = 900;
@@ -104,7 +104,8 @@ class ThreadedMoveWorker final : public MoveWorker {
     return Tell(name, Report::UNDER_WAY, copied_, total_, error).ok() ? error : "";
   }
 
-  // Once a round for each pool, whether it answers or not: one that is away must not hold up the moves from others.
+  // Once a round for each pool, whether it answers or not: one that is away must not hold up the moves from
+  // others.
   const absl::StatusOr<std::shared_ptr<grpc::Channel>>& ChannelTo(const std::string& pool) {
     const auto known = sources_.find(pool);
     if (known != sources_.end()) return known->second;
@@ -119,7 +120,8 @@ class ThreadedMoveWorker final : public MoveWorker {
     copied_ = total_ = 0;
     PROV_ASSIGN_OR_RETURN(const auto channel, ChannelTo(transit.from_pool()));
     const std::unique_ptr<TransferSource> source = SourceAt(channel, name);
-    ArrivalParts parts{.root = options_.maildir_root, .owner = options_.owner, .source = source.get(), .report = {}};
+    ArrivalParts parts{
+        .root = options_.maildir_root, .owner = options_.owner, .source = source.get(), .report = {}};
     parts.report = [&](Report::Step step, uint64_t copied, uint64_t total) -> absl::Status {
       if (stopping_) return absl::CancelledError("stopping");
       copied_ = copied;

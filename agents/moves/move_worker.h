@@ -1,5 +1,5 @@
-// Does what this host has to do for mailboxes that move to its pool: a thread that looks at the moves in the host's
-// copy of its view, and brings one mailbox after the other.
+// Does what this host has to do for mailboxes that move to its pool: a thread that looks at the moves in the
+// host's copy of its view, and brings one mailbox after the other.
 #pragma once
 
 #include <memory>

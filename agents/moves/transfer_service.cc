@@ -48,11 +48,13 @@ absl::StatusOr<v1::MailboxTransit> TransferService::Admit(const grpc::ServerCont
   return absl::PermissionDeniedError("the caller is no host of the pool that the mailbox moves to");
 }
 
-grpc::Status TransferService::ListMessages(grpc::ServerContext* context, const v1::ListMessagesRequest* request,
+grpc::Status TransferService::ListMessages(grpc::ServerContext* context,
+                                           const v1::ListMessagesRequest* request,
                                            grpc::ServerWriter<v1::ListMessagesResponse>* writer) {
   const auto list = [&]() -> absl::Status {
     PROV_ASSIGN_OR_RETURN(const v1::MailboxTransit transit, Admit(*context, request->move()));
-    PROV_ASSIGN_OR_RETURN(const auto files, AsOwner([&] { return maildir::ListMessages(root_, transit.mailbox_id()); }));
+    PROV_ASSIGN_OR_RETURN(const auto files,
+                          AsOwner([&] { return maildir::ListMessages(root_, transit.mailbox_id()); }));
     v1::ListMessagesResponse page;
     for (const maildir::MessageFile& file : files) {
       v1::MessageFile* proto = page.add_messages();
@@ -71,8 +73,8 @@ grpc::Status TransferService::ListMessages(grpc::ServerContext* context, const v
 absl::Status TransferService::SendMessage(const v1::MailboxTransit& transit,
                                           const v1::FetchMessagesRequest& request, int index,
                                           grpc::ServerWriter<v1::FetchMessagesResponse>& writer) const {
-  const auto file =
-      AsOwner([&] { return maildir::OpenMessage(root_, transit.mailbox_id(), FileOf(request.messages(index))); });
+  const auto file = AsOwner(
+      [&] { return maildir::OpenMessage(root_, transit.mailbox_id(), FileOf(request.messages(index))); });
   if (absl::IsNotFound(file.status())) return absl::OkStatus();
   PROV_RETURN_IF_ERROR(file.status());
   v1::FetchMessagesResponse piece;
@@ -89,7 +91,8 @@ absl::Status TransferService::SendMessage(const v1::MailboxTransit& transit,
   }
 }
 
-grpc::Status TransferService::FetchMessages(grpc::ServerContext* context, const v1::FetchMessagesRequest* request,
+grpc::Status TransferService::FetchMessages(grpc::ServerContext* context,
+                                            const v1::FetchMessagesRequest* request,
                                             grpc::ServerWriter<v1::FetchMessagesResponse>* writer) {
   const auto fetch = [&]() -> absl::Status {
     PROV_ASSIGN_OR_RETURN(const v1::MailboxTransit transit, Admit(*context, request->move()));
@@ -131,9 +134,8 @@ grpc::Status TransferService::ReleaseMessages(grpc::ServerContext* context,
   return ToGrpcStatus(release());
 }
 
-absl::StatusOr<std::unique_ptr<TransferServer>> TransferServer::Start(const std::string& listen,
-                                                                      const TlsFiles& tls,
-                                                                      std::unique_ptr<TransferService> service) {
+absl::StatusOr<std::unique_ptr<TransferServer>> TransferServer::Start(
+    const std::string& listen, const TlsFiles& tls, std::unique_ptr<TransferService> service) {
   PROV_ASSIGN_OR_RETURN(const auto credentials, ServerTls(tls));
   auto server = std::make_unique<TransferServer>();
   server->service_ = std::move(service);

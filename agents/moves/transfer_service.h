@@ -43,8 +43,8 @@ class TransferService final : public v1::MailboxTransfer::Service {
   }
   // The move, if the caller is a host of the pool that the mailbox moves to.
   absl::StatusOr<v1::MailboxTransit> Admit(const grpc::ServerContext& context, const std::string& move) const;
-  absl::Status SendMessage(const v1::MailboxTransit& transit, const v1::FetchMessagesRequest& request, int index,
-                           grpc::ServerWriter<v1::FetchMessagesResponse>& writer) const;
+  absl::Status SendMessage(const v1::MailboxTransit& transit, const v1::FetchMessagesRequest& request,
+                           int index, grpc::ServerWriter<v1::FetchMessagesResponse>& writer) const;
 
   state::StateReader& state_;
   const std::string root_;

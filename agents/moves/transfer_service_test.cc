@@ -49,7 +49,8 @@ class TransferServiceTest : public testing::Test {
 
   TlsFiles Certificate(const std::string& identity) {
     const std::string path = tls_.path() + "/" + std::to_string(++issued_);
-    const auto issued = enrol::Authority::Load(tls_.path() + "/ca")->Issue({.identity = identity, .dns_names = {"localhost"}});
+    const auto issued = enrol::Authority::Load(tls_.path() + "/ca")
+                            ->Issue({.identity = identity, .dns_names = {"localhost"}});
     EXPECT_TRUE(issued.ok()) << issued.status();
     EXPECT_TRUE(ReplaceFile(path + ".pem", issued->certificate_pem, 0644).ok());
     EXPECT_TRUE(ReplaceFile(path + ".key", issued->key_pem, 0600).ok());
@@ -67,12 +68,14 @@ class TransferServiceTest : public testing::Test {
     move.mutable_mailbox_transit()->set_from_pool("main");
     move.mutable_mailbox_transit()->set_to_pool("second");
     move.mutable_mailbox_transit()->set_switching(switching);
-    ASSERT_TRUE(writer_->ApplyBatch(v1::STORE, BatchOf(revision_, {PoolRecord("main", "store1", Endpoint()),
-                                                                   PoolRecord("second", "store2", ""), move}))
+    ASSERT_TRUE(writer_
+                    ->ApplyBatch(v1::STORE, BatchOf(revision_, {PoolRecord("main", "store1", Endpoint()),
+                                                                PoolRecord("second", "store2", ""), move}))
                     .ok());
   }
 
-  absl::StatusOr<std::unique_ptr<TransferSource>> SourceAs(const std::string& identity, const std::string& move = "moves/17",
+  absl::StatusOr<std::unique_ptr<TransferSource>> SourceAs(const std::string& identity,
+                                                           const std::string& move = "moves/17",
                                                            const std::string& server = "store1") {
     const auto channel = DialPool(PoolRecord("main", server, Endpoint()).pool(), Certificate(identity));
     if (!channel.ok()) return channel.status();
@@ -95,7 +98,8 @@ TEST_F(TransferServiceTest, OnlyHostsOfTheNewPoolAreAnswered) {
     EXPECT_EQ((*source)->List().status().code(), absl::StatusCode::kPermissionDenied) << identity;
     EXPECT_EQ((*source)->Hold().code(), absl::StatusCode::kPermissionDenied) << identity;
     EXPECT_EQ((*source)->Release({}).status().code(), absl::StatusCode::kPermissionDenied) << identity;
-    EXPECT_EQ((*source)->Fetch({{false, "x", 1}}, {}).code(), absl::StatusCode::kPermissionDenied) << identity;
+    EXPECT_EQ((*source)->Fetch({{false, "x", 1}}, {}).code(), absl::StatusCode::kPermissionDenied)
+        << identity;
   }
   const auto source = SourceAs("prov://agent/store2");
   const auto list = (*source)->List();

@@ -39,7 +39,8 @@ class GrpcSource final : public TransferSource {
     v1::ListMessagesResponse page;
     while (stream->Read(&page)) {
       for (const v1::MessageFile& file : page.messages())
-        files.push_back({file.seen(), file.file_name(), static_cast<uint64_t>(std::max<int64_t>(file.octets(), 0))});
+        files.push_back(
+            {file.seen(), file.file_name(), static_cast<uint64_t>(std::max<int64_t>(file.octets(), 0))});
     }
     PROV_RETURN_IF_ERROR(FromGrpcStatus(stream->Finish()));
     return files;
@@ -76,7 +77,8 @@ class GrpcSource final : public TransferSource {
       context.set_deadline(system_clock::now() + kCallPatience);
       v1::ReleaseMessagesRequest request;
       request.set_move(move_);
-      for (size_t i = at; i < std::min(files.size(), at + kFilesInRequest); ++i) Add(files[i], request.add_messages());
+      for (size_t i = at; i < std::min(files.size(), at + kFilesInRequest); ++i)
+        Add(files[i], request.add_messages());
       PROV_RETURN_IF_ERROR(FromGrpcStatus(stub_->ReleaseMessages(&context, request, &response)));
     }
     return response.gone();
@@ -122,7 +124,8 @@ class GrpcSource final : public TransferSource {
 
 }  // namespace
 
-std::unique_ptr<TransferSource> SourceAt(const std::shared_ptr<grpc::Channel>& channel, const std::string& move) {
+std::unique_ptr<TransferSource> SourceAt(const std::shared_ptr<grpc::Channel>& channel,
+                                         const std::string& move) {
   return std::make_unique<GrpcSource>(channel, move);
 }
 

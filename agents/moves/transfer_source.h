@@ -37,6 +37,7 @@ class TransferSource {
 // A connection to a host of `pool` that answers, and is verified to be that host.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> DialPool(const v1::PoolMembers& pool, const TlsFiles& tls);
 
-std::unique_ptr<TransferSource> SourceAt(const std::shared_ptr<grpc::Channel>& channel, const std::string& move);
+std::unique_ptr<TransferSource> SourceAt(const std::shared_ptr<grpc::Channel>& channel,
+                                         const std::string& move);
 
 }  // namespace prov::moves

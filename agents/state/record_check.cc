@@ -168,7 +168,8 @@ absl::Status CheckMailboxTransit(const v1::Record& record) {
   PROV_RETURN_IF_ERROR(CheckId("mailbox_transit.mailbox_id", transit.mailbox_id()));
   PROV_RETURN_IF_ERROR(CheckPoolId("mailbox_transit.from_pool", transit.from_pool()));
   PROV_RETURN_IF_ERROR(CheckPoolId("mailbox_transit.to_pool", transit.to_pool()));
-  if (transit.from_pool() == transit.to_pool()) return InvalidField("mailbox_transit.to_pool", "is the old pool");
+  if (transit.from_pool() == transit.to_pool())
+    return InvalidField("mailbox_transit.to_pool", "is the old pool");
   return absl::OkStatus();
 }
 

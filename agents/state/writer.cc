@@ -190,9 +190,9 @@ class LmdbWriter final : public StateWriter {
     return removals;
   }
 
-  // Whether users lose something by it. A move's record, and that of a mailbox which has gone to another pool, say
-  // only that the move is done: of those there are as many as a pool has mailboxes when it is emptied, and drivers
-  // remove no mail for them.
+  // Whether users lose something by it. A move's record, and that of a mailbox which has gone to another
+  // pool, say only that the move is done: of those there are as many as a pool has mailboxes when it is
+  // emptied, and drivers remove no mail for them.
   static absl::StatusOr<bool> CountsAsRemoval(const RoleEdit& edit, std::string_view key,
                                               const std::set<std::string_view>& removals) {
     PROV_ASSIGN_OR_RETURN(const auto record, edit.Find(key));

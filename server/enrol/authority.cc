@@ -169,7 +169,8 @@ absl::StatusOr<std::string> Authority::SignKey(const Subject& subject, EVP_PKEY*
   if (X509_set_issuer_name(leaf, X509_get_subject_name(ca.get())) != 1) {
     return openssl::Error("name the issuer");
   }
-  // Hosts serve each other (mailbox moves), and are known by their identity there, not by a name or an address.
+  // Hosts serve each other (mailbox moves), and are known by their identity there, not by a name or an
+  // address.
   const bool serves = !subject.dns_names.empty() || !subject.ip_addresses.empty() ||
                       subject.identity.starts_with("prov://agent/");
   PROV_RETURN_IF_ERROR(AddExtension(leaf, ca.get(), NID_basic_constraints, "critical,CA:FALSE"));

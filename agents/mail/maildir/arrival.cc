@@ -110,7 +110,8 @@ absl::Status Arrival::SyncStaged() {
 absl::Status Arrival::Rename(const MessageFile& from, const MessageFile& to) {
   if (!IsMessageFileName(to.name)) return InvalidField("file_name", "is no message's");
   // What was adopted already is not here any more, and keeps the name that it came with.
-  if (renameat(staging_.get(), PathOf(from).c_str(), staging_.get(), PathOf(to).c_str()) == 0 || errno == ENOENT)
+  if (renameat(staging_.get(), PathOf(from).c_str(), staging_.get(), PathOf(to).c_str()) == 0 ||
+      errno == ENOENT)
     return absl::OkStatus();
   return ErrnoStatus(errno, "rename " + from.name);
 }

@@ -1,7 +1,7 @@
 // A mailbox that comes from another pool, at its new place (docs/decisions/0013).
 //
-// Messages are staged in ID.arriving under the names they have at the old place, and moved into the mailbox ID at
-// the end. Mail that is delivered here meanwhile is in ID, and so is never taken for a copy.
+// Messages are staged in ID.arriving under the names they have at the old place, and moved into the mailbox
+// ID at the end. Mail that is delivered here meanwhile is in ID, and so is never taken for a copy.
 #pragma once
 
 #include <map>
@@ -13,8 +13,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "agents/mail/maildir/message_file.h"
 #include "agents/mail/maildir/mailbox_lock.h"
+#include "agents/mail/maildir/message_file.h"
 #include "common/file.h"
 
 namespace prov::maildir {
@@ -25,12 +25,12 @@ class Arrival {
   // Makes the staging directory. ABORTED when another host of the pool is at it.
   static absl::StatusOr<std::unique_ptr<Arrival>> Open(std::string_view root, std::string_view mailbox_id);
 
-  // By base, the part of the name that never changes: what is staged, and what an earlier Adopt has moved into the
-  // mailbox. Nothing that was delivered here is among it, unless it has a copy's name.
+  // By base, the part of the name that never changes: what is staged, and what an earlier Adopt has moved
+  // into the mailbox. Nothing that was delivered here is among it, unless it has a copy's name.
   absl::StatusOr<std::map<std::string, MessageFile>> Here() const;
 
-  // One message at a time: Begin, Append in pieces, Finish. Staged, and durable, after Commit: one for many messages
-  // costs little more than one for each.
+  // One message at a time: Begin, Append in pieces, Finish. Staged, and durable, after Commit: one for many
+  // messages costs little more than one for each.
   absl::Status Begin(const MessageFile& file);
   absl::Status Append(std::string_view data);
   absl::Status Finish();

@@ -96,15 +96,17 @@ absl::Status ListOne(int mailbox, std::vector<MessageFile>& files) {
 
 absl::Status UnlinkAll(int directory) {
   std::vector<std::string> names;
-  PROV_RETURN_IF_ERROR(ForEachMailName(directory, [&](const dirent& entry) { names.emplace_back(entry.d_name); }));
+  PROV_RETURN_IF_ERROR(
+      ForEachMailName(directory, [&](const dirent& entry) { names.emplace_back(entry.d_name); }));
   for (const std::string& name : names) {
-    if (unlinkat(directory, name.c_str(), 0) != 0 && errno != ENOENT) return ErrnoStatus(errno, "unlink " + name);
+    if (unlinkat(directory, name.c_str(), 0) != 0 && errno != ENOENT)
+      return ErrnoStatus(errno, "unlink " + name);
   }
   return absl::OkStatus();
 }
 
-// Whether the mailbox, in which there is no message that we know of, is gone. Deliveries under way lose their file
-// in tmp/, and are deferred; a message that was finished meanwhile is in new/, which then is not empty.
+// Whether the mailbox, in which there is no message that we know of, is gone. Deliveries under way lose their
+// file in tmp/, and are deferred; a message that was finished meanwhile is in new/, which then is not empty.
 absl::StatusOr<bool> RemoveEmpty(int above, const std::string& name) {
   PROV_ASSIGN_OR_RETURN(const auto mailbox, OpenIfThere(above, name));
   if (!mailbox) return true;
@@ -131,7 +133,8 @@ absl::Status Merge(const Places& places) {
   PROV_RETURN_IF_ERROR(ListOne(places.live->get(), files));
   for (const MessageFile& file : files) {
     const std::string path = DirectoryOf(file) + "/" + file.name;
-    if (renameat(places.live->get(), path.c_str(), places.leaving->get(), path.c_str()) != 0 && errno != ENOENT)
+    if (renameat(places.live->get(), path.c_str(), places.leaving->get(), path.c_str()) != 0 &&
+        errno != ENOENT)
       return ErrnoStatus(errno, "rename " + path);
   }
   for (const char* part : {"new", "cur"}) {
@@ -168,8 +171,7 @@ absl::StatusOr<FileDescriptor> OpenMessage(std::string_view root, std::string_vi
     if (!*mailbox) continue;
     PROV_ASSIGN_OR_RETURN(const auto part, OpenIfThere((*mailbox)->get(), DirectoryOf(file)));
     if (!part) continue;
-    FileDescriptor fd(
-        openat(part->get(), file.name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    FileDescriptor fd(openat(part->get(), file.name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     if (fd.valid()) return fd;
     if (errno != ENOENT) return ErrnoStatus(errno, "open " + file.name);
   }

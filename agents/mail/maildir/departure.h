@@ -1,7 +1,7 @@
 // A mailbox that is taken to another pool, at its old place (docs/decisions/0013).
 //
-// Every function is harmless when it is called again, and whoever is killed within leaves nothing that a next call
-// does not mend. They block on the disk.
+// Every function is harmless when it is called again, and whoever is killed within leaves nothing that a next
+// call does not mend. They block on the disk.
 #pragma once
 
 #include <string_view>
@@ -22,8 +22,8 @@ absl::StatusOr<FileDescriptor> OpenMessage(std::string_view root, std::string_vi
                                            const MessageFile& file);
 
 // Puts it out of the reach of deliveries and readers, on all hosts of the pool at once: it is renamed to
-// ID.leaving. A delivery that began before ends there, or fails. From then on nobody makes it again here, until it
-// comes back (arrival.h). ABORTED while a session reads it.
+// ID.leaving. A delivery that began before ends there, or fails. From then on nobody makes it again here,
+// until it comes back (arrival.h). ABORTED while a session reads it.
 absl::Status HoldMailbox(std::string_view root, std::string_view mailbox_id);
 
 // Removes the named messages of a held mailbox, and the mailbox when none is left; whether it is gone.

@@ -16,8 +16,8 @@ namespace prov::maildir {
 // INVALID_ARGUMENT unless the id is [a-z0-9-]{1,64}: it becomes a path, whoever sent it.
 absl::StatusOr<std::string> MailboxPath(std::string_view root, std::string_view mailbox_id);
 
-// Makes the mailbox with tmp, new and cur, durable when it returns. One that is there already is OK; UNAVAILABLE
-// when it has been taken to another pool (departure.h).
+// Makes the mailbox with tmp, new and cur, durable when it returns. One that is there already is OK;
+// UNAVAILABLE when it has been taken to another pool (departure.h).
 absl::Status EnsureMailbox(std::string_view root, std::string_view mailbox_id);
 
 // The same for many, waiting for the disk a few times for all of them; a status for each.
@@ -26,8 +26,8 @@ std::vector<absl::Status> EnsureMailboxes(std::string_view root, const std::vect
 // Whether it is there and whole; drift otherwise.
 absl::StatusOr<bool> InspectMailbox(std::string_view root, std::string_view mailbox_id);
 
-// Removes the mailbox and all mail in it, and what a move that was cut short left beside it. Already gone is OK.
-// Never follows a symbolic link out of the root.
+// Removes the mailbox and all mail in it, and what a move that was cut short left beside it. Already gone is
+// OK. Never follows a symbolic link out of the root.
 absl::Status RemoveMailbox(std::string_view root, std::string_view mailbox_id);
 
 // Removes what a move that was called off has put beside the mailbox (arrival.h).

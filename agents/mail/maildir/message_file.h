@@ -19,12 +19,12 @@ inline std::string DirectoryOf(const MessageFile& file) { return file.in_cur ? "
 // characters, and does not begin with a dot.
 bool IsMessageFileName(std::string_view name);
 
-// What moves use beside the mailbox ROOT/xx/yy/ID: where it is while its mail is taken away, and where mail is put
-// until all of it is there.
+// What moves use beside the mailbox ROOT/xx/yy/ID: where it is while its mail is taken away, and where mail
+// is put until all of it is there.
 inline constexpr char kLeavingSuffix[] = ".leaving";
 inline constexpr char kArrivingSuffix[] = ".arriving";
-// An empty file that stays where a mailbox was taken from, until it comes back: a host whose view is old must not
-// make the mailbox again, and deliver where nobody looks.
+// An empty file that stays where a mailbox was taken from, until it comes back: a host whose view is old must
+// not make the mailbox again, and deliver where nobody looks.
 inline constexpr char kLeftSuffix[] = ".left";
 
 }  // namespace prov::maildir
