@@ -134,6 +134,8 @@ class Agent {
         return PermittedRemovals(path, SystemClock());
       };
       options.provd = config_.provd;
+      options.inspect_every = config_.inspection.every;
+      options.repair = config_.inspection.repair;
       options.tls = {config_.tls.ca, config_.tls.certificate, config_.tls.key};
       options.on_fatal = [this](const absl::Status& status) {
         Log(Level::kError, "fatal", {{"error", status}});
@@ -171,7 +173,7 @@ class Agent {
     std::vector<RoleHealth> health;
     for (size_t i = 0; i < syncs_.size(); ++i) {
       syncs_[i]->CheckSilence();
-      health.push_back({config_.roles[i], syncs_[i]->connected()});
+      health.push_back({config_.roles[i], syncs_[i]->connected(), syncs_[i]->drifting()});
     }
     if (engine_) engine_->Poll();
     const CertificateRenewal::Health certificate = renewal_->health();

@@ -23,6 +23,8 @@ void UpdateAgentMetrics(state::StateWriter& state, const std::vector<RoleHealth>
   static auto& head = Family("prov_agent_head_revision", "The newest write that provd told of.");
   static auto& failing =
       Family("prov_agent_failing_items", "Records rejected, and items that drivers failed to do.");
+  static auto& drifting =
+      Family("prov_agent_drifting_records", "What the last inspection found and did not mend.");
   static auto& engine = Family("prov_agent_engine_running", "Whether the mail engine runs.");
   static auto& starts = Family("prov_agent_engine_starts", "How often the mail engine was started.");
   engine.Add({}).Set(engine_runs ? 1 : 0);
@@ -30,6 +32,7 @@ void UpdateAgentMetrics(state::StateWriter& state, const std::vector<RoleHealth>
   for (const RoleHealth& role : roles) {
     const std::map<std::string, std::string> labels = {{"role", RoleName(role.role)}};
     connected.Add(labels).Set(role.connected ? 1 : 0);
+    drifting.Add(labels).Set(static_cast<double>(role.drifting));
     const auto freshness = state.GetFreshness(role.role);
     const auto troubles = state.GetFailing(role.role, 0);
     if (!freshness.ok() || !troubles.ok()) continue;

@@ -13,6 +13,7 @@ namespace prov {
 struct RoleHealth {
   v1::Role role = v1::ROLE_UNSPECIFIED;
   bool connected = false;
+  uint64_t drifting = 0;
 };
 
 // Sets the gauges; to be called about once a second. What cannot be read keeps its last value.

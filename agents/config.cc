@@ -78,6 +78,8 @@ absl::StatusOr<AgentConfig> LoadAgentConfig(const std::string& path) {
   config.accounts.root = reader.Path("accounts.root", "/");
   config.accounts.least_uid = static_cast<uint32_t>(reader.Int("accounts.least_uid", 10000, 1000, INT32_MAX));
   config.accounts.home_prefix = reader.Path("accounts.home_prefix", "/srv/prov/homes");
+  config.inspection.every = reader.Duration("inspection.every", hours(1), seconds(1));
+  config.inspection.repair = reader.Bool("inspection.repair", true);
   config.store.maildir_root = reader.Path("store.maildir_root", "/srv/prov/mail");
   config.store.transfer_listen = reader.String("store.transfer_listen", "");
   config.ftp.home_root = reader.Path("ftp.home_root", "/srv/prov/homes");

@@ -32,6 +32,11 @@ struct AgentConfig {
     std::string home_prefix;  // pw_dir is HOME_PREFIX/xx/yy/ID
   } accounts;
 
+  struct Inspection {
+    std::chrono::milliseconds every;  // between two looks at what was made on this host
+    bool repair = false;              // mend what somebody else changed; false: tell of it and leave it
+  } inspection;
+
   struct Store {
     std::string maildir_root;
     std::string transfer_listen;  // host:port for hosts of other pools, to which mailboxes move; empty: none

@@ -112,16 +112,16 @@ class Documents(unittest.TestCase):
                                       timeout=60, check=False)
                 self.assertEqual((done.returncode, done.stderr), (0, ""))
 
-    def test_ManPageOfTheConfigurationTellsOfEveryKey(self):
-        sample, page = read("packaging/provd.toml"), read("docs/man/provd.toml.5")
-        table, keys = "", []
-        for line in sample.splitlines():
-            if header := re.fullmatch(r"\[([a-z_.]+)\]", line):
-                table = header.group(1) + "."
-            elif key := re.match(r"#?([a-z_]+) = ", line):
-                keys.append(table + key.group(1))
-        self.assertGreater(len(keys), 15)
-        self.assertEqual(re.findall(r"^\.It Ic ([a-z_.]+)$", page, re.M), keys)
+    def test_ManPagesOfConfigurationsTellOfEveryKey(self):
+        for name in ("provd.toml", "agent.toml"):
+            table, keys = "", []
+            for line in read(f"packaging/{name}").splitlines():
+                if header := re.fullmatch(r"\[([a-z0-9_.]+)\]", line):
+                    table = header.group(1) + "."
+                elif key := re.match(r"#?([a-z_]+) = ", line):
+                    keys.append(table + key.group(1))
+            self.assertGreater(len(keys), 15)
+            self.assertEqual(re.findall(r"^\.It Ic ([a-z0-9_.]+)$", read(f"docs/man/{name}.5"), re.M), keys)
 
 
 if __name__ == "__main__":

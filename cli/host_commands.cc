@@ -8,6 +8,7 @@
 
 #include "absl/strings/ascii.h"
 #include "cli/commands.h"
+#include "cli/moment.h"
 #include "cli/resource_calls.h"
 #include "cli/wait_display.h"
 #include "common/status.h"
@@ -106,10 +107,25 @@ std::string StateText(const Host& host) {
 }
 
 std::string ProgressText(const v1::HostProgress& progress) {
+  const uint64_t drifting = progress.inspection().repair() ? 0 : progress.inspection().drifting();
   return fmt::format(
-      "{}{} applied {}{}", RoleText(progress.role()), progress.connected() ? "" : " (not connected)",
+      "{}{} applied {}{}{}", RoleText(progress.role()), progress.connected() ? "" : " (not connected)",
       progress.applied_revision(),
-      progress.failing_items() > 0 ? fmt::format(", {} failing", progress.failing_items()) : "");
+      progress.failing_items() > 0 ? fmt::format(", {} failing", progress.failing_items()) : "",
+      drifting > 0 ? fmt::format(", {} drifting", drifting) : "");
+}
+
+std::string InspectionText(const v1::Inspection& inspection) {
+  const std::string when =
+      inspection.has_end_time()
+          ? MomentText(inspection.end_time())
+          : fmt::format("under way since {}, {} of {}", MomentText(inspection.begin_time()),
+                        inspection.inspected_records(), inspection.all_records());
+  if (inspection.drifting() == 0) return when + ": nothing differed";
+  return fmt::format("{}: {} differed, {}", when, inspection.drifting(),
+                     inspection.held()     ? "too many to be mended without a word: inspect-host --repair"
+                     : inspection.repair() ? "and were mended"
+                                           : "and were left");
 }
 
 absl::Status RunListHosts(Session& session, const Nothing&) {
@@ -154,6 +170,15 @@ absl::Status RunShowHost(Session& session, const HostOptions& o) {
     for (const v1::FailingItem& item : progress.failing()) {
       fields.emplace_back("failing",
                           fmt::format("{} at revision {}: {}", item.key(), item.revision(), item.error()));
+    }
+    if (!progress.has_inspection()) continue;
+    const v1::Inspection& inspection = progress.inspection();
+    fields.emplace_back("inspected", InspectionText(inspection));
+    for (const v1::Drift& drift : inspection.drifts())
+      fields.emplace_back("drift", fmt::format("{}: {} {}", drift.driver(), drift.key(), drift.difference()));
+    if (inspection.failed_records() > 0) {
+      fields.emplace_back("unseen", fmt::format("{} could not be looked at: {}", inspection.failed_records(),
+                                                inspection.error()));
     }
   }
   fmt::print("{}", ToList(fields));

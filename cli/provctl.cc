@@ -127,6 +127,7 @@ int Main(int argc, char** argv) {
   AddMemberCommands(app, chosen);
   AddPoolCommands(app, chosen);
   AddHostCommands(app, chosen);
+  AddInspectionCommand(app, chosen);
   AddMoveCommands(app, chosen);
   AddEnrolmentCommands(app, chosen);
   AddCertificateCommands(app, chosen);

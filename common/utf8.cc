@@ -32,6 +32,12 @@ bool IsValidUtf8(std::string_view text) {
   return true;
 }
 
+std::string_view FirstOctetsOfUtf8(std::string_view text, size_t octets) {
+  if (text.size() <= octets) return text;
+  while (octets > 0 && (static_cast<unsigned char>(text[octets]) & 0xC0) == 0x80) --octets;
+  return text.substr(0, octets);
+}
+
 bool IsControlCharacter(char32_t character) {
   return character < 0x20 || (character >= 0x7f && character < 0xa0) || character == 0x2028 ||
          character == 0x2029 || (character >= 0x202a && character <= 0x202e) ||

@@ -7,6 +7,7 @@
 #include <regex>
 #include <string>
 
+#include "agents/config.h"
 #include "cli/connection.h"
 #include "common/file.h"
 #include "common/status.h"
@@ -43,10 +44,14 @@ TEST_F(SamplesTest, ProvdReadsItsSample) {
   EXPECT_TRUE(config.ok()) << config.status();
 }
 
-TEST_F(SamplesTest, WhatIsCommentedOutShowsTheDefault) {
+// "#key = value", without a space, is a setting; other comments have one.
+std::string Uncommented(const std::string& sample) {
+  return std::regex_replace(sample, std::regex("(^|\n)#([a-z_]+ = )"), "$1$2");
+}
+
+TEST_F(SamplesTest, WhatIsCommentedOutShowsProvdsDefault) {
   const std::string sample = Sample("provd.toml");
-  // "#key = value", without a space, is a setting; other comments have one.
-  const std::string whole = std::regex_replace(sample, std::regex("(^|\n)#([a-z_]+ = )"), "$1$2");
+  const std::string whole = Uncommented(sample);
   ASSERT_NE(whole, sample);
   const auto left_out = LoadProvdConfig(Save(sample));
   ASSERT_TRUE(left_out.ok()) << left_out.status();
@@ -75,6 +80,51 @@ TEST_F(SamplesTest, WhatIsCommentedOutShowsTheDefault) {
   EXPECT_EQ(given->directory.services.web, left_out->directory.services.web);
   EXPECT_EQ(given->undelete, left_out->undelete);
   EXPECT_EQ(given->least_password_characters, left_out->least_password_characters);
+}
+
+TEST_F(SamplesTest, WhatIsCommentedOutShowsTheAgentsDefault) {
+  const std::string sample = Sample("agent.toml");
+  const std::string whole = Uncommented(sample);
+  ASSERT_NE(whole, sample);
+  const auto left_out = LoadAgentConfig(Save(sample));
+  ASSERT_TRUE(left_out.ok()) << left_out.status();
+  const auto given = LoadAgentConfig(Save(whole));
+  ASSERT_TRUE(given.ok()) << given.status();
+  EXPECT_EQ(given->state_directory, left_out->state_directory);
+  EXPECT_EQ(given->metrics, left_out->metrics);
+  EXPECT_EQ(given->log_level, left_out->log_level);
+  EXPECT_EQ(given->tls.ca, left_out->tls.ca);
+  EXPECT_EQ(given->tls.certificate, left_out->tls.certificate);
+  EXPECT_EQ(given->tls.key, left_out->tls.key);
+  EXPECT_EQ(given->accounts.root, left_out->accounts.root);
+  EXPECT_EQ(given->accounts.least_uid, left_out->accounts.least_uid);
+  EXPECT_EQ(given->accounts.home_prefix, left_out->accounts.home_prefix);
+  EXPECT_EQ(given->inspection.every, left_out->inspection.every);
+  EXPECT_EQ(given->inspection.repair, left_out->inspection.repair);
+  EXPECT_EQ(given->store.maildir_root, left_out->store.maildir_root);
+  EXPECT_EQ(given->store.transfer_listen, left_out->store.transfer_listen);
+  EXPECT_EQ(given->ftp.home_root, left_out->ftp.home_root);
+  EXPECT_EQ(given->web.home_root, left_out->web.home_root);
+  const AgentConfig::Engine &engine = given->engine, &defaults = left_out->engine;
+  EXPECT_EQ(engine.program, defaults.program);
+  EXPECT_EQ(engine.hostname, defaults.hostname);
+  EXPECT_EQ(engine.metrics, defaults.metrics);
+  EXPECT_EQ(engine.smtp.listen, defaults.smtp.listen);
+  EXPECT_EQ(engine.smtp.trusted_networks, defaults.smtp.trusted_networks);
+  EXPECT_EQ(engine.smtp.smarthost, defaults.smtp.smarthost);
+  EXPECT_EQ(engine.smtp.max_message_octets, defaults.smtp.max_message_octets);
+  EXPECT_EQ(engine.lmtp.listen, defaults.lmtp.listen);
+  EXPECT_EQ(engine.lmtp.forward_relay, defaults.lmtp.forward_relay);
+  EXPECT_EQ(engine.pop3.listen, defaults.pop3.listen);
+  EXPECT_EQ(engine.pop3_proxy.listen, defaults.pop3_proxy.listen);
+  EXPECT_EQ(engine.queue.directory, defaults.queue.directory);
+  EXPECT_EQ(engine.queue.first_retry, defaults.queue.first_retry);
+  EXPECT_EQ(engine.queue.longest_retry, defaults.queue.longest_retry);
+  EXPECT_EQ(engine.queue.give_up, defaults.queue.give_up);
+  EXPECT_EQ(engine.pam.worker_program, defaults.pam.worker_program);
+  EXPECT_EQ(engine.pam.config_directory, defaults.pam.config_directory);
+  EXPECT_EQ(engine.pam.workers, defaults.pam.workers);
+  EXPECT_EQ(engine.pam.timeout, defaults.pam.timeout);
 }
 
 TEST_F(SamplesTest, ProvctlReadsItsSample) {

@@ -58,8 +58,22 @@ class AccountDriver final : public Driver {
     return absl::OkStatus();
   }
 
-  // The files are written whole at each start; between, nobody else writes them.
-  absl::StatusOr<bool> Inspect(const v1::Record& record) override { return true; }
+  absl::StatusOr<std::string> Inspect(const v1::Record& record) override { return ""; }
+
+  // Against what was written last: what has come since waits for its turn, and is no drift.
+  absl::StatusOr<std::vector<Difference>> InspectWhole() override {
+    const std::lock_guard lock(write_mutex_);
+    if (written_ == 0) return std::vector<Difference>();
+    PROV_ASSIGN_OR_RETURN(const NssCacheFingerprint found, FingerprintOnHost(options_.root));
+    if (found == fingerprint_) return std::vector<Difference>();
+    PROV_ASSIGN_OR_RETURN(const Gathered gathered, Gather());
+    return CompareNssCache(options_.root, RenderNssCache(gathered.accounts));
+  }
+
+  void Redo() override {
+    const std::lock_guard lock(wanted_mutex_);
+    ++wanted_;
+  }
 
  private:
   uint64_t Wanted() {
@@ -83,8 +97,9 @@ class AccountDriver final : public Driver {
 
   absl::Status WriteNow() {
     PROV_ASSIGN_OR_RETURN(Gathered gathered, Gather());
-    PROV_ASSIGN_OR_RETURN(const bool changed,
-                          WriteNssCache(options_.root, RenderNssCache(gathered.accounts)));
+    const NssCacheFiles files = RenderNssCache(gathered.accounts);
+    PROV_ASSIGN_OR_RETURN(const bool changed, WriteNssCache(options_.root, files));
+    fingerprint_ = FingerprintOf(files);
     refused_ = std::move(gathered.refused);
     if (changed) {
       Log(Level::kDebug, "accounts_written",
@@ -149,6 +164,7 @@ class AccountDriver final : public Driver {
   uint64_t written_ = 0;
   steady_clock::time_point rest_until_;
   std::map<std::string, absl::Status> refused_;
+  NssCacheFingerprint fingerprint_;  // of what was written last
 };
 
 }  // namespace

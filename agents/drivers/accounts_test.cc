@@ -177,6 +177,40 @@ TEST_F(Accounts, TheRealModuleFindsEveryAccountThroughTheIndexesAndNoOther) {
   EXPECT_EQ(module->GroupByGid(22001), kNotFound);
 }
 
+TEST_F(Accounts, WhatAPersonDidToTheFilesIsToldByNameAndWrittenOver) {
+  Store(v1::FTP, BatchOf(1, {AccountRecord(1, 1, 20001), AccountRecord(2, 1, 20002)}));
+  const auto driver = MakeDriver();
+  Apply(*driver, v1::FTP);
+  EXPECT_TRUE(driver->InspectWhole()->empty());
+  const std::string before = Passwd();
+  std::string edited = "mal\x1b\xfflory:x:0:0::/root:/bin/sh\n" + before.substr(before.find('\n') + 1);
+  edited.replace(edited.find("nologin"), 7, "zsh");
+  std::ofstream(Etc() + "/passwd.cache") << edited;
+  fs::remove(Etc() + "/group.cache.ixgid");
+  const auto differences = driver->InspectWhole().value();
+  ASSERT_EQ(differences.size(), 2u);
+  EXPECT_EQ(differences[0].file, Etc() + "/passwd.cache");
+  EXPECT_EQ(
+      differences[0].text,
+      "lines: 1 added (mal\\x1b\\xfflory); 1 taken away (user1@example.net); 1 changed (user2@example.net)");
+  EXPECT_EQ(differences[1].file, Etc() + "/group.cache.ixgid");
+  EXPECT_EQ(differences[1].text, "is missing");
+  driver->Redo();
+  Apply(*driver, v1::FTP);
+  EXPECT_EQ(Passwd(), before);
+  EXPECT_TRUE(driver->InspectWhole()->empty());
+}
+
+// It is on its way, and nobody changed anything.
+TEST_F(Accounts, AccountsThatAreNotWrittenYetAreNoDrift) {
+  Store(v1::FTP, BatchOf(1, {AccountRecord(1, 1, 20001)}));
+  const auto driver = MakeDriver();
+  EXPECT_TRUE(driver->InspectWhole()->empty());
+  Apply(*driver, v1::FTP);
+  Store(v1::FTP, BatchOf(2, {AccountRecord(2, 2, 20002)}));
+  EXPECT_TRUE(driver->InspectWhole()->empty());
+}
+
 // The module falls back to reading the whole file when an index is stale: that must not be how the above
 // passes.
 TEST_F(Accounts, IndexesAreUsedAndNeverOlderThanTheirFile) {

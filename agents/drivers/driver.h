@@ -1,6 +1,7 @@
 // What changes the host so that it follows its copy of the view: accounts, maildirs, homes.
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -17,6 +18,12 @@ struct Work {
   absl::Status status;  // the first error; drivers leave an item alone that has one
 };
 
+// Of what Flush writes whole from what is on the host.
+struct Difference {
+  std::string file;
+  std::string text;  // for people
+};
+
 // Thread-safe.
 class Driver {
  public:
@@ -31,8 +38,14 @@ class Driver {
   // not to fit. An error stands for all of `works`. May wait for a second.
   virtual absl::Status Flush(std::vector<Work>& works) { return absl::OkStatus(); }
 
-  // Whether the host has what the record wants. Changes nothing.
-  virtual absl::StatusOr<bool> Inspect(const v1::Record& record) = 0;
+  // How the host differs from what the record wants, for people; empty: not at all. Changes nothing. An error
+  // says that it could not be looked at. Different records may be inspected side by side.
+  virtual absl::StatusOr<std::string> Inspect(const v1::Record& record) = 0;
+
+  // The same for what Flush writes whole, as far as no record stands for it.
+  virtual absl::StatusOr<std::vector<Difference>> InspectWhole() { return std::vector<Difference>(); }
+  // Has the next Flush write it, whatever came before.
+  virtual void Redo() {}
 };
 
 }  // namespace prov::drivers

@@ -56,10 +56,10 @@ TEST_F(Drivers, MaildirIsMadeOnceKeptWhenClosedAndRemovedWithItsRecord) {
   const auto driver = MakeMaildirDriver(directory_.path(), std::nullopt);
   v1::Record record = MailboxRecord(1, 1);
   const std::string path = maildir::MailboxPath(directory_.path(), "box-1").value();
-  EXPECT_FALSE(driver->Inspect(record).value());
+  EXPECT_NE(driver->Inspect(record).value(), "");
   ASSERT_TRUE(Do(*driver, Wanted(record)).ok());
   ASSERT_TRUE(Do(*driver, Wanted(record)).ok());
-  EXPECT_TRUE(driver->Inspect(record).value());
+  EXPECT_EQ(driver->Inspect(record).value(), "");
   std::ofstream(path + "/new/mail") << "text";
   record.mutable_mailbox()->set_closed(true);
   ASSERT_TRUE(Do(*driver, Wanted(record)).ok());
@@ -77,7 +77,7 @@ TEST_F(Drivers, LeavingMaildirIsNotMadeAndNotRemovedWithMailInIt) {
   const std::string path = maildir::MailboxPath(directory_.path(), "box-1").value();
   ASSERT_TRUE(Do(*driver, Wanted(record)).ok());
   EXPECT_FALSE(fs::exists(path));
-  EXPECT_TRUE(driver->Inspect(record).value());
+  EXPECT_EQ(driver->Inspect(record).value(), "");
   ASSERT_TRUE(maildir::EnsureMailbox(directory_.path(), "box-1").ok());
   std::ofstream(path + "/new/1.mail") << "somebody's";
   EXPECT_EQ(Do(*driver, Gone(record)).code(), absl::StatusCode::kFailedPrecondition);
@@ -99,7 +99,7 @@ TEST_F(Drivers, ManyMaildirsAreMadeTogetherAndOneBadOneHarmsNone) {
   ASSERT_TRUE(driver->Flush(works).ok());
   for (int i = 0; i < kMany; ++i) {
     EXPECT_EQ(works[i].status.ok(), i != 70) << i;
-    EXPECT_TRUE(i == 70 || driver->Inspect(*works[i].item.record).value()) << i;
+    EXPECT_TRUE(i == 70 || driver->Inspect(*works[i].item.record).value().empty()) << i;
   }
 }
 
@@ -118,13 +118,46 @@ TEST_F(Drivers, RootMakesMaildirsForTheEnginesUser) {
   EXPECT_EQ(StatOf(own).st_uid, 0u);
 }
 
+// Servers refuse to lock a subscriber into a place that others may write to.
+TEST_F(Drivers, HomeThatOthersMayWriteToIsToldAndMended) {
+  const auto driver = MakeHomeDriver(FtpHomes(directory_.path(), kLeastUid));
+  const v1::Record record = AccountRecord(1, 1, 20001);
+  ASSERT_TRUE(Do(*driver, Wanted(record)).ok());
+  ASSERT_EQ(chmod(Home(record).c_str(), 0777), 0);
+  EXPECT_EQ(driver->Inspect(record).value(), "has mode 0777, not 0755");
+  ASSERT_TRUE(Do(*driver, Wanted(record)).ok());
+  EXPECT_EQ(driver->Inspect(record).value(), "");
+  fs::remove_all(Home(record) + "/files");
+  EXPECT_EQ(driver->Inspect(record).value(), "has no files");
+  if (geteuid() != 0) return;
+  ASSERT_TRUE(Do(*driver, Wanted(record)).ok());
+  ASSERT_EQ(chown(Home(record).c_str(), 20001, 20001), 0);
+  EXPECT_EQ(driver->Inspect(record).value(), "belongs to uid 20001");
+  ASSERT_TRUE(Do(*driver, Wanted(record)).ok());
+  EXPECT_EQ(StatOf(Home(record)).st_uid, 0u);
+}
+
+TEST_F(Drivers, MaildirThatTheEngineMayNotUseIsTold) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root to act as another user";
+  constexpr FileOwner kSpool{54322, 54321};
+  ASSERT_EQ(chown(directory_.path().c_str(), kSpool.uid, kSpool.gid), 0);
+  const auto driver = MakeMaildirDriver(directory_.path(), kSpool);
+  const v1::Record record = MailboxRecord(1, 1);
+  ASSERT_TRUE(Do(*driver, Wanted(record)).ok());
+  const std::string path = maildir::MailboxPath(directory_.path(), "box-1").value();
+  ASSERT_EQ(chown((path + "/new").c_str(), 0, 0), 0);
+  EXPECT_EQ(driver->Inspect(record).value(), "new cannot be used by its owner");
+  ASSERT_EQ(chown(path.c_str(), 0, 0), 0);
+  EXPECT_EQ(driver->Inspect(record).value(), "cannot be opened by its owner");
+}
+
 TEST_F(Drivers, HomeIsOursItsFolderTheSubscribers) {
   const auto driver = MakeHomeDriver(FtpHomes(directory_.path(), kLeastUid));
   const v1::Record record = AccountRecord(1, 1, 20001);
-  EXPECT_FALSE(driver->Inspect(record).value());
+  EXPECT_NE(driver->Inspect(record).value(), "");
   ASSERT_TRUE(Do(*driver, Wanted(record)).ok());
   ASSERT_TRUE(Do(*driver, Wanted(record)).ok());
-  EXPECT_TRUE(driver->Inspect(record).value());
+  EXPECT_EQ(driver->Inspect(record).value(), "");
   const std::string home = Home(record);
   EXPECT_EQ(StatOf(home).st_mode & 07777, 0755u);
   EXPECT_EQ(StatOf(home).st_uid, geteuid());
@@ -228,12 +261,12 @@ TEST_F(Routes, InspectFollowsEveryAddress) {
   const auto driver = MakeRouteDriver(*reader_);
   const v1::Record first = MailboxRecord(1, 1, {"shared@example.net"});
   ASSERT_TRUE(writer_->ApplyBatch(v1::STORE, state::BatchOf(1, {first})).ok());
-  EXPECT_TRUE(driver->Inspect(first).value());
+  EXPECT_EQ(driver->Inspect(first).value(), "");
   // A second one that claims the same address: the first is no longer reached there.
   const v1::Record second = MailboxRecord(2, 2, {"shared@example.net"});
   ASSERT_TRUE(writer_->ApplyBatch(v1::STORE, state::BatchOf(2, {second})).ok());
-  EXPECT_FALSE(driver->Inspect(first).value());
-  EXPECT_TRUE(driver->Inspect(second).value());
+  EXPECT_NE(driver->Inspect(first).value(), "");
+  EXPECT_EQ(driver->Inspect(second).value(), "");
 }
 
 }  // namespace

@@ -22,6 +22,7 @@ namespace {
 
 constexpr mode_t kHashMode = 0711;  // to be passed through, not listed
 constexpr mode_t kHomeMode = 0755;
+constexpr mode_t kModeBits = 07777;
 constexpr size_t kHomesAtOnce = 64;  // five descriptors each
 
 using maildir::OpenBelow;
@@ -64,23 +65,31 @@ class HomeDriver final : public Driver {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<bool> Inspect(const v1::Record& record) override {
-    if (!record.has_account()) return true;
+  absl::StatusOr<std::string> Inspect(const v1::Record& record) override {
+    if (!record.has_account()) return "";
     const auto home = OpenHome(record.account());
-    if (absl::IsNotFound(home.status())) return false;
+    if (absl::IsNotFound(home.status())) return "is missing";
     PROV_RETURN_IF_ERROR(home.status());
+    PROV_ASSIGN_OR_RETURN(const struct stat of_home, StatOf(home->get()));
+    if (of_home.st_uid != geteuid()) return fmt::format("belongs to uid {}", of_home.st_uid);
+    if ((of_home.st_mode & kModeBits) != kHomeMode) {
+      return fmt::format("has mode {:04o}, not {:04o}", of_home.st_mode & kModeBits, kHomeMode);
+    }
     const auto folder = OpenBelow(home->get(), options_.folder);
-    if (absl::IsNotFound(folder.status())) return false;
+    if (absl::IsNotFound(folder.status())) return fmt::format("has no {}", options_.folder);
     PROV_RETURN_IF_ERROR(folder.status());
-    PROV_ASSIGN_OR_RETURN(const uid_t owner, OwnerOf(folder->get()));
-    return geteuid() != 0 || owner == record.account().uid_number();
+    PROV_ASSIGN_OR_RETURN(const struct stat of_folder, StatOf(folder->get()));
+    // Its mode is the subscriber's own affair.
+    if (geteuid() != 0 || of_folder.st_uid == record.account().uid_number()) return "";
+    return fmt::format("{} belongs to uid {}, not to uid {}", options_.folder, of_folder.st_uid,
+                       record.account().uid_number());
   }
 
  private:
-  static absl::StatusOr<uid_t> OwnerOf(int fd) {
+  static absl::StatusOr<struct stat> StatOf(int fd) {
     struct stat info;
     if (fstat(fd, &info) != 0) return ErrnoStatus(errno, "stat home");
-    return info.st_uid;
+    return info;
   }
 
   absl::Status Make(const v1::Account& account) const {
@@ -93,15 +102,29 @@ class HomeDriver final : public Driver {
     PROV_ASSIGN_OR_RETURN(const FileDescriptor first, MakeBelow(root.get(), steps.first, kHashMode));
     PROV_ASSIGN_OR_RETURN(const FileDescriptor second, MakeBelow(first.get(), steps.second, kHashMode));
     PROV_ASSIGN_OR_RETURN(const FileDescriptor home, MakeBelow(second.get(), steps.name, kHomeMode));
+    PROV_RETURN_IF_ERROR(KeepFromSubscriber(home.get()));
     PROV_ASSIGN_OR_RETURN(const FileDescriptor folder,
                           MakeBelow(home.get(), options_.folder, options_.folder_mode));
     if (geteuid() != 0) return absl::OkStatus();
     return GiveTo(folder.get(), account.uid_number());
   }
 
+  // What is writable to the subscriber is no cage: servers refuse to lock anybody into it, and should.
+  static absl::Status KeepFromSubscriber(int home) {
+    PROV_ASSIGN_OR_RETURN(const struct stat info, StatOf(home));
+    if (info.st_uid != geteuid() && fchown(home, geteuid(), getegid()) != 0) {
+      return ErrnoStatus(errno, "chown home");
+    }
+    if ((info.st_mode & kModeBits) != kHomeMode && fchmod(home, kHomeMode) != 0) {
+      return ErrnoStatus(errno, "chmod home");
+    }
+    return absl::OkStatus();
+  }
+
   // Only what is still ours is given away: nobody gets another's files by accident.
   static absl::Status GiveTo(int folder, uid_t uid) {
-    PROV_ASSIGN_OR_RETURN(const uid_t owner, OwnerOf(folder));
+    PROV_ASSIGN_OR_RETURN(const struct stat info, StatOf(folder));
+    const uid_t owner = info.st_uid;
     if (owner == uid) return absl::OkStatus();
     if (owner != 0) {
       return absl::FailedPreconditionError(

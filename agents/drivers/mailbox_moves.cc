@@ -25,7 +25,7 @@ class MailboxMoveDriver final : public Driver {
     return maildir::RemoveArriving(root_, item.previous->mailbox_transit().mailbox_id());
   }
 
-  absl::StatusOr<bool> Inspect(const v1::Record& record) override { return true; }
+  absl::StatusOr<std::string> Inspect(const v1::Record& record) override { return ""; }
 
  private:
   const std::string root_;

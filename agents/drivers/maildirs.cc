@@ -51,11 +51,16 @@ class MaildirDriver final : public Driver {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<bool> Inspect(const v1::Record& record) override {
+  absl::StatusOr<std::string> Inspect(const v1::Record& record) override {
     const ActAs owner(owner_);
     if (!owner.ok()) return CannotAct();
-    if (!record.has_mailbox() || record.mailbox().leaving()) return true;
-    return maildir::InspectMailbox(root_, record.mailbox().mailbox_id());
+    if (!record.has_mailbox() || record.mailbox().leaving()) return "";
+    const std::string& id = record.mailbox().mailbox_id();
+    auto wrong = maildir::InspectAccess(root_, id);
+    if (wrong.ok() && wrong->empty()) wrong = maildir::InspectMailbox(root_, id);
+    // A place that is missing is for InspectMailbox to name, and to tell from a mount that is missing.
+    if (absl::IsNotFound(wrong.status())) wrong = maildir::InspectMailbox(root_, id);
+    return wrong;
   }
 
  private:

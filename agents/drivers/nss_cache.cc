@@ -9,8 +9,11 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <functional>
+#include <map>
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "common/file.h"
 #include "common/status.h"
 
@@ -19,6 +22,8 @@ namespace {
 
 constexpr mode_t kFileMode = 0644;
 constexpr size_t kMaxFileOctets = size_t{1} << 30;
+constexpr size_t kMostNamesTold = 3;
+constexpr size_t kMostNameOctetsTold = 40;
 constexpr std::string_view kShell = "/usr/sbin/nologin";
 
 struct IndexEntry {
@@ -58,9 +63,14 @@ struct Target {
   const std::string* content;
 };
 
+// Missing, or larger than any that we write.
+bool IsUnlikeOurs(const absl::Status& status) {
+  return absl::IsNotFound(status) || absl::IsResourceExhausted(status);
+}
+
 absl::StatusOr<bool> IsSo(const Target& target) {
   const auto content = ReadFile(target.path, kMaxFileOctets);
-  if (absl::IsNotFound(content.status()) || absl::IsResourceExhausted(content.status())) return false;
+  if (IsUnlikeOurs(content.status())) return false;
   PROV_RETURN_IF_ERROR(content.status());
   return *content == *target.content;
 }
@@ -69,6 +79,20 @@ absl::StatusOr<bool> IsSo(const Target& target) {
 time_t ModifiedAt(const std::string& path) {
   struct stat info;
   return stat(path.c_str(), &info) == 0 ? info.st_mtime : 0;
+}
+
+std::string EtcOf(const std::string& root) { return root == "/" ? "/etc" : root + "/etc"; }
+
+std::vector<Target> TargetsOf(const std::string& root, const NssCacheFiles& files) {
+  const std::string passwd = EtcOf(root) + "/passwd.cache", group = EtcOf(root) + "/group.cache";
+  return {
+      {passwd, &files.passwd},
+      {passwd + ".ixname", &files.passwd_by_name},
+      {passwd + ".ixuid", &files.passwd_by_uid},
+      {group, &files.group},
+      {group + ".ixname", &files.group_by_name},
+      {group + ".ixgid", &files.group_by_gid},
+  };
 }
 
 // Always the same name: what a writer that was killed left behind goes with the next write.
@@ -103,6 +127,49 @@ absl::Status ReplaceAll(const std::vector<Target>& targets, time_t modified) {
   return status;
 }
 
+// Lines by the name that they begin with.
+std::map<std::string_view, std::string_view> LinesByName(std::string_view content) {
+  std::map<std::string_view, std::string_view> lines;
+  while (!content.empty()) {
+    const std::string_view line = content.substr(0, content.find('\n'));
+    lines.emplace(line.substr(0, line.find(':')), line);
+    content.remove_prefix(std::min(content.size(), line.size() + 1));
+  }
+  return lines;
+}
+
+// "2 added (mallory, root2)": the first few by name, whatever octets somebody put into them.
+std::string Told(std::string_view what, const std::vector<std::string_view>& names) {
+  std::vector<std::string> first;
+  for (const std::string_view name : names) {
+    if (first.size() == kMostNamesTold) break;
+    first.push_back(absl::CHexEscape(std::string(name.substr(0, kMostNameOctetsTold))));
+  }
+  const char* more = names.size() > first.size() ? ", …" : "";
+  return fmt::format("{} {} ({}{})", names.size(), what, fmt::join(first, ", "), more);
+}
+
+std::string DifferenceOfLines(std::string_view found, std::string_view wanted) {
+  const auto found_lines = LinesByName(found), wanted_lines = LinesByName(wanted);
+  std::vector<std::string_view> added, lacking, changed;
+  for (const auto& [name, line] : found_lines) {
+    const auto ours = wanted_lines.find(name);
+    if (ours == wanted_lines.end()) {
+      added.push_back(name);
+    } else if (ours->second != line) {
+      changed.push_back(name);
+    }
+  }
+  for (const auto& [name, line] : wanted_lines) {
+    if (!found_lines.contains(name)) lacking.push_back(name);
+  }
+  std::vector<std::string> parts;
+  if (!added.empty()) parts.push_back(Told("added", added));
+  if (!lacking.empty()) parts.push_back(Told("taken away", lacking));
+  if (!changed.empty()) parts.push_back(Told("changed", changed));
+  return parts.empty() ? "its lines are in another order" : fmt::format("lines: {}", fmt::join(parts, "; "));
+}
+
 }  // namespace
 
 NssCacheFiles RenderNssCache(const std::vector<UnixAccount>& accounts) {
@@ -125,17 +192,9 @@ NssCacheFiles RenderNssCache(const std::vector<UnixAccount>& accounts) {
 }
 
 absl::StatusOr<bool> WriteNssCache(const std::string& root, const NssCacheFiles& files) {
-  const std::string etc = root == "/" ? "/etc" : root + "/etc";
+  const std::string etc = EtcOf(root);
   PROV_RETURN_IF_ERROR(EnsureDirectory(etc, 0755));
-  const std::string passwd = etc + "/passwd.cache", group = etc + "/group.cache";
-  const std::vector<Target> targets = {
-      {passwd, &files.passwd},
-      {passwd + ".ixname", &files.passwd_by_name},
-      {passwd + ".ixuid", &files.passwd_by_uid},
-      {group, &files.group},
-      {group + ".ixname", &files.group_by_name},
-      {group + ".ixgid", &files.group_by_gid},
-  };
+  const std::vector<Target> targets = TargetsOf(root, files);
   bool all_so = true;
   time_t modified = time(nullptr);
   for (const Target& target : targets) {
@@ -148,6 +207,43 @@ absl::StatusOr<bool> WriteNssCache(const std::string& root, const NssCacheFiles&
   PROV_RETURN_IF_ERROR(ReplaceAll(targets, modified));
   PROV_RETURN_IF_ERROR(SyncDirectory(etc));
   return true;
+}
+
+NssCacheFingerprint FingerprintOf(const NssCacheFiles& files) {
+  NssCacheFingerprint fingerprint;
+  for (const Target& target : TargetsOf("", files)) {
+    fingerprint.push_back(std::hash<std::string>()(*target.content));
+  }
+  return fingerprint;
+}
+
+absl::StatusOr<NssCacheFingerprint> FingerprintOnHost(const std::string& root) {
+  NssCacheFingerprint fingerprint;
+  for (const Target& target : TargetsOf(root, {})) {
+    const auto content = ReadFile(target.path, kMaxFileOctets);
+    if (!content.ok() && !IsUnlikeOurs(content.status())) return content.status();
+    fingerprint.push_back(content.ok() ? std::hash<std::string>()(*content) : 0);
+  }
+  return fingerprint;
+}
+
+absl::StatusOr<std::vector<Difference>> CompareNssCache(const std::string& root, const NssCacheFiles& files) {
+  std::vector<Difference> differences;
+  for (const Target& target : TargetsOf(root, files)) {
+    const auto content = ReadFile(target.path, kMaxFileOctets);
+    if (absl::IsNotFound(content.status())) {
+      differences.push_back({target.path, "is missing"});
+    } else if (absl::IsResourceExhausted(content.status())) {
+      differences.push_back({target.path, fmt::format("is larger than {} octets", kMaxFileOctets)});
+    } else if (!content.ok()) {
+      return content.status();
+    } else if (*content != *target.content) {
+      const bool is_index = target.content != &files.passwd && target.content != &files.group;
+      differences.push_back({target.path, is_index ? "is not the index that belongs to its file"
+                                                   : DifferenceOfLines(*content, *target.content)});
+    }
+  }
+  return differences;
 }
 
 }  // namespace prov::drivers

@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "agents/drivers/driver.h"
 
 namespace prov::drivers {
 
@@ -36,5 +37,13 @@ NssCacheFiles RenderNssCache(const std::vector<UnixAccount>& accounts);
 // look-up at any moment is right: an index that does not belong to the main file is always the older one.
 // Files that are so already are left alone: false.
 absl::StatusOr<bool> WriteNssCache(const std::string& root, const NssCacheFiles& files);
+
+// Tells files apart without keeping what is in them.
+using NssCacheFingerprint = std::vector<size_t>;
+NssCacheFingerprint FingerprintOf(const NssCacheFiles& files);
+absl::StatusOr<NssCacheFingerprint> FingerprintOnHost(const std::string& root);
+
+// Each file that is not as it should be, with the names that were added, taken away or changed.
+absl::StatusOr<std::vector<Difference>> CompareNssCache(const std::string& root, const NssCacheFiles& files);
 
 }  // namespace prov::drivers

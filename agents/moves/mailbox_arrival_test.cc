@@ -273,7 +273,7 @@ TEST_F(MailboxArrival, ComesBackToWhereItWas) {
 
 TEST_F(MailboxArrival, MailboxWithoutMailMoves) {
   BringAll();
-  EXPECT_TRUE(*maildir::InspectMailbox(new_.path(), kBox));
+  EXPECT_EQ(*maildir::InspectMailbox(new_.path(), kBox), "");
   EXPECT_FALSE(fs::exists(PathOf(old_.path())));
 }
 

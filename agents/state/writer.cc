@@ -134,6 +134,13 @@ class LmdbWriter final : public StateWriter {
     return edit.Commit();
   }
 
+  absl::StatusOr<bool> IsPending(v1::Role role, const std::string& key) override {
+    PROV_ASSIGN_OR_RETURN(const RoleTables* tables, tables_.Of(role));
+    PROV_ASSIGN_OR_RETURN(const Transaction txn, Transaction::BeginRead(env_.get()));
+    PROV_ASSIGN_OR_RETURN(const auto item, txn.Get(tables->pending, key));
+    return item.has_value();
+  }
+
   absl::StatusOr<Failing> GetFailing(v1::Role role, size_t limit) override {
     PROV_ASSIGN_OR_RETURN(const RoleTables* tables, tables_.Of(role));
     PROV_ASSIGN_OR_RETURN(const Transaction txn, Transaction::BeginRead(env_.get()));
@@ -160,6 +167,12 @@ class LmdbWriter final : public StateWriter {
     PROV_ASSIGN_OR_RETURN(const RoleCursor cursor, ReadCursor(txn, tables_, role));
     PROV_ASSIGN_OR_RETURN(const Confirmation confirmation, confirmations_.Read(role));
     return Freshness{cursor.received, cursor.applied, confirmation.head_revision, confirmation.confirmed};
+  }
+
+  absl::StatusOr<uint64_t> CountRecords(v1::Role role) override {
+    PROV_ASSIGN_OR_RETURN(const RoleTables* tables, tables_.Of(role));
+    PROV_ASSIGN_OR_RETURN(const Transaction txn, Transaction::BeginRead(env_.get()));
+    return txn.Count(tables->records);
   }
 
   uint64_t RemovedRecords(v1::Role role) const override { return removed_[static_cast<size_t>(role)]; }

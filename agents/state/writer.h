@@ -104,6 +104,8 @@ class StateWriter {
   virtual absl::Status Settle(v1::Role role, const std::vector<Outcome>& outcomes) = 0;
   // Queues records again whose effects were found to be missing. Keys without a record are ignored.
   virtual absl::Status Requeue(v1::Role role, const std::vector<std::string>& keys) = 0;
+  // Whether drivers have yet to do something for the key, failed items included.
+  virtual absl::StatusOr<bool> IsPending(v1::Role role, const std::string& key) = 0;
   // At most `limit` items.
   virtual absl::StatusOr<Failing> GetFailing(v1::Role role, size_t limit) = 0;
 
@@ -112,6 +114,9 @@ class StateWriter {
                                    std::chrono::system_clock::time_point now) = 0;
 
   virtual absl::StatusOr<Freshness> GetFreshness(v1::Role role) = 0;
+
+  // How many records the role's view has.
+  virtual absl::StatusOr<uint64_t> CountRecords(v1::Role role) = 0;
 
   // How many records batches have removed since the writer was opened.
   virtual uint64_t RemovedRecords(v1::Role role) const = 0;

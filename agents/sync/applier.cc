@@ -28,8 +28,7 @@ Applier::Applier(v1::Role role, std::vector<drivers::Driver*> drivers, state::St
 absl::StatusOr<bool> Applier::Step() {
   PROV_ASSIGN_OR_RETURN(std::vector<state::PendingItem> items,
                         state_.Pending(role_, clock_.Now(), options_.slice));
-  // Files that are written whole are written once at each start, so that they are right whatever happened.
-  if (items.empty() && flushed_once_) return false;
+  if (items.empty() && !flush_) return false;
   std::vector<Work> works;
   for (state::PendingItem& item : items) works.push_back({std::move(item), absl::OkStatus()});
   ApplyAll(works);
@@ -41,7 +40,7 @@ absl::StatusOr<bool> Applier::Step() {
     for (Work& work : works) work.status.Update(flushed);
     all_flushed = all_flushed && flushed.ok();
   }
-  flushed_once_ = flushed_once_ || all_flushed;
+  if (all_flushed) flush_ = false;
   if (works.empty()) return false;
 
   std::vector<state::Outcome> outcomes;
@@ -75,47 +74,5 @@ void Applier::ApplyOne(Work& work) {
 }
 
 absl::StatusOr<std::optional<system_clock::time_point>> Applier::NextDue() { return state_.NextDue(role_); }
-
-bool Applier::IsThere(const v1::Record& record) {
-  for (drivers::Driver* driver : drivers_) {
-    const auto there = driver->Inspect(record);
-    if (!there.ok()) {
-      Log(Level::kDebug, "inspect_failed", {{"key", record.key()}, {"error", there.status()}});
-      continue;
-    }
-    if (*there) continue;
-    Log(Level::kWarning, "drift", {{"key", record.key()}, {"driver", driver->name()}});
-    return false;
-  }
-  return true;
-}
-
-absl::StatusOr<std::optional<uint64_t>> Applier::InspectSome() {
-  if (inspected_key_.empty()) {
-    PROV_ASSIGN_OR_RETURN(const state::Freshness freshness, state_.GetFreshness(role_));
-    inspecting_revision_ = freshness.applied_revision;
-    drifting_ = 0;
-  }
-  // Copied first: a slow disk must not keep a read transaction open, and with it old pages.
-  std::vector<v1::Record> records;
-  const absl::Status walked = state_.ForEachRecord(
-      role_,
-      [&](const v1::Record& record) {
-        records.push_back(record);
-        return records.size() < options_.inspect_slice ? absl::OkStatus() : absl::CancelledError();
-      },
-      inspected_key_);
-  const bool more = absl::IsCancelled(walked);
-  if (!more) PROV_RETURN_IF_ERROR(walked);
-  std::vector<std::string> missing;
-  for (const v1::Record& record : records) {
-    if (!IsThere(record)) missing.push_back(record.key());
-  }
-  drifting_ += missing.size();
-  if (!missing.empty()) PROV_RETURN_IF_ERROR(state_.Requeue(role_, missing));
-  inspected_key_ = more ? records.back().key() : "";
-  if (more) return std::nullopt;
-  return drifting_ == 0 ? inspecting_revision_ : 0;
-}
 
 }  // namespace prov::sync

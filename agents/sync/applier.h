@@ -1,4 +1,4 @@
-// Runs the drivers over what is pending for one role, and inspects what they did before.
+// Runs the drivers over what is pending for one role.
 #pragma once
 
 #include <chrono>
@@ -18,8 +18,7 @@ namespace prov::sync {
 struct ApplierOptions {
   size_t slice =
       4096;  // items between two commits of their outcomes; files written whole are written for each
-  unsigned threads = 8;        // items applied side by side: they mostly wait for the disk
-  size_t inspect_slice = 500;  // records inspected between two looks at what is pending
+  unsigned threads = 8;  // items applied side by side: they mostly wait for the disk
   Backoff retry = {.first = std::chrono::seconds(1), .longest = std::chrono::minutes(5)};
 };
 
@@ -38,28 +37,20 @@ class Applier {
   // When there will be something to do, if nothing new comes.
   absl::StatusOr<std::optional<std::chrono::system_clock::time_point>> NextDue();
 
-  // Inspects the next records and queues those whose effect is missing. Returns the revision up to which
-  // effects were found when a whole round without drift has ended, 0 when it ended with some, nothing before
-  // the end.
-  absl::StatusOr<std::optional<uint64_t>> InspectSome();
+  // Has the drivers' Flush run in the next step, though nothing may be pending.
+  void FlushAgain() { flush_ = true; }
 
  private:
   void ApplyAll(std::vector<drivers::Work>& works);
   void ApplyOne(drivers::Work& work);
-  // Whether all drivers find the record's effect. What cannot be inspected now is no drift.
-  bool IsThere(const v1::Record& record);
 
   const v1::Role role_;
   const std::vector<drivers::Driver*> drivers_;
   state::StateWriter& state_;
   const Clock& clock_;
   const ApplierOptions options_;
-  bool flushed_once_ = false;
-
-  // A round of inspection.
-  std::string inspected_key_;
-  uint64_t inspecting_revision_ = 0;
-  uint64_t drifting_ = 0;
+  // Files that are written whole are written once at each start, so that they are right whatever happened.
+  bool flush_ = true;
 };
 
 }  // namespace prov::sync

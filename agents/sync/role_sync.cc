@@ -30,6 +30,7 @@ constexpr milliseconds kHeldRetry = std::chrono::seconds(1);
 constexpr std::chrono::seconds kApprovalPatience(3);
 constexpr milliseconds kStateRetry = std::chrono::seconds(1);
 constexpr int kSilentHeartbeats = 3;
+constexpr milliseconds kInspectionInterval = std::chrono::seconds(1);  // between two words of how far it is
 
 // Nothing that a retry, or a new stream, would mend.
 bool IsFatal(const absl::Status& status) { return absl::IsInternal(status) || absl::IsDataLoss(status); }
@@ -41,7 +42,8 @@ class GrpcRoleSync final : public RoleSync {
       : options_(std::move(options)),
         clock_(clock),
         session_(WithProvdsWord(options_.session), state, clock),
-        applier_(options_.session.role, std::move(drivers), state, clock, options_.applier),
+        applier_(options_.session.role, drivers, state, clock, options_.applier),
+        inspection_(options_.session.role, std::move(drivers), state, clock, options_.inspection),
         role_(v1::Role_Name(options_.session.role)) {
     stream_thread_ = std::thread([this] { Follow(); });
     driver_thread_ = std::thread([this] { Drive(); });
@@ -73,6 +75,7 @@ class GrpcRoleSync final : public RoleSync {
   }
 
   bool connected() const override { return connected_; }
+  uint64_t drifting() const override { return drifting_; }
 
  private:
   // The stream's thread
@@ -233,18 +236,43 @@ class GrpcRoleSync final : public RoleSync {
     PROV_ASSIGN_OR_RETURN(const bool worked, applier_.Step());
     PROV_RETURN_IF_ERROR(SendReport());
     if (worked) return absl::OkStatus();
-    if (clock_.Monotonic() >= inspect_at) {
-      PROV_ASSIGN_OR_RETURN(const auto observed, applier_.InspectSome());
-      if (observed) {
-        inspect_at = clock_.Monotonic() + options_.inspect_every;
-        if (*observed != 0) session_.SetObserved(*observed);
-      }
-      return SendReport();
-    }
+    PROV_RETURN_IF_ERROR(BeginInspection(inspect_at));
+    if (inspection_.running()) return Inspect(inspect_at);
     PROV_ASSIGN_OR_RETURN(const auto due, applier_.NextDue());
     milliseconds pause = std::chrono::duration_cast<milliseconds>(inspect_at - clock_.Monotonic());
     if (due) pause = std::min(pause, std::chrono::duration_cast<milliseconds>(*due - clock_.Now()));
     WaitForWork(seen, std::max(pause, milliseconds(1)));
+    return absl::OkStatus();
+  }
+
+  // The one that was asked for comes first, even when another is under way.
+  absl::Status BeginInspection(steady_clock::time_point inspect_at) {
+    if (const auto request = session_.TakeInspectionRequest()) {
+      Log(Level::kInfo, "inspection_asked_for",
+          {{"role", role_}, {"number", request->number()}, {"repair", request->repair()}});
+      return inspection_.Begin(request->number(), request->repair() ? Repair::kAll : Repair::kNone);
+    }
+    if (inspection_.running() || clock_.Monotonic() < inspect_at) return absl::OkStatus();
+    return inspection_.Begin(inspection_.report().number(), options_.repair ? Repair::kFew : Repair::kNone);
+  }
+
+  absl::Status Inspect(steady_clock::time_point& inspect_at) {
+    const uint64_t drifting = inspection_.report().drifting();
+    PROV_RETURN_IF_ERROR(inspection_.InspectSome());
+    const auto now = clock_.Monotonic();
+    // Each slice would be a message.
+    if (!inspection_.running() || inspection_.report().drifting() != drifting || now >= inspection_told_) {
+      inspection_told_ = now + kInspectionInterval;
+      session_.SetInspection(inspection_.report());
+    }
+    if (!inspection_.running()) {
+      drifting_ = inspection_.report().repair() ? 0 : inspection_.report().drifting();
+      inspect_at = now + options_.inspect_every;
+      if (inspection_.observed_revision() != 0) session_.SetObserved(inspection_.observed_revision());
+    }
+    PROV_RETURN_IF_ERROR(SendReport());
+    PROV_ASSIGN_OR_RETURN(const bool flush, inspection_.Mend());
+    if (flush) applier_.FlushAgain();
     return absl::OkStatus();
   }
 
@@ -297,7 +325,10 @@ class GrpcRoleSync final : public RoleSync {
   const Clock& clock_;
   std::shared_ptr<grpc::Channel> channel_;  // of the stream; its thread's
   Session session_;
-  Applier applier_;  // the drivers' thread's
+  // The drivers' thread's:
+  Applier applier_;
+  Inspection inspection_;
+  steady_clock::time_point inspection_told_;
   const std::string role_;
 
   mutable std::mutex mutex_;
@@ -311,6 +342,7 @@ class GrpcRoleSync final : public RoleSync {
 
   std::atomic<bool> connected_{false};
   std::atomic<bool> reconnect_{false};
+  std::atomic<uint64_t> drifting_{0};
   std::atomic<steady_clock::time_point> heard_{steady_clock::time_point()};
   std::thread stream_thread_, driver_thread_;
 };

@@ -15,6 +15,7 @@
 #include "agents/state/writer.h"
 #include "agents/sync/applier.h"
 #include "agents/sync/backoff.h"
+#include "agents/sync/inspection.h"
 #include "agents/sync/session.h"
 #include "common/clock.h"
 #include "common/grpc_tls.h"
@@ -31,7 +32,10 @@ struct RoleSyncOptions {
   std::chrono::milliseconds longest_silence = std::chrono::seconds(20);
   // How long a stream stays open while an operator's word is awaited, before it is begun anew.
   std::chrono::milliseconds hold = std::chrono::minutes(1);
+  InspectionOptions inspection;
   std::chrono::milliseconds inspect_every = std::chrono::hours(1);
+  // Whether drift that is found by schedule is mended, if it is not much.
+  bool repair = true;
   // Called once, from one of the threads, when the state can no longer be written: the process must end.
   std::function<void(const absl::Status&)> on_fatal;
 };
@@ -50,6 +54,8 @@ class RoleSync {
   // Begins the stream anew with the certificate that the files hold now. From any thread.
   virtual void Reconnect() = 0;
   virtual bool connected() const = 0;
+  // What the last inspection found and did not mend.
+  virtual uint64_t drifting() const = 0;
 };
 
 }  // namespace prov::sync

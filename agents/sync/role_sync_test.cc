@@ -154,7 +154,9 @@ class Following : public testing::Test {
     sync_ = std::move(*sync);
   }
 
-  bool HasMailbox(int id) { return maildir::InspectMailbox(Path("mail"), fmt::format("box-{}", id)).value(); }
+  bool HasMailbox(int id) {
+    return maildir::InspectMailbox(Path("mail"), fmt::format("box-{}", id)).value().empty();
+  }
   uint64_t Received() { return state_->GetFreshness(v1::STORE)->received_revision; }
   uint64_t Applied() { return state_->GetFreshness(v1::STORE)->applied_revision; }
 

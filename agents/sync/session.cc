@@ -76,6 +76,14 @@ absl::Status Session::Take(const v1::SyncResponse& message) {
       heartbeat_interval_ = milliseconds(interval.seconds() * 1000 + interval.nanos() / 1000000);
       return absl::OkStatus();
     }
+    case v1::SyncResponse::kInspectionRequest: {
+      const std::lock_guard lock(mutex_);
+      // One that is under way, or done, is told of on every new stream.
+      if (message.inspection_request().number() > inspection_.number()) {
+        inspection_request_ = message.inspection_request();
+      }
+      return absl::OkStatus();
+    }
     case v1::SyncResponse::MESSAGE_NOT_SET:
       return absl::OkStatus();  // of a newer provd; it may not rely on it
   }
@@ -147,6 +155,7 @@ absl::StatusOr<std::optional<v1::SyncRequest>> Session::Report() {
     const std::lock_guard lock(mutex_);
     progress->set_nonce(nonce_);
     progress->set_observed_revision(observed_);
+    if (inspection_.has_begin_time()) *progress->mutable_inspection() = inspection_;
     held = held_;
   }
   PROV_ASSIGN_OR_RETURN(const state::Freshness freshness, state_.GetFreshness(options_.role));
@@ -169,6 +178,16 @@ absl::StatusOr<std::optional<v1::SyncRequest>> Session::Report() {
 void Session::SetObserved(uint64_t revision) {
   const std::lock_guard lock(mutex_);
   observed_ = revision;
+}
+
+void Session::SetInspection(const v1::Inspection& inspection) {
+  const std::lock_guard lock(mutex_);
+  inspection_ = inspection;
+}
+
+std::optional<v1::InspectionRequest> Session::TakeInspectionRequest() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(inspection_request_, std::nullopt);
 }
 
 milliseconds Session::heartbeat_interval() const {

@@ -48,6 +48,10 @@ class Session {
 
   // Effects were found on the host by inspection, up to here.
   void SetObserved(uint64_t revision);
+  // The inspection that is under way, or that has ended.
+  void SetInspection(const v1::Inspection& inspection);
+  // The newest one that provd asks for and that has not been taken from here, once.
+  std::optional<v1::InspectionRequest> TakeInspectionRequest();
   // As the last heartbeat said.
   std::chrono::milliseconds heartbeat_interval() const;
 
@@ -72,6 +76,8 @@ class Session {
   mutable std::mutex mutex_;
   uint64_t nonce_ = 0;
   uint64_t observed_ = 0;
+  v1::Inspection inspection_;
+  std::optional<v1::InspectionRequest> inspection_request_;
   std::string held_;  // why the stream does not move
   std::string told_;  // the last progress, to compare
   std::chrono::milliseconds heartbeat_interval_{0};

@@ -14,6 +14,7 @@ _provctl_options() {
     export) echo "$global --filter --format --show-deleted" ;;
     evict-host | revoke-certificate) echo "$global --reason" ;;
     enrol-host) echo "$global --pool --lifetime" ;;
+    inspect-host) echo "$global --repair" ;;
     ban-host) echo "$global --reason --yes" ;;
     issue-certificate) echo "$global --out" ;;
     list-certificates) echo "$global --identity --limit" ;;
@@ -45,8 +46,8 @@ _provctl() {
     suspend-user resume-user delete-user undelete-user purge-user list-scheduled cancel-scheduled add-domain show-domain
     list-domains update-domain delete-domain add-list show-list list-lists update-list delete-list add-member
     remove-member list-members add-pool list-pools update-pool delete-pool add-host list-hosts show-host update-host
-    drain-host undrain-host delete-host move-mailbox list-moves show-move cancel-move enrol-host evict-host ban-host
-    issue-certificate list-certificates revoke-certificate directory approve list-stopped wait status whoami why audit history watch"
+    drain-host undrain-host delete-host inspect-host move-mailbox list-moves show-move cancel-move enrol-host evict-host
+    ban-host issue-certificate list-certificates revoke-certificate directory approve list-stopped wait status whoami why audit history watch"
   local with_value=" --config --server --ca --certificate --key -o --output --timeout --request-id --name --quota --plan
     --label --pool --filter --domain --limit --may-use --reason --suspended-mail --alias-of --catch-all --role --weight
     --resource --caller --since --head --from --format --rejects --sync --max-removals --after --lifetime --identity

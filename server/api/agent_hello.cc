@@ -1,6 +1,7 @@
 #include "server/api/agent_hello.h"
 
 #include <fmt/format.h>
+#include <google/protobuf/util/time_util.h>
 
 #include <algorithm>
 #include <charconv>
@@ -12,6 +13,16 @@
 
 namespace prov::api {
 namespace {
+
+using google::protobuf::util::TimeUtil;
+
+bool IsTime(const google::protobuf::Timestamp& time) {
+  return time.seconds() >= TimeUtil::kTimestampMinSeconds && time.seconds() <= TimeUtil::kTimestampMaxSeconds;
+}
+
+model::Time TimeOf(const google::protobuf::Timestamp& time) {
+  return model::Time(std::chrono::microseconds(TimeUtil::TimestampToMicroseconds(time)));
+}
 
 bool IsServiceName(std::string_view name) {
   return !name.empty() && name.size() <= kMaxServiceOctets &&
@@ -63,6 +74,20 @@ absl::Status CheckProgress(const v1::Progress& progress) {
   for (const v1::FailingItem& item : progress.failing()) {
     if (item.key().size() > kMaxKeyOctets) return InvalidField("progress.failing.key", "too long for a key");
   }
+  const v1::Inspection& inspection = progress.inspection();
+  if (inspection.drifts_size() > kMaxDrifts) {
+    return InvalidField("progress.inspection.drifts",
+                        fmt::format("{} of them; send at most {}, drifting counts them all",
+                                    inspection.drifts_size(), kMaxDrifts));
+  }
+  if (!IsTime(inspection.begin_time()) || !IsTime(inspection.end_time())) {
+    return InvalidField("progress.inspection.begin_time", "no time of the years 1 to 9999");
+  }
+  for (const v1::Drift& drift : inspection.drifts()) {
+    if (drift.key().size() > kMaxKeyOctets || drift.driver().size() > kMaxServiceOctets) {
+      return InvalidField("progress.inspection.drifts", "too long for a key or a driver");
+    }
+  }
   return absl::OkStatus();
 }
 
@@ -77,6 +102,23 @@ std::vector<store::FailingItem> FailingOf(const v1::Progress& progress) {
                      std::chrono::seconds(item.retry_in().seconds())});
   }
   return items;
+}
+
+store::Inspection InspectionOf(const v1::Inspection& inspection) {
+  store::Inspection result{.number = inspection.number(),
+                           .repair = inspection.repair(),
+                           .begin = TimeOf(inspection.begin_time()),
+                           .inspected_records = inspection.inspected_records(),
+                           .all_records = inspection.all_records(),
+                           .drifting = inspection.drifting(),
+                           .failed_records = inspection.failed_records(),
+                           .error = inspection.error().substr(0, kMaxErrorOctets),
+                           .held = inspection.held()};
+  if (inspection.has_end_time()) result.end = TimeOf(inspection.end_time());
+  for (const v1::Drift& drift : inspection.drifts()) {
+    result.drifts.push_back({drift.key(), drift.driver(), drift.difference().substr(0, kMaxErrorOctets)});
+  }
+  return result;
 }
 
 }  // namespace prov::api

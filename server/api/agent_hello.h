@@ -17,5 +17,6 @@ absl::Status CheckProgress(const v1::Progress& progress);
 std::map<std::string, std::string> EndpointsOf(const v1::Hello& hello);
 // Errors are cut to a length fit for a table.
 std::vector<store::FailingItem> FailingOf(const v1::Progress& progress);
+store::Inspection InspectionOf(const v1::Inspection& inspection);
 
 }  // namespace prov::api

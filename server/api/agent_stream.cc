@@ -81,6 +81,7 @@ absl::Status AgentStream::TryGreet(const v1::Hello& hello) {
                         parts_.feed->Open(host_, role_, hello.cursor_revision()));
   parts_.owner->Replace(Self());
   PROV_RETURN_IF_ERROR(parts_.progress->SetEndpoints(host_, EndpointsOf(hello)));
+  PROV_ASSIGN_OR_RETURN(const uint64_t answered, AnsweredInspection());
 
   const std::lock_guard lock(mutex_);
   if (ending()) return absl::OkStatus();
@@ -89,6 +90,7 @@ absl::Status AgentStream::TryGreet(const v1::Hello& hello) {
   in_snapshot_ = stream->in_snapshot() || sent_revision_ != hello.cursor_revision();
   before_snapshot_ = sent_revision_;
   feed_ = std::move(stream);
+  answered_inspection_ = asked_inspection_ = answered;
   reported_.host = host_;
   reported_.role = role_;
   reported_.connected = true;
@@ -141,8 +143,30 @@ void AgentStream::Heartbeat(uint64_t head_revision) {
   Write(std::move(response));
 }
 
+absl::StatusOr<uint64_t> AgentStream::AnsweredInspection() {
+  PROV_ASSIGN_OR_RETURN(const auto all, parts_.progress->ForHost(host_));
+  for (const store::HostProgress& one : all) {
+    if (one.role == role_ && one.inspection && one.inspection->end) return one.inspection->number;
+  }
+  return 0;
+}
+
+void AgentStream::NoteInspection(const model::Host& host) {
+  if (host.inspection <= asked_inspection_) return;
+  asked_inspection_ = host.inspection;
+  inspection_request_.emplace();
+  inspection_request_->set_number(host.inspection);
+  inspection_request_->set_repair(host.inspection_repairs);
+}
+
 void AgentStream::Pump() {
-  if (!greeted_ || !wanted_ || producing_ || !CanWrite()) return;
+  if (!greeted_ || producing_ || !CanWrite()) return;
+  if (inspection_request_) {
+    v1::SyncResponse response;
+    *response.mutable_inspection_request() = *std::exchange(inspection_request_, std::nullopt);
+    return Write(std::move(response));
+  }
+  if (!wanted_) return;
   if (sent_nonce_ - acknowledged_nonce_ >= kMaxUnacknowledgedBatches) return;
   producing_ = true;
   wanted_ = false;
@@ -169,6 +193,7 @@ void AgentStream::Produce() {
     return EndLocked(step.status());
   }
   wanted_ = wanted_ || step->more;
+  NoteInspection(feed_->host());
   const bool was_in_snapshot = in_snapshot_;
   in_snapshot_ = feed_->in_snapshot();
   if (!was_in_snapshot && in_snapshot_) before_snapshot_ = sent_revision_;
@@ -207,6 +232,7 @@ absl::Status AgentStream::TakeProgress(const v1::Progress& progress) {
   reported_.applied_revision = std::min(progress.applied_revision(), reported_.received_revision);
   reported_.failing_items = progress.failing_items();
   reported_.failing = FailingOf(progress);
+  if (progress.has_inspection()) TakeInspection(progress.inspection());
   std::string first_error;
   if (!reported_.failing.empty()) {
     first_error = fmt::format("{}: {}", reported_.failing.front().key, reported_.failing.front().error);
@@ -215,6 +241,14 @@ absl::Status AgentStream::TakeProgress(const v1::Progress& progress) {
                              reported_.failing_items, first_error);
   PersistSoon();
   return absl::OkStatus();
+}
+
+// An agent that was started anew has forgotten what it had answered; one that lies answers what was not
+// asked.
+void AgentStream::TakeInspection(const v1::Inspection& inspection) {
+  reported_.inspection = InspectionOf(inspection);
+  reported_.inspection->number =
+      std::clamp(reported_.inspection->number, answered_inspection_, asked_inspection_);
 }
 
 void AgentStream::PersistSoon() {

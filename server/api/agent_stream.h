@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -66,6 +67,8 @@ class AgentStream final
   // On a worker.
   void Greet(const v1::Hello& hello);
   absl::Status TryGreet(const v1::Hello& hello);
+  // The number of the last inspection that was asked for and has been answered whole.
+  absl::StatusOr<uint64_t> AnsweredInspection();
   void Produce();
   void Persist();
 
@@ -73,6 +76,9 @@ class AgentStream final
   void Pump();
   void WantRound();
   absl::Status TakeProgress(const v1::Progress& progress);
+  void TakeInspection(const v1::Inspection& inspection);
+  // What an operator has asked of the host, as far as the agent has not been asked already.
+  void NoteInspection(const model::Host& host);
   void PersistSoon();
 
   const Parts parts_;
@@ -97,6 +103,10 @@ class AgentStream final
   uint64_t snapshot_nonce_ = 0;   // of the last snapshot's end
   uint64_t before_snapshot_ = 0;  // sent_revision_ when it began
   bool in_snapshot_ = false;
+
+  uint64_t answered_inspection_ = 0;  // before this stream
+  uint64_t asked_inspection_ = 0;
+  std::optional<v1::InspectionRequest> inspection_request_;  // to be sent
 
   uint64_t connection_ = 0;  // in convergence
   store::HostProgress reported_;

@@ -20,6 +20,7 @@ constexpr size_t kMaxStreamsPerHost = 16;  // a host has at most seven roles, an
 constexpr size_t kMaxStreams = 10000;
 constexpr size_t kMaxRequestOctets = 256 << 10;
 constexpr int kMaxFailingItems = 100;
+constexpr int kMaxDrifts = 100;
 constexpr size_t kMaxErrorOctets = 1024;  // longer ones are cut
 constexpr size_t kMaxKeyOctets = 320;
 constexpr size_t kMaxAgentVersionOctets = 64;

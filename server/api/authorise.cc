@@ -115,6 +115,7 @@ const std::vector<MethodRule>& MethodTable() {
       {"/prov.v1.Fleet/DeleteHost", kOperator},
       {"/prov.v1.Fleet/DrainHost", kOperator},
       {"/prov.v1.Fleet/UndrainHost", kOperator},
+      {"/prov.v1.Fleet/InspectHost", kOperator},
       {"/prov.v1.Fleet/EvictHost", kOperator},
       {"/prov.v1.Fleet/BanHost", kOperator},
       {"/prov.v1.Fleet/MoveMailbox", kOperator},

@@ -220,4 +220,25 @@ grpc::Status FleetService::UndrainHost(grpc::ServerContext* context, const v1::U
                      HostState::kServing, response);
 }
 
+grpc::Status FleetService::InspectHost(grpc::ServerContext* context, const v1::InspectHostRequest* request,
+                                       v1::Host* response) {
+  std::string key;
+  const auto prepare = [&]() -> absl::Status {
+    PROV_ASSIGN_OR_RETURN(key, HostKeyOf("name", request->name()));
+    return absl::OkStatus();
+  };
+  const auto body = [&](WriteTransaction& write) -> absl::StatusOr<store::WriteResult> {
+    PROV_ASSIGN_OR_RETURN(const Host host, FleetRepository::FindHost(write, key));
+    if (!host.IsInService()) return WrongState("HOST_STATE", host, "its agents follow no more");
+    PROV_ASSIGN_OR_RETURN(const Host asked,
+                          FleetRepository::RequestInspection(write, key, request->repair()));
+    const v1::Host before = ToProto(host);
+    const v1::Host after = ToProto(asked);
+    return Result(after.name(), &before, after, after);
+  };
+  return ToGrpcStatus(writes_.Run(
+      *context, {"/prov.v1.Fleet/InspectHost", request, request->request_id(), request->validate_only()},
+      prepare, body, response));
+}
+
 }  // namespace prov::api

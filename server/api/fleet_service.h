@@ -50,6 +50,8 @@ class FleetService final : public v1::Fleet::Service {
                          v1::Host* response) override;
   grpc::Status UndrainHost(grpc::ServerContext* context, const v1::UndrainHostRequest* request,
                            v1::Host* response) override;
+  grpc::Status InspectHost(grpc::ServerContext* context, const v1::InspectHostRequest* request,
+                           v1::Host* response) override;
   grpc::Status EvictHost(grpc::ServerContext* context, const v1::EvictHostRequest* request,
                          v1::Host* response) override;
   grpc::Status BanHost(grpc::ServerContext* context, const v1::BanHostRequest* request,

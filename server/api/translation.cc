@@ -181,6 +181,28 @@ v1::Host ToProto(const model::Host& host) {
   *proto.mutable_update_time() = ToTimestamp(host.update_time);
   proto.set_etag(EtagOf(host.revision));
   proto.set_revision(host.revision);
+  proto.set_inspection(host.inspection);
+  return proto;
+}
+
+v1::Inspection ToProto(const store::Inspection& inspection) {
+  v1::Inspection proto;
+  proto.set_number(inspection.number);
+  proto.set_repair(inspection.repair);
+  *proto.mutable_begin_time() = ToTimestamp(inspection.begin);
+  if (inspection.end) *proto.mutable_end_time() = ToTimestamp(*inspection.end);
+  proto.set_inspected_records(inspection.inspected_records);
+  proto.set_all_records(inspection.all_records);
+  proto.set_drifting(inspection.drifting);
+  for (const store::Drift& drift : inspection.drifts) {
+    v1::Drift* told = proto.add_drifts();
+    told->set_key(drift.key);
+    told->set_driver(drift.driver);
+    told->set_difference(drift.difference);
+  }
+  proto.set_failed_records(inspection.failed_records);
+  proto.set_error(inspection.error);
+  proto.set_held(inspection.held);
   return proto;
 }
 
@@ -200,6 +222,7 @@ v1::HostProgress ToProto(const store::HostProgress& progress) {
     failing->set_error(item.error);
     failing->mutable_retry_in()->set_seconds(item.retry_in.count());
   }
+  if (progress.inspection) *proto.mutable_inspection() = ToProto(*progress.inspection);
   return proto;
 }
 

@@ -98,9 +98,10 @@ absl::StatusOr<FeedStream::Step> FeedStream::Next() {
   return phase_ == Phase::kDelta ? NextOfDelta() : NextOfSnapshot();
 }
 
-absl::Status FeedStream::CheckStillFollows(const Fleet& fleet) const {
+absl::Status FeedStream::TakeHost(const Fleet& fleet) {
   const model::Host* host = fleet.FindHost(host_.id);
   if (host == nullptr || !MayFollow(*host, role_, fleet)) return MayNotFollow(host_.id, role_);
+  host_ = *host;
   return absl::OkStatus();
 }
 
@@ -137,8 +138,8 @@ absl::StatusOr<FeedStream::Step> FeedStream::NextOfDelta() {
     if (delta.round == nullptr) return Step{};
     if (delta.round->fleet != nullptr) {
       const Fleet& fleet = *delta.round->fleet;
-      PROV_RETURN_IF_ERROR(CheckStillFollows(fleet));
-      if (ViewerOf(*fleet.FindHost(host_.id), role_, fleet) != viewer_) {
+      PROV_RETURN_IF_ERROR(TakeHost(fleet));
+      if (ViewerOf(host_, role_, fleet) != viewer_) {
         StartOver("pool_changed");
         return Step{.more = true};
       }
@@ -168,9 +169,9 @@ absl::StatusOr<FeedStream::Step> FeedStream::NextOfSnapshot() {
 absl::StatusOr<FeedStream::Step> FeedStream::BeginSnapshot() {
   PROV_ASSIGN_OR_RETURN(const std::unique_ptr<store::ReadSnapshot> snapshot, feed_.snapshots_.OpenSnapshot());
   PROV_ASSIGN_OR_RETURN(const Fleet fleet, ReadFleet(*snapshot));
-  PROV_RETURN_IF_ERROR(CheckStillFollows(fleet));
+  PROV_RETURN_IF_ERROR(TakeHost(fleet));
   PROV_ASSIGN_OR_RETURN(const uint64_t estimate, snapshot->EstimatedSubscribers());
-  viewer_ = ViewerOf(*fleet.FindHost(host_.id), role_, fleet);
+  viewer_ = ViewerOf(host_, role_, fleet);
   snapshot_revision_ = head_revision_ = snapshot->head_revision();
   last_domain_.clear();
   last_mailing_list_.clear();

@@ -87,6 +87,8 @@ class FeedStream {
   uint64_t last_nonce() const { return nonce_; }
   // A snapshot is to be sent, or is being sent.
   bool in_snapshot() const { return phase_ != Phase::kDelta; }
+  // As last read, with what was asked of it.
+  const model::Host& host() const { return host_; }
   // The newest write that is known to this stream.
   uint64_t head_revision() const { return head_revision_; }
 
@@ -111,10 +113,11 @@ class FeedStream {
   Step EndSnapshot();
   Step Send(v1::Batch batch);
   void StartOver(std::string_view because);
-  absl::Status CheckStillFollows(const Fleet& fleet) const;
+  // Keeps what the fleet says of the host. PERMISSION_DENIED when it may not follow any more.
+  absl::Status TakeHost(const Fleet& fleet);
 
   Feed& feed_;
-  const model::Host host_;
+  model::Host host_;
   const model::Role role_;
   Viewer viewer_;
 

@@ -43,6 +43,8 @@ struct Host {
   Time create_time;
   Time update_time;
   uint64_t revision = 0;
+  uint64_t inspection = 0;          // how often one has been asked for
+  bool inspection_repairs = false;  // and whether the last is to mend what differs
 
   // Its agents may follow, and sessions that it has go on.
   bool IsInService() const { return state == HostState::kServing || state == HostState::kDrained; }

@@ -37,6 +37,9 @@ constexpr Statement kSaveHost = {
     "UPDATE prov.host SET weight = $2, state = $3, update_time = now(), revision = $4 WHERE id = $1"};
 constexpr Statement kLeavePools = {"leave_host_pools", "DELETE FROM prov.host_pool WHERE host = $1"};
 constexpr Statement kRemoveHost = {"remove_host", "DELETE FROM prov.host WHERE id = $1"};
+constexpr Statement kRequestInspection = {
+    "request_inspection",
+    "UPDATE prov.host SET inspection = inspection + 1, inspection_repairs = $2 WHERE id = $1"};
 constexpr Statement kSetEndpoints = {
     "set_host_endpoints",
     "UPDATE prov.host SET endpoints = $2::jsonb, update_time = now(), revision = $3 WHERE id = $1"};
@@ -162,6 +165,13 @@ absl::Status FleetRepository::RemoveHost(WriteTransaction& write, const std::str
   if (write.Execute(kRemoveHost, id).affected_rows() == 0) return HostNotFound(id);
   write.AddChange(AggregateKind::kHost, id, true);
   return absl::OkStatus();
+}
+
+absl::StatusOr<Host> FleetRepository::RequestInspection(WriteTransaction& write, const std::string& id,
+                                                        bool repair) {
+  write.Execute(kRequestInspection, id, repair);
+  write.AddChange(AggregateKind::kHost, id);
+  return FindHost(write, id);
 }
 
 absl::StatusOr<Host> FleetRepository::SetEndpoints(WriteTransaction& write, const std::string& id,

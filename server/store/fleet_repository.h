@@ -36,6 +36,9 @@ class FleetRepository {
   // Writes pools, weight and state.
   static absl::StatusOr<model::Host> SaveHost(WriteTransaction& write, const model::Host& host);
   static absl::Status RemoveHost(WriteTransaction& write, const std::string& id);
+  // Asks the host's agents for an inspection; its revision stays.
+  static absl::StatusOr<model::Host> RequestInspection(WriteTransaction& write, const std::string& id,
+                                                       bool repair);
   static absl::StatusOr<model::Host> SetEndpoints(WriteTransaction& write, const std::string& id,
                                                   const std::map<std::string, std::string>& endpoints);
 

@@ -14,19 +14,20 @@ namespace {
 
 constexpr char kUpsert[] = R"(
 INSERT INTO prov.host_progress (host, role, connected, received_revision, applied_revision, failing_items, failing,
-                                agent_version, last_seen)
-SELECT $1, $2, $3, $4, $5, $6, $7::jsonb, $8, now() WHERE EXISTS (SELECT 1 FROM prov.host WHERE id = $1)
+                                agent_version, inspection, last_seen)
+SELECT $1, $2, $3, $4, $5, $6, $7::jsonb, $8, $9::jsonb, now() WHERE EXISTS (SELECT 1 FROM prov.host WHERE id = $1)
 ON CONFLICT (host, role) DO UPDATE SET connected = excluded.connected, received_revision = excluded.received_revision,
   applied_revision = excluded.applied_revision, failing_items = excluded.failing_items, failing = excluded.failing,
-  agent_version = excluded.agent_version, last_seen = excluded.last_seen)";
+  agent_version = excluded.agent_version, last_seen = excluded.last_seen,
+  inspection = COALESCE(excluded.inspection, host_progress.inspection))";
 
 constexpr char kTouch[] = R"(
 UPDATE prov.host_progress p SET last_seen = now(), connected = true
 FROM jsonb_to_recordset($1::jsonb) AS c(host text, role text) WHERE p.host = c.host AND p.role = c.role)";
 
 constexpr char kSelect[] = R"(
-SELECT host, role, connected AND last_seen > now() - make_interval(secs => $2) AS connected, received_revision, applied_revision, failing_items, failing, agent_version,
-       (date_part('epoch', last_seen) * 1e6)::bigint AS seen_us
+SELECT host, role, connected AND last_seen > now() - make_interval(secs => $2) AS connected, received_revision,
+       applied_revision, failing_items, failing, agent_version, inspection, (date_part('epoch', last_seen) * 1e6)::bigint AS seen_us
 FROM prov.host_progress WHERE $1 = '' OR host = $1 ORDER BY host, role)";
 
 std::string FailingJson(const std::vector<FailingItem>& failing) {
@@ -39,6 +40,50 @@ std::string FailingJson(const std::vector<FailingItem>& failing) {
   }
   // An agent's error text may hold any octets.
   return list.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+int64_t MicrosecondsOf(model::Time time) {
+  return std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count();
+}
+model::Time TimeOf(const nlohmann::json& microseconds) {
+  return model::Time(std::chrono::microseconds(microseconds.get<int64_t>()));
+}
+
+std::optional<std::string> InspectionJson(const std::optional<Inspection>& inspection) {
+  if (!inspection) return std::nullopt;
+  auto drifts = nlohmann::json::array();
+  for (const Drift& drift : inspection->drifts) {
+    drifts.push_back({{"key", drift.key}, {"driver", drift.driver}, {"difference", drift.difference}});
+  }
+  nlohmann::json json = {{"number", inspection->number},
+                         {"repair", inspection->repair},
+                         {"begin_us", MicrosecondsOf(inspection->begin)},
+                         {"inspected", inspection->inspected_records},
+                         {"all", inspection->all_records},
+                         {"drifting", inspection->drifting},
+                         {"drifts", std::move(drifts)},
+                         {"failed", inspection->failed_records},
+                         {"error", inspection->error},
+                         {"held", inspection->held}};
+  if (inspection->end) json["end_us"] = MicrosecondsOf(*inspection->end);
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+Inspection InspectionOf(const nlohmann::json& json) {
+  Inspection inspection{.number = json.at("number"),
+                        .repair = json.at("repair"),
+                        .begin = TimeOf(json.at("begin_us")),
+                        .inspected_records = json.at("inspected"),
+                        .all_records = json.at("all"),
+                        .drifting = json.at("drifting"),
+                        .failed_records = json.at("failed"),
+                        .error = json.at("error"),
+                        .held = json.at("held")};
+  if (json.contains("end_us")) inspection.end = TimeOf(json.at("end_us"));
+  for (const auto& drift : json.at("drifts")) {
+    inspection.drifts.push_back({drift.at("key"), drift.at("driver"), drift.at("difference")});
+  }
+  return inspection;
 }
 
 HostProgress ProgressOf(const pqxx::row& row) {
@@ -56,6 +101,9 @@ HostProgress ProgressOf(const pqxx::row& row) {
                                 std::chrono::seconds(item.at("retry_in").get<int64_t>())});
   }
   progress.agent_version = row["agent_version"].as<std::string>();
+  if (!row["inspection"].is_null()) {
+    progress.inspection = InspectionOf(nlohmann::json::parse(row["inspection"].c_str()));
+  }
   progress.last_seen = model::Time(std::chrono::microseconds(row["seen_us"].as<int64_t>()));
   return progress;
 }
@@ -68,7 +116,8 @@ absl::Status HostProgressRepository::Record(const HostProgress& progress) {
     pqxx::work work(*lease);
     work.exec_params(kUpsert, progress.host, std::string(model::RoleName(progress.role)), progress.connected,
                      progress.received_revision, progress.applied_revision, progress.failing_items,
-                     FailingJson(progress.failing), progress.agent_version);
+                     FailingJson(progress.failing), progress.agent_version,
+                     InspectionJson(progress.inspection));
     work.commit();
     return absl::OkStatus();
   });

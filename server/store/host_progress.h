@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,27 @@ struct FailingItem {
   std::chrono::seconds retry_in{0};
 };
 
+struct Drift {
+  std::string key;
+  std::string driver;
+  std::string difference;
+};
+
+// Of all that one role's agent has made on its host; the API's Inspection says what the members mean.
+struct Inspection {
+  uint64_t number = 0;
+  bool repair = false;
+  model::Time begin;
+  std::optional<model::Time> end;
+  uint64_t inspected_records = 0;
+  uint64_t all_records = 0;
+  uint64_t drifting = 0;
+  std::vector<Drift> drifts;  // at most 100
+  uint64_t failed_records = 0;
+  std::string error;
+  bool held = false;
+};
+
 struct HostProgress {
   std::string host;
   model::Role role = model::Role::kRelay;
@@ -32,6 +54,7 @@ struct HostProgress {
   std::vector<FailingItem> failing;  // at most 100
   std::string agent_version;
   model::Time last_seen;
+  std::optional<Inspection> inspection;  // recorded as nothing: what was there before stays
 };
 
 // After that nothing is believed of a connection any more.

@@ -203,7 +203,7 @@ model::MailboxMove MailboxMoveOf(const pqxx::row& row) {
 
 const char kHostColumns[] = R"(
 id, weight, state, endpoints, (date_part('epoch', create_time) * 1e6)::bigint AS create_us,
-(date_part('epoch', update_time) * 1e6)::bigint AS update_us, revision,
+(date_part('epoch', update_time) * 1e6)::bigint AS update_us, revision, inspection, inspection_repairs,
 COALESCE((SELECT jsonb_agg(p.pool ORDER BY p.pool) FROM prov.host_pool p WHERE p.host = host.id), '[]') AS pools)";
 
 model::Host HostOf(const pqxx::row& row) {
@@ -215,6 +215,8 @@ model::Host HostOf(const pqxx::row& row) {
   host.create_time = TimeOf(row["create_us"]);
   host.update_time = TimeOf(row["update_us"]);
   host.revision = row["revision"].as<uint64_t>();
+  host.inspection = row["inspection"].as<uint64_t>();
+  host.inspection_repairs = row["inspection_repairs"].as<bool>();
   host.pools = FromJson<std::vector<std::string>>(row["pools"]);
   return host;
 }

@@ -60,6 +60,7 @@ class Stack:
         self.queue_first_retry = "1s"
         self.host_certificate_lifetime = "30d"
         self.limits = {}  # calls a second, by role
+        self.agent_tables = {}  # more of agent.toml, by host: whole tables
         self.provd_tables = ""  # more of provd.toml: whole tables
         self.provd_directory = ""  # more keys of its [directory]
         self.postgres = Postgres(self.processes, os.path.join(state, "postgres"), self.ports["postgres"])
@@ -295,7 +296,7 @@ home_root = "{self.path("homes")}"
 [engine]
 program = "{self.bin}/prov-engine"
 hostname = "{host}.example.net"
-''' + self._store_table(host, role, pool) + self._engine_tables(host, role))
+''' + self._store_table(host, role, pool) + self._engine_tables(host, role) + self.agent_tables.get(host, ""))
         return path
 
     # Life --------------------------------------------------------------------------------------------------------

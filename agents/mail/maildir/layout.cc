@@ -28,13 +28,6 @@ struct DirCloser {
 };
 using DirStream = std::unique_ptr<DIR, DirCloser>;
 
-absl::StatusOr<bool> HasDirectory(int parent, const std::string& name) {
-  const auto fd = OpenBelow(parent, name);
-  if (fd.ok()) return true;
-  if (absl::IsNotFound(fd.status())) return false;
-  return fd.status();
-}
-
 absl::Status RemoveEntries(int directory, int depth);
 
 absl::Status RemoveOne(int parent, const std::string& name, int depth) {
@@ -96,8 +89,8 @@ class MailboxMaking {
   // `status`, which must live until Finish, is what becomes of it.
   absl::Status Add(const std::string& mailbox_id, absl::Status* status) {
     PROV_ASSIGN_OR_RETURN(const MailboxSteps steps, StepsOf(mailbox_id));
-    PROV_ASSIGN_OR_RETURN(const bool whole, InspectMailbox(root_, mailbox_id));
-    if (whole) return absl::OkStatus();
+    PROV_ASSIGN_OR_RETURN(const std::string wrong, InspectMailbox(root_, mailbox_id));
+    if (wrong.empty()) return absl::OkStatus();
     Unfinished mailbox = {.status = status, .above = {}, .own = {}};
     PROV_ASSIGN_OR_RETURN(mailbox.own, OpenRoot(root_));
     for (const std::string& step : {steps.first, steps.second, steps.name}) {
@@ -184,19 +177,33 @@ std::vector<absl::Status> EnsureMailboxes(std::string_view root,
   return statuses;
 }
 
-absl::StatusOr<bool> InspectMailbox(std::string_view root, std::string_view mailbox_id) {
+absl::StatusOr<std::string> InspectMailbox(std::string_view root, std::string_view mailbox_id) {
   const auto mailbox = OpenMailbox(root, mailbox_id);
   if (absl::IsNotFound(mailbox.status())) {
     // A missing root is a mount that is not there, not a mailbox that is not there.
     PROV_RETURN_IF_ERROR(OpenRoot(root).status());
-    return false;
+    return "is missing";
   }
   PROV_RETURN_IF_ERROR(mailbox.status());
   for (const char* part : {"tmp", "new", "cur"}) {
-    PROV_ASSIGN_OR_RETURN(const bool there, HasDirectory(mailbox->get(), part));
-    if (!there) return false;
+    const auto fd = OpenBelow(mailbox->get(), part);
+    if (absl::IsNotFound(fd.status())) return fmt::format("has no {}", part);
+    PROV_RETURN_IF_ERROR(fd.status());
   }
-  return true;
+  return "";
+}
+
+absl::StatusOr<std::string> InspectAccess(std::string_view root, std::string_view mailbox_id) {
+  const auto mailbox = OpenMailbox(root, mailbox_id);
+  if (absl::IsPermissionDenied(mailbox.status())) return "cannot be opened by its owner";
+  PROV_RETURN_IF_ERROR(mailbox.status());
+  for (const char* part : {".", "tmp", "new", "cur"}) {
+    // Of the file system user, whom threads that act for another have changed.
+    if (faccessat(mailbox->get(), part, R_OK | W_OK | X_OK, AT_EACCESS) == 0) continue;
+    if (errno != EACCES) return ErrnoStatus(errno, fmt::format("access {}", part));
+    return fmt::format("{} cannot be used by its owner", part);
+  }
+  return "";
 }
 
 absl::Status RemoveMailbox(std::string_view root, std::string_view mailbox_id) {

@@ -23,8 +23,10 @@ absl::Status EnsureMailbox(std::string_view root, std::string_view mailbox_id);
 // The same for many, waiting for the disk a few times for all of them; a status for each.
 std::vector<absl::Status> EnsureMailboxes(std::string_view root, const std::vector<std::string>& mailbox_ids);
 
-// Whether it is there and whole; drift otherwise.
-absl::StatusOr<bool> InspectMailbox(std::string_view root, std::string_view mailbox_id);
+// What is wrong with it, for people: "is missing", "has no tmp", …; empty: it is there and whole.
+absl::StatusOr<std::string> InspectMailbox(std::string_view root, std::string_view mailbox_id);
+// What whoever acts may not do in a mailbox that is there, for people; empty: it may do all it must.
+absl::StatusOr<std::string> InspectAccess(std::string_view root, std::string_view mailbox_id);
 
 // Removes the mailbox and all mail in it, and what a move that was cut short left beside it. Already gone is
 // OK. Never follows a symbolic link out of the root.
