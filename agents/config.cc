@@ -23,6 +23,8 @@ constexpr std::array kRoleNames = {
     std::pair{v1::WEB, "web"},
 };
 
+constexpr const char* kNssCache = "nss-cache";
+constexpr const char* kShadow = "shadow";
 constexpr int64_t kDefaultMessageOctets = 10 << 20;  // Postfix's message_size_limit
 constexpr int64_t kMostMessageOctets = int64_t{1} << 30;
 constexpr milliseconds kLeastRetry{100};  // without a pause a next hop that is down would keep us busy
@@ -75,6 +77,8 @@ absl::StatusOr<AgentConfig> LoadAgentConfig(const std::string& path) {
   config.tls.ca = reader.Path("tls.ca", "/etc/prov/ca.pem");
   config.tls.certificate = reader.Path("tls.certificate", "/etc/prov/agent.pem");
   config.tls.key = reader.Path("tls.key", "/etc/prov/agent.key");
+  const std::string accounts = reader.String("accounts.driver", kNssCache);
+  config.accounts.in_passwd = accounts == kShadow;
   config.accounts.root = reader.Path("accounts.root", "/");
   config.accounts.least_uid = static_cast<uint32_t>(reader.Int("accounts.least_uid", 10000, 1000, INT32_MAX));
   config.accounts.home_prefix = reader.Path("accounts.home_prefix", "/srv/prov/homes");
@@ -87,6 +91,10 @@ absl::StatusOr<AgentConfig> LoadAgentConfig(const std::string& path) {
   config.engine = ReadEngine(reader);
   PROV_RETURN_IF_ERROR(reader.Finish());
 
+  if (accounts != kNssCache && accounts != kShadow) {
+    return absl::InvalidArgumentError(
+        fmt::format("{}: accounts.driver: \"{}\" is neither {} nor {}", path, accounts, kNssCache, kShadow));
+  }
   if (config.provd.empty()) return absl::InvalidArgumentError(fmt::format("{}: provd is required", path));
   if (roles.empty()) return absl::InvalidArgumentError(fmt::format("{}: roles is required", path));
   for (const std::string& role : roles) {

@@ -27,6 +27,7 @@ struct AgentConfig {
   } tls;
 
   struct Accounts {
+    bool in_passwd = false;   // /etc/passwd itself rather than libnss-cache's files
     std::string root;         // libnss-cache files are written to ROOT/etc/passwd.cache and so on
     uint32_t least_uid = 0;   // lower ones are refused, whatever provd says
     std::string home_prefix;  // pw_dir is HOME_PREFIX/xx/yy/ID

@@ -7,6 +7,7 @@
 #include "agents/drivers/mailbox_moves.h"
 #include "agents/drivers/maildirs.h"
 #include "agents/drivers/routes.h"
+#include "agents/drivers/shadow.h"
 
 namespace prov {
 
@@ -24,8 +25,11 @@ HostDrivers MakeHostDrivers(const AgentConfig& config, std::optional<drivers::Fi
     if (role == v1::FTP || role == v1::WEB) accounts.roles.push_back(role);
   }
   // One for all roles: the files are the host's.
-  drivers::Driver* account_driver =
-      accounts.roles.empty() ? nullptr : add(drivers::MakeAccountDriver(accounts, state, clock));
+  drivers::Driver* account_driver = nullptr;
+  if (!accounts.roles.empty()) {
+    account_driver = add(config.accounts.in_passwd ? drivers::MakeShadowDriver(accounts, state)
+                                                   : drivers::MakeAccountDriver(accounts, state, clock));
+  }
   const uint32_t least_uid = config.accounts.least_uid;
   for (const v1::Role role : config.roles) {
     auto& of_role = result.of_role[role];

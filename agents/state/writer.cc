@@ -169,6 +169,16 @@ class LmdbWriter final : public StateWriter {
     return Freshness{cursor.received, cursor.applied, confirmation.head_revision, confirmation.confirmed};
   }
 
+  absl::StatusOr<std::optional<v1::Record>> FindRecord(v1::Role role, const std::string& key) override {
+    PROV_ASSIGN_OR_RETURN(const RoleTables* tables, tables_.Of(role));
+    PROV_ASSIGN_OR_RETURN(const Transaction txn, Transaction::BeginRead(env_.get()));
+    PROV_ASSIGN_OR_RETURN(const auto value, txn.Get(tables->records, key));
+    if (!value) return std::nullopt;
+    PROV_ASSIGN_OR_RETURN(const StoredRecord stored, DecodeRecord(*value));
+    PROV_ASSIGN_OR_RETURN(v1::Record record, ParseRecord(stored.serialised));
+    return record;
+  }
+
   absl::StatusOr<uint64_t> CountRecords(v1::Role role) override {
     PROV_ASSIGN_OR_RETURN(const RoleTables* tables, tables_.Of(role));
     PROV_ASSIGN_OR_RETURN(const Transaction txn, Transaction::BeginRead(env_.get()));

@@ -115,6 +115,7 @@ class StateWriter {
 
   virtual absl::StatusOr<Freshness> GetFreshness(v1::Role role) = 0;
 
+  virtual absl::StatusOr<std::optional<v1::Record>> FindRecord(v1::Role role, const std::string& key) = 0;
   // How many records the role's view has.
   virtual absl::StatusOr<uint64_t> CountRecords(v1::Role role) = 0;
 
