@@ -31,13 +31,13 @@ std::string Surname(const std::string& common_name) {
   return space == std::string::npos ? common_name : common_name.substr(space + 1);
 }
 
-// As prov::maildir does on hosts: FNV-1a, folded to 16 bits. It names directories on disk, and may never
-// change.
-std::string HomeDirectory(const std::string& prefix, const std::string& id) {
+// Below the root of all mailboxes or homes. As prov::maildir does on hosts: FNV-1a, folded to 16 bits. It
+// names directories on disk, and may never change.
+std::string HashedPath(const std::string& id) {
   uint64_t hash = 14695981039346656037ull;
   for (const unsigned char c : id) hash = (hash ^ c) * 1099511628211ull;
   const auto folded = static_cast<uint16_t>(hash ^ (hash >> 16) ^ (hash >> 32) ^ (hash >> 48));
-  return fmt::format("{}/{:02x}/{:02x}/{}", prefix, folded >> 8, folded & 0xff, id);
+  return fmt::format("{:02x}/{:02x}/{}", folded >> 8, folded & 0xff, id);
 }
 
 Values SortedUnique(const Values& values) {
@@ -75,11 +75,11 @@ void AddLogin(const Subscriber& subscriber, const model::Dispositions& may, cons
 }
 
 void AddMail(const Subscriber& subscriber, const model::Dispositions& may, Attributes& attributes) {
-  // Readers know only "there" and "unknown". Where mail is to be refused for a while, unknown would bounce
-  // it, so the addresses stay.
+  // Where mail is to be refused for a while, "unknown" would bounce it, so the addresses stay.
   if (may.receive != Disposition::kReject) {
     attributes["mailLocalAddress"] = SortedUnique(subscriber.addresses);
   }
+  if (may.receive == Disposition::kTempFail) attributes["provReceive"] = {"defer"};
   attributes["mail"] = {subscriber.login};
   attributes["mailHost"] = {subscriber.store_pool};
   attributes["provQuota"] = {std::to_string(subscriber.quota_bytes)};
@@ -125,12 +125,13 @@ std::optional<ldap::Entry> SubscriberEntry(const Subscriber& subscriber, const M
       {"sn", {Surname(common_name)}},
       {"uidNumber", {number}},
       {"gidNumber", {number}},
-      {"homeDirectory", {HomeDirectory(options.home_prefix, subscriber.uid)}},
+      {"homeDirectory", {options.home_prefix + "/" + HashedPath(subscriber.uid)}},
       {"loginShell", {kNoLogin}},
       {"provSubscriberId", {std::to_string(subscriber.id)}},
       {"provRevision", {std::to_string(subscriber.revision)}},
       {"provState", {std::string(model::StateName(subscriber.state))}},
       {"provMailboxId", {subscriber.uid}},
+      {"provMailboxPath", {HashedPath(subscriber.uid)}},
       {"provCredentialVersion", {std::to_string(subscriber.credential_version)}},
   };
   AddLogin(subscriber, may, options.services, entry.attributes);
@@ -187,6 +188,8 @@ const std::vector<std::string>& SubscriberAttributes() {
                                                  "provState",
                                                  "provLoginState",
                                                  "provMailboxId",
+                                                 "provMailboxPath",
+                                                 "provReceive",
                                                  "provCredentialVersion",
                                                  "provQuota",
                                                  "provForward",

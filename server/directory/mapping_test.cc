@@ -48,6 +48,7 @@ TEST(Mapping, HomeIsWhereHostsPutIt) {
   model::Subscriber subscriber = TestSubscriber(7, "a@example.net");
   subscriber.uid = "a";
   EXPECT_EQ(AttributesOf(subscriber).at("homeDirectory"), Values{"/srv/prov/homes/19/a2/a"});
+  EXPECT_EQ(AttributesOf(subscriber).at("provMailboxPath"), Values{"19/a2/a"});
 }
 
 TEST(Mapping, SuspendedHasNoPasswordAndNoServiceButStillGetsMail) {
@@ -68,6 +69,9 @@ TEST(Mapping, SuspendedMailFollowsTheDomain) {
   EXPECT_FALSE(AttributesOf(subscriber).contains("mailLocalAddress"));
   subscriber.suspended_mail = model::SuspendedMail::kDefer;
   EXPECT_TRUE(AttributesOf(subscriber).contains("mailLocalAddress"));
+  EXPECT_EQ(AttributesOf(subscriber).at("provReceive"), Values{"defer"});
+  subscriber.suspended_mail = model::SuspendedMail::kKeep;
+  EXPECT_FALSE(AttributesOf(subscriber).contains("provReceive"));
 }
 
 TEST(Mapping, ClosedAndPurgedHaveNoEntry) {

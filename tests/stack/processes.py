@@ -97,8 +97,8 @@ class Processes:
             raise StackError(f"{arguments[0]} failed with {done.returncode}:\n{done.stdout.decode(errors='replace')}")
         return done.stdout
 
-    def _identity(self):
-        if not self.user:
+    def _identity(self, as_root=False):
+        if not self.user or as_root:
             return {"cwd": "/"}
         return {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": [], "cwd": "/"}
 
@@ -112,14 +112,15 @@ class Processes:
         except OSError:
             return ""
 
-    def start(self, name, arguments, ready_line=None, ready=None, environment=None):
-        """Starts a server and waits for `ready_line` in its log, or for ready() to be true."""
+    def start(self, name, arguments, ready_line=None, ready=None, environment=None, as_root=False):
+        """Starts a server and waits for `ready_line` in its log, or for ready() to be true. as_root: we are root, and so
+        shall it be."""
         if self.pid(name):
             return False
         log = open(self.log_path(name), "ab")
         offset = log.seek(0, os.SEEK_END)
         child = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                                 env=environment, **self._identity())
+                                 env=environment, **self._identity(as_root))
         log.close()
         self._children[name] = child
         with open(os.path.join(self.pid_directory, name), "w", encoding="ascii") as pid_file:

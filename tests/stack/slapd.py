@@ -8,6 +8,7 @@ import subprocess
 import urllib.parse
 
 from processes import StackError
+from template import render
 
 SLAPD = "/usr/sbin/slapd"
 ACCOUNTS = ("publisher", "pam", "mail")
@@ -94,11 +95,8 @@ bind_password_file = "{self.password_file("pam")}"
         return self.processes.run(["slappasswd", "-n", "-T", path]).decode()
 
     def _render(self, name, words):
-        with open(os.path.join(self.templates, name + ".in"), encoding="utf-8") as template:
-            text = re.sub(r"\{\{(\w+)\}\}", lambda match: words[match.group(1)], template.read())
         path = os.path.join(self.directory, name)
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
+        render(os.path.join(self.templates, name + ".in"), path, words)
         self.processes.give(path)
         return path
 

@@ -61,6 +61,7 @@ class Stack:
         self.host_certificate_lifetime = "30d"
         self.limits = {}  # calls a second, by role
         self.agent_tables = {}  # more of agent.toml, by host: whole tables
+        self.root_hosts = set()  # hosts whose agent runs as root, so that files get their owners
         self.provd_tables = ""  # more of provd.toml: whole tables
         self.provd_directory = ""  # more keys of its [directory]
         self.postgres = Postgres(self.processes, os.path.join(state, "postgres"), self.ports["postgres"])
@@ -324,7 +325,8 @@ hostname = "{host}.example.net"
         role, pool = next((r, p) for h, r, p in self.hosts if h == host)
         self.progress(f"agent {host} ({role})")
         self.processes.start(host, [os.path.join(self.bin, "prov-agent"), "--config",
-                                    self.write_agent_configuration(host, role, pool)], ready_line=" ready")
+                                    self.write_agent_configuration(host, role, pool)], ready_line=" ready",
+                             as_root=host in self.root_hosts)
 
     def start(self):
         self.prepare()
