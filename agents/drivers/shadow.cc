@@ -8,6 +8,7 @@
 
 #include "agents/drivers/passwd_file.h"
 #include "agents/mail/maildir/layout.h"
+#include "common/file.h"
 #include "common/log.h"
 #include "common/program.h"
 #include "common/status.h"
@@ -50,8 +51,8 @@ class ShadowDriver final : public Driver {
   std::string_view name() const override { return "accounts"; }
 
   absl::Status Apply(const state::PendingItem& item) override {
-    const std::lock_guard lock(
-        mutex_);  // the programs lock the files: side by side they would wait for each other
+    // The programs lock the files: side by side they would wait for each other.
+    const std::lock_guard lock(mutex_);
     if (item.record) return item.record->has_account() ? Make(item.record->account()) : absl::OkStatus();
     if (!item.previous || !item.previous->has_account()) return absl::OkStatus();
     PROV_ASSIGN_OR_RETURN(const bool wanted, IsWanted(item.key));
@@ -89,11 +90,12 @@ class ShadowDriver final : public Driver {
     return RunProgram(words, kPatience);
   }
 
-  // `also_fine`: an exit status that says that it was so already.
+  // `also_fine`: an exit status that says that it was so already. The programs sync the files that they
+  // write, and not the directory in which those take the old ones' names.
   absl::Status RunToEnd(const std::string& program, std::vector<std::string> arguments,
                         int also_fine = 0) const {
     PROV_ASSIGN_OR_RETURN(const ProgramEnd end, Run(program, std::move(arguments)));
-    if (end.status == 0 || end.status == also_fine) return absl::OkStatus();
+    if (end.status == 0 || end.status == also_fine) return SyncDirectory(Etc());
     return absl::UnavailableError(fmt::format("{} ended with {}: {}", program, end.status,
                                               end.errors.substr(0, end.errors.find('\n'))));
   }

@@ -9,7 +9,7 @@
 
 namespace prov::drivers {
 
-// One program after the other, each as long as it takes, at most ten seconds. Accounts that others made are
+// One program after the other, each as long as it takes, at most 30 seconds. Accounts that others made are
 // never changed or removed: a name or uid that is taken fails. Nobody gets a password or a shell. `state`
 // must outlive the driver.
 std::unique_ptr<Driver> MakeShadowDriver(AccountOptions options, state::StateWriter& state);

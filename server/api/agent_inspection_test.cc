@@ -63,6 +63,20 @@ class AgentInspection : public StreamTest {
     return request;
   }
 
+  // An agent is asked for the first inspection, tells of it, at its end or on the way, and goes away. The
+  // revision of the asking.
+  uint64_t AskAndGoAway(bool ended) {
+    TestAgent agent(Dial("agent/mx1"));
+    agent.Hello(v1::RELAY, 0);
+    agent.Follow(kFleetRevision);
+    const uint64_t revision = Ask(false);
+    EXPECT_EQ(Asked(agent).number(), 1u);
+    agent.Send(Report(agent, 1, ended));
+    AwaitRecorded(1, ended);
+    agent.Cancel();
+    return revision;
+  }
+
   std::optional<store::Inspection> Recorded() {
     const auto all = server_->progress.ForHost("mx1");
     return all.ok() && !all->empty() ? all->front().inspection : std::nullopt;
@@ -91,17 +105,7 @@ TEST_F(AgentInspection, IsAskedOfAnAgentThatFollowsAndItsAnswerIsRecorded) {
 }
 
 TEST_F(AgentInspection, IsAskedAgainOfAnAgentThatWentAwayBeforeItsEnd) {
-  uint64_t revision = 0;
-  {
-    TestAgent agent(Dial("agent/mx1"));
-    agent.Hello(v1::RELAY, 0);
-    agent.Follow(kFleetRevision);
-    revision = Ask(false);
-    EXPECT_EQ(Asked(agent).number(), 1u);
-    agent.Send(Report(agent, 1, false));
-    AwaitRecorded(1, false);
-    agent.Cancel();
-  }
+  const uint64_t revision = AskAndGoAway(false);
   TestAgent agent(Dial("agent/mx1"));
   agent.Hello(v1::RELAY, revision, revision);
   agent.revision = revision;
@@ -109,17 +113,7 @@ TEST_F(AgentInspection, IsAskedAgainOfAnAgentThatWentAwayBeforeItsEnd) {
 }
 
 TEST_F(AgentInspection, IsNotAskedTwiceOfAnAgentThatHasAnswered) {
-  uint64_t revision = 0;
-  {
-    TestAgent agent(Dial("agent/mx1"));
-    agent.Hello(v1::RELAY, 0);
-    agent.Follow(kFleetRevision);
-    revision = Ask(false);
-    EXPECT_EQ(Asked(agent).number(), 1u);
-    agent.Send(Report(agent, 1, true));
-    AwaitRecorded(1, true);
-    agent.Cancel();
-  }
+  const uint64_t revision = AskAndGoAway(true);
   TestAgent agent(Dial("agent/mx1"));
   agent.Hello(v1::RELAY, revision, revision);
   agent.revision = revision;

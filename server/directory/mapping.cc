@@ -114,6 +114,7 @@ std::optional<ldap::Entry> SubscriberEntry(const Subscriber& subscriber, const M
       model::DispositionsOf(subscriber.state, subscriber.entitlements, subscriber.suspended_mail);
   const std::string number = std::to_string(subscriber.uid_number);
   const std::string common_name = CommonName(subscriber);
+  const std::string path = HashedPath(subscriber.uid);
   ldap::Entry entry;
   entry.dn = ldap::ChildDn("uid", subscriber.login, PeopleDn(options.base));
   entry.attributes = {
@@ -125,13 +126,13 @@ std::optional<ldap::Entry> SubscriberEntry(const Subscriber& subscriber, const M
       {"sn", {Surname(common_name)}},
       {"uidNumber", {number}},
       {"gidNumber", {number}},
-      {"homeDirectory", {options.home_prefix + "/" + HashedPath(subscriber.uid)}},
+      {"homeDirectory", {options.home_prefix + "/" + path}},
       {"loginShell", {kNoLogin}},
       {"provSubscriberId", {std::to_string(subscriber.id)}},
       {"provRevision", {std::to_string(subscriber.revision)}},
       {"provState", {std::string(model::StateName(subscriber.state))}},
       {"provMailboxId", {subscriber.uid}},
-      {"provMailboxPath", {HashedPath(subscriber.uid)}},
+      {"provMailboxPath", {path}},
       {"provCredentialVersion", {std::to_string(subscriber.credential_version)}},
   };
   AddLogin(subscriber, may, options.services, entry.attributes);

@@ -1,16 +1,13 @@
 """Unix accounts as the host's own programs see them: getent and id, in a mount namespace with the agent's files."""
 
 import os
-import shutil
 import subprocess
 import unittest
 
 import case
-from case import wait_until
+from host_etc import make_etc, within
 
 NOT_FOUND = 2  # getent(1)
-# Arguments: the directory that becomes /etc, then the command.
-WITHIN = 'mount --bind "$1" /etc && shift && exec "$@"'
 
 
 @unittest.skipIf(os.geteuid() != 0, "only root may make a mount namespace")
@@ -18,17 +15,11 @@ class Accounts(case.StackCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        etc = cls.stack.path("hosts", "ftp1", "root", "etc")
-        wait_until(lambda: os.path.isdir(etc), "the first files")
-        for name in ("passwd", "group", "ld.so.cache"):
-            shutil.copy(os.path.join("/etc", name), etc)
-        with open(os.path.join(etc, "nsswitch.conf"), "w", encoding="utf-8") as file:
-            file.write("passwd: files cache\ngroup: files cache\n")
-        cls.etc = etc
+        cls.etc = make_etc(cls.stack, "ftp1")
 
     def within(self, *command):
-        done = subprocess.run(["unshare", "--mount", "sh", "-c", WITHIN, "sh", self.etc, *command], check=False,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", timeout=60)
+        done = subprocess.run(within(self.etc, "/etc", *command), check=False, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, encoding="utf-8", timeout=60)
         return done.returncode, done.stdout.strip()
 
     def test_GetentAndIdFindTheAccount(self):

@@ -49,6 +49,17 @@ def end_stack(stack):
     shutil.rmtree(stack.state, ignore_errors=True)
 
 
+def log_in(client, login, password=PASSWORD):
+    """The POP3 client, logged in; closed, and poplib.error_proto, if it is refused."""
+    try:
+        client.user(login)
+        client.pass_(password)
+    except poplib.error_proto:
+        client.close()
+        raise
+    return client
+
+
 class StackCase(unittest.TestCase):
     """One stack for all tests of a class."""
 
@@ -93,14 +104,7 @@ class StackCase(unittest.TestCase):
 
     def pop3(self, login, password=PASSWORD, port="pop3"):
         """A POP3 session that has logged in."""
-        client = poplib.POP3("127.0.0.1", self.stack.ports[port], timeout=60)
-        try:
-            client.user(login)
-            client.pass_(password)
-        except poplib.error_proto:
-            client.close()
-            raise
-        return client
+        return log_in(poplib.POP3("127.0.0.1", self.stack.ports[port], timeout=60), login, password)
 
     def can_log_in(self, login, password=PASSWORD, port="pop3"):
         try:

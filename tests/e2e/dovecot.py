@@ -3,12 +3,11 @@
 import os
 import pwd
 
+from host_etc import within
 from processes import can_listen, free_port
 from template import render
 
 TEMPLATES = os.path.join("integrations", "dovecot")
-# Our /etc/pam.d/prov-pop3 for this process and its children alone.
-WITHIN = 'mount --bind "$1" /etc/pam.d && shift && exec "$@"'
 
 
 class Dovecot:
@@ -18,15 +17,13 @@ class Dovecot:
         self.lmtp_port, self.pop3_port, self.pop3s_port = free_port(), free_port(), free_port()
         self.auth_socket = os.path.join(self.directory, "auth")
         certificate, key = stack.certificate("directory/dovecot", give=False)
-        with open(stack.slapd.password_file("mail"), encoding="ascii") as file:
-            password = file.read()
         user = stack.processes.user.pw_name if stack.processes.user else pwd.getpwuid(os.geteuid()).pw_name
         self.words = {
             "LISTEN": "127.0.0.1", "TLS_CERTIFICATE": certificate, "TLS_KEY": key, "SPOOL_USER": user,
             "CONFIG": os.path.join(self.directory, "conf"), "PASSDB": passdb, "LMTP_PORT": str(self.lmtp_port),
             "POP3_PORT": str(self.pop3_port), "POP3S_PORT": str(self.pop3s_port), "AUTH_SOCKET": self.auth_socket,
             "AUTH_SOCKET_USER": "postfix", "LDAP_URI": stack.slapd.uri, "BASE": stack.slapd.base, "LDAP_STARTTLS": "yes",
-            "LDAP_CA": stack.path("tls", "ca.pem"), "MAIL_PASSWORD": password,
+            "LDAP_CA": stack.path("tls", "ca.pem"), "MAIL_PASSWORD": stack.slapd.password("mail"),
             "MAIL_ROOT": stack.mail_root(), "INDEX_ROOT": os.path.join(self.directory, "index"),
             "PAM_PROV": f"{stack.bin}/pam_prov.so config={stack.path('pam_prov.toml')}",
         }
@@ -46,9 +43,8 @@ base_dir = {self.directory}/run
 state_dir = {self.directory}/run
 log_path = /dev/stderr
 """)
-        self.stack.processes.start("dovecot", ["unshare", "--mount", "sh", "-c", WITHIN, "sh",
-                                               os.path.join(self.directory, "pam.d"), "/usr/sbin/dovecot", "-F", "-c", main],
-                                   as_root=True, ready=lambda: not can_listen(self.pop3_port))
+        command = within(os.path.join(self.directory, "pam.d"), "/etc/pam.d", "/usr/sbin/dovecot", "-F", "-c", main)
+        self.stack.processes.start("dovecot", command, as_root=True, ready=lambda: not can_listen(self.pop3_port))
 
     def stop(self):
         self.stack.processes.stop("dovecot")

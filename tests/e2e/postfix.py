@@ -28,11 +28,9 @@ class Postfix:
         self.directory = stack.path("postfix")
         self.port, self.submission_port = free_port(), free_port()
         certificate, key = stack.certificate("directory/postfix", give=False)
-        with open(stack.slapd.password_file("mail"), encoding="ascii") as file:
-            password = file.read()
         self.words = {
             "LDAP_URI": stack.slapd.uri, "BASE": stack.slapd.base, "LDAP_STARTTLS": "yes",
-            "LDAP_CA": stack.path("tls", "ca.pem"), "MAIL_PASSWORD": password, "HOSTNAME": "mx.example.net",
+            "LDAP_CA": stack.path("tls", "ca.pem"), "MAIL_PASSWORD": stack.slapd.password("mail"), "HOSTNAME": "mx.example.net",
             "TRUSTED_NETWORKS": "127.0.0.2/32", "CONFIG": os.path.join(self.directory, "conf"), "STORE": store,
             "LIST_HOST": list_host, "SUBMISSION": f"127.0.0.1:{self.submission_port}", "TLS_CERTIFICATE": certificate,
             "TLS_KEY": key, "AUTH_SOCKET": auth_socket,

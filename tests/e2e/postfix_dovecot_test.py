@@ -7,7 +7,7 @@ import ssl
 import unittest
 
 import case
-from case import DOMAIN, PASSWORD, SENDER, subject_message, wait_until
+from case import DOMAIN, PASSWORD, SENDER, log_in, subject_message, wait_until
 from dovecot import Dovecot
 from postfix import Postfix
 
@@ -51,13 +51,7 @@ class PostfixAndDovecot(case.StackCase):
         if port != "pop3":
             return super().pop3(login, password, port)
         client = poplib.POP3_SSL("127.0.0.1", self.dovecot.pop3s_port, timeout=60, context=self.context())
-        try:
-            client.user(login)
-            client.pass_(password)
-        except poplib.error_proto:
-            client.close()
-            raise
-        return client
+        return log_in(client, login, password)
 
     def refused(self, recipient):
         """Status of the refusal of RCPT; 0: it was not refused."""
@@ -186,8 +180,9 @@ class PostfixAndDovecot(case.StackCase):
         self.send(login, subject_message("fits"))
         self.wait_for_text(login, b"Subject: fits")
         self.send(login, subject_message("too large") + b"x" * 70 + b"\r\n" + (b"y" * 70 + b"\r\n") * 600)
-        wait_until(lambda: "Quota exceeded" in self.postfix.log(), "the store to refuse it")
-        self.assertIn("status=deferred", self.postfix.log())
+        told = wait_until(lambda: next((line for line in self.postfix.log().splitlines() if "Quota exceeded" in line), None),
+                          "the store to refuse it")
+        self.assertIn("status=deferred", told)
 
 
 @unittest.skipIf(os.geteuid() != 0, "Dovecot is started by root")
@@ -198,20 +193,15 @@ class DovecotThroughPam(case.StackCase):
         self.addCleanup(dovecot.stop)
         login = self.add_user()
 
-        def can_log_in(password):
-            client = poplib.POP3("127.0.0.1", dovecot.pop3_port, timeout=60)
-            try:
-                client.user(login)
-                client.pass_(password)
-                return True
-            except poplib.error_proto:
-                return False
-            finally:
-                client.close()
-        self.assertTrue(can_log_in(PASSWORD))
-        self.assertFalse(can_log_in("wrong"))
+
+        def attempt(password):
+            log_in(poplib.POP3("127.0.0.1", dovecot.pop3_port, timeout=60), login, password).quit()
+        attempt(PASSWORD)
+        with self.assertRaises(poplib.error_proto):
+            attempt("wrong")
         self.stack.provctl("suspend-user", login, "--wait")
-        self.assertFalse(can_log_in(PASSWORD))
+        with self.assertRaises(poplib.error_proto):
+            attempt(PASSWORD)
 
 
 if __name__ == "__main__":

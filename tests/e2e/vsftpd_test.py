@@ -2,20 +2,18 @@
 
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 import unittest
 
 import case
-from case import PASSWORD, wait_until
+from case import PASSWORD
+from host_etc import make_etc, within
 from processes import can_listen, free_port
 from template import render
 
 TEMPLATES = os.path.join("integrations", "vsftpd")
 HOST = "ftp1"
-# Arguments: the directory that becomes /etc, then the command.
-WITHIN = 'mount --bind "$1" /etc && shift && exec "$@"'
 # curl(1).
 LOGIN_DENIED, ACCESS_DENIED, UPLOAD_FAILED, NO_SUCH_FILE = 67, 9, 25, 78
 
@@ -30,13 +28,8 @@ class Vsftpd(case.StackCase):
     def setUpClass(cls):
         super().setUpClass()
         stack = cls.stack
-        etc = stack.path("hosts", HOST, "root", "etc")
-        wait_until(lambda: os.path.isdir(etc), "the first files")
-        for name in ("passwd", "group", "ld.so.cache"):
-            shutil.copy(os.path.join("/etc", name), etc)
+        etc = make_etc(stack, HOST)
         os.makedirs(os.path.join(etc, "pam.d"))
-        with open(os.path.join(etc, "nsswitch.conf"), "w", encoding="utf-8") as file:
-            file.write("passwd: files cache\ngroup: files cache\n")
         certificate, key = stack.certificate("directory/ftp", give=False)
         cls.port, least = free_port(), free_port()
         words = {"LISTEN": "127.0.0.1", "FTP_PORT": str(cls.port), "EMPTY_DIRECTORY": stack.path("hosts", HOST, "empty"),
@@ -47,8 +40,8 @@ class Vsftpd(case.StackCase):
         render(os.path.join(TEMPLATES, "vsftpd.conf.in"), os.path.join(etc, "vsftpd.conf"), words, 0o600)
         render(os.path.join(TEMPLATES, "prov-ftp.pam.in"), os.path.join(etc, "pam.d", "prov-ftp"), words)
         try:
-            stack.processes.start("vsftpd", ["unshare", "--mount", "sh", "-c", WITHIN, "sh", etc, "/usr/sbin/vsftpd",
-                                             "/etc/vsftpd.conf"], as_root=True, ready=lambda: not can_listen(cls.port))
+            stack.processes.start("vsftpd", within(etc, "/etc", "/usr/sbin/vsftpd", "/etc/vsftpd.conf"), as_root=True,
+                                  ready=lambda: not can_listen(cls.port))
         except BaseException:
             case.show_logs(stack)
             cls.tearDownClass()

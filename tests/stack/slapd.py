@@ -32,6 +32,10 @@ class Slapd:
         """Holds the password without a line end, as ldapsearch -y wants it."""
         return os.path.join(self.directory, "secret", account)
 
+    def password(self, account):
+        with open(self.password_file(account), encoding="ascii") as file:
+            return file.read()
+
     @property
     def publisher_dn(self):
         return self.dn("publisher")
