@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -57,7 +58,12 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, size_t limit) {
   FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file.valid()) return ErrnoStatus(errno, fmt::format("open {}", path));
   std::string content;
-  char buffer[16384];
+  // A large one is not to be copied again and again. What the kernel makes up has no size.
+  struct stat info;
+  if (fstat(file.get(), &info) == 0 && info.st_size > 0) {
+    content.reserve(std::min(static_cast<size_t>(info.st_size), limit));
+  }
+  char buffer[65536];
   for (;;) {
     const ssize_t got = read(file.get(), buffer, sizeof buffer);
     if (got < 0) {

@@ -5,12 +5,17 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <thread>
+#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "agents/drivers/nss_cache.h"
+#include "agents/drivers/passwd_lines.h"
 #include "agents/mail/maildir/layout.h"
+#include "common/file.h"
 #include "common/log.h"
 #include "common/status.h"
 
@@ -19,12 +24,21 @@ namespace {
 
 using std::chrono::steady_clock;
 
+constexpr size_t kMostPasswdOctets = size_t{4} << 30;
+
 // A small host's new account is there at once, and a large one's files are not written without end.
 constexpr int kRestPerWrite = 3;
+constexpr int kLeastRestOfWrite = 4;  // a quarter of the time it took
+
+// What was applied since the last write.
+struct Touched {
+  std::set<std::string> keys;
+  std::unordered_set<uint32_t> uids;  // that the keys had before
+};
 
 // What the files are to hold, and whom they cannot.
 struct Gathered {
-  std::vector<UnixAccount> accounts;
+  PasswdLines lines;
   std::map<std::string, absl::Status> refused;  // by key of the record
 };
 
@@ -38,6 +52,10 @@ class AccountDriver final : public Driver {
   absl::Status Apply(const state::PendingItem& item) override {
     const std::lock_guard lock(wanted_mutex_);
     ++wanted_;
+    touched_.keys.insert(item.key);
+    if (item.previous && item.previous->has_account()) {
+      touched_.uids.insert(item.previous->account().uid_number());
+    }
     return absl::OkStatus();
   }
 
@@ -47,8 +65,8 @@ class AccountDriver final : public Driver {
     if (written_ < wanted) {
       WaitForTurn();
       // All that was applied until now is in the state already.
-      const uint64_t covered = Wanted();
-      PROV_RETURN_IF_ERROR(Write());
+      const auto [covered, touched] = TakeTouched();
+      PROV_RETURN_IF_ERROR(Write(touched));
       written_ = covered;
     }
     for (Work& work : works) {
@@ -64,10 +82,10 @@ class AccountDriver final : public Driver {
   absl::StatusOr<std::vector<Difference>> InspectWhole() override {
     const std::lock_guard lock(write_mutex_);
     if (written_ == 0) return std::vector<Difference>();
-    PROV_ASSIGN_OR_RETURN(const NssCacheFingerprint found, FingerprintOnHost(options_.root));
-    if (found == fingerprint_) return std::vector<Difference>();
+    PROV_ASSIGN_OR_RETURN(const NssCacheStamp found, NssCacheStamp::Of(options_.root));
+    if (found == stamp_) return std::vector<Difference>();
     PROV_ASSIGN_OR_RETURN(const Gathered gathered, Gather());
-    return CompareNssCache(options_.root, RenderNssCache(gathered.accounts));
+    return CompareNssCache(options_.root, gathered.lines.get());
   }
 
   void Redo() override {
@@ -81,76 +99,127 @@ class AccountDriver final : public Driver {
     return wanted_;
   }
 
+  std::pair<uint64_t, Touched> TakeTouched() {
+    const std::lock_guard lock(wanted_mutex_);
+    return {wanted_, std::exchange(touched_, {})};
+  }
+
   void WaitForTurn() const {
     const auto now = clock_.Monotonic();
     if (rest_until_ > now) std::this_thread::sleep_for(rest_until_ - now);
   }
 
-  absl::Status Write() {
+  absl::Status Write(const Touched& touched) {
     const auto begin = clock_.Monotonic();
-    const absl::Status status = WriteNow();
-    const auto end = clock_.Monotonic();
+    const absl::Status status = WriteNow(touched);
+    const steady_clock::duration took = clock_.Monotonic() - begin;
+    const steady_clock::duration least = took / kLeastRestOfWrite;
     rest_until_ =
-        end + std::min<steady_clock::duration>(kRestPerWrite * (end - begin), options_.longest_rest);
+        begin + took +
+        std::min<steady_clock::duration>(
+            kRestPerWrite * took, std::max<steady_clock::duration>(options_.write_interval - took, least));
     return status;
   }
 
-  absl::Status WriteNow() {
-    PROV_ASSIGN_OR_RETURN(Gathered gathered, Gather());
-    const NssCacheFiles files = RenderNssCache(gathered.accounts);
-    PROV_ASSIGN_OR_RETURN(const bool changed, WriteNssCache(options_.root, files));
-    fingerprint_ = FingerprintOf(files);
-    refused_ = std::move(gathered.refused);
-    if (changed) {
-      Log(Level::kDebug, "accounts_written",
-          {{"root", options_.root}, {"accounts", gathered.accounts.size()}});
+  absl::Status WriteNow(const Touched& touched) {
+    PROV_ASSIGN_OR_RETURN(const NssCacheStamp found, NssCacheStamp::Of(options_.root));
+    // Until it ends well, what is there is not known.
+    const bool is_ours = std::exchange(stamp_, std::nullopt) == found;
+    bool done = false;
+    if (is_ours && refused_.empty()) {
+      PROV_ASSIGN_OR_RETURN(done, WriteTouched(touched));
     }
+    if (!done) PROV_RETURN_IF_ERROR(WriteWhole());
+    PROV_ASSIGN_OR_RETURN(stamp_, NssCacheStamp::Of(options_.root));
     return absl::OkStatus();
   }
 
+  // From what the files hold, without reading all of the state. False: they hold something else than one line
+  // for each subscriber, or would.
+  absl::StatusOr<bool> WriteTouched(const Touched& touched) const {
+    PasswdLines added;
+    std::unordered_set<uint32_t> uids_added, uids = touched.uids;
+    for (const std::string& key : touched.keys) {
+      PROV_ASSIGN_OR_RETURN(const std::optional<v1::Account> account, FindAccount(key));
+      if (!account) continue;
+      const uint32_t uid = account->uid_number();
+      if (uid < options_.least_uid || !uids_added.insert(uid).second) return false;
+      uids.insert(uid);
+      PROV_ASSIGN_OR_RETURN(const UnixAccount unix_account, UnixAccountOf(*account));
+      added.Add(unix_account);
+    }
+    if (!added.Sort().empty()) return false;
+    PROV_ASSIGN_OR_RETURN(const std::string before,
+                          ReadFile(PasswdCachePath(options_.root), kMostPasswdOctets));
+    const std::optional<MergedLines> merged = MergeLines(before, uids, added.get());
+    if (!merged) return false;
+    if (!merged->changed) return true;
+    PROV_RETURN_IF_ERROR(WriteNssCache(options_.root, merged->lines));
+    Log(Level::kDebug, "accounts_written",
+        {{"root", options_.root}, {"accounts", merged->lines.size()}, {"touched", touched.keys.size()}});
+    return true;
+  }
+
+  absl::Status WriteWhole() {
+    PROV_ASSIGN_OR_RETURN(Gathered gathered, Gather());
+    PROV_ASSIGN_OR_RETURN(const bool so, IsNssCacheSo(options_.root, gathered.lines.get()));
+    if (!so) {
+      PROV_RETURN_IF_ERROR(WriteNssCache(options_.root, gathered.lines.get()));
+      Log(Level::kDebug, "accounts_written",
+          {{"root", options_.root}, {"accounts", gathered.lines.get().size()}});
+    }
+    refused_ = std::move(gathered.refused);
+    return absl::OkStatus();
+  }
+
+  // The first role's word counts.
+  absl::StatusOr<std::optional<v1::Account>> FindAccount(const std::string& key) const {
+    for (const v1::Role role : options_.roles) {
+      PROV_ASSIGN_OR_RETURN(const auto record, state_.FindRecord(role, key));
+      if (record && record->has_account()) return record->account();
+    }
+    return std::nullopt;
+  }
+
+  absl::StatusOr<UnixAccount> UnixAccountOf(const v1::Account& account) const {
+    PROV_ASSIGN_OR_RETURN(std::string home, maildir::MailboxPath(options_.home_prefix, account.home_id()));
+    return UnixAccount{account.login(), account.uid_number(), account.display_name(), std::move(home)};
+  }
+
+  // One subscriber may be seen by several roles, but no login and no uid by several subscribers.
   absl::StatusOr<Gathered> Gather() const {
     Gathered gathered;
-    std::map<std::string, std::string> key_of_login;
-    std::map<uint32_t, std::string> key_of_uid;
+    std::unordered_map<uint32_t, std::string> key_of_uid;
     for (const v1::Role role : options_.roles) {
       PROV_RETURN_IF_ERROR(state_.ForEachRecord(role, [&](const v1::Record& record) -> absl::Status {
         if (!record.has_account()) return absl::OkStatus();
-        const v1::Account& account = record.account();
-        const absl::Status fit = Fits(record, key_of_login, key_of_uid);
-        if (!fit.ok()) {
-          gathered.refused.emplace(record.key(), fit);
+        const uint32_t uid = record.account().uid_number();
+        if (uid < options_.least_uid) {
+          gathered.refused.emplace(record.key(), TooLow(uid));
           return absl::OkStatus();
         }
-        if (!key_of_login.emplace(account.login(), record.key()).second)
-          return absl::OkStatus();  // other role's
-        key_of_uid.emplace(account.uid_number(), record.key());
-        PROV_ASSIGN_OR_RETURN(std::string home,
-                              maildir::MailboxPath(options_.home_prefix, account.home_id()));
-        gathered.accounts.push_back(
-            {account.login(), account.uid_number(), account.display_name(), std::move(home)});
+        const auto [claim, is_first] = key_of_uid.emplace(uid, record.key());
+        if (!is_first && claim->second != record.key()) {
+          gathered.refused.emplace(record.key(), TakenBy(claim->second, "uid"));
+        }
+        if (!is_first) return absl::OkStatus();
+        PROV_ASSIGN_OR_RETURN(const UnixAccount account, UnixAccountOf(record.account()));
+        gathered.lines.Add(account);
         return absl::OkStatus();
       }));
+    }
+    for (const auto& [taken_out, stays] : gathered.lines.Sort()) {
+      gathered.refused.emplace(key_of_uid[taken_out.uid], TakenBy(key_of_uid[stays.uid], "login"));
     }
     return gathered;
   }
 
-  // One subscriber may be seen by several roles, but no login and no uid by several subscribers.
-  absl::Status Fits(const v1::Record& record, const std::map<std::string, std::string>& key_of_login,
-                    const std::map<uint32_t, std::string>& key_of_uid) const {
-    const v1::Account& account = record.account();
-    if (account.uid_number() < options_.least_uid) {
-      return absl::InvalidArgumentError(fmt::format("uid {} is lower than accounts.least_uid, {}",
-                                                    account.uid_number(), options_.least_uid));
-    }
-    const auto login = key_of_login.find(account.login());
-    if (login != key_of_login.end() && login->second != record.key()) {
-      return absl::FailedPreconditionError(fmt::format("{} has this login already", login->second));
-    }
-    const auto uid = key_of_uid.find(account.uid_number());
-    if (uid != key_of_uid.end() && uid->second != record.key()) {
-      return absl::FailedPreconditionError(fmt::format("{} has this uid already", uid->second));
-    }
-    return absl::OkStatus();
+  absl::Status TooLow(uint32_t uid) const {
+    return absl::InvalidArgumentError(
+        fmt::format("uid {} is lower than accounts.least_uid, {}", uid, options_.least_uid));
+  }
+  static absl::Status TakenBy(std::string_view key, std::string_view what) {
+    return absl::FailedPreconditionError(fmt::format("{} has this {} already", key, what));
   }
 
   const AccountOptions options_;
@@ -159,12 +228,13 @@ class AccountDriver final : public Driver {
 
   std::mutex wanted_mutex_;
   uint64_t wanted_ = 1;  // the first Flush writes, whatever is there
+  Touched touched_;
 
   std::mutex write_mutex_;
   uint64_t written_ = 0;
   steady_clock::time_point rest_until_;
   std::map<std::string, absl::Status> refused_;
-  NssCacheFingerprint fingerprint_;  // of what was written last
+  std::optional<NssCacheStamp> stamp_;  // of what was written last
 };
 
 }  // namespace

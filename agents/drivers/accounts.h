@@ -17,12 +17,17 @@ struct AccountOptions {
   std::string home_prefix;  // pw_dir is HOME_PREFIX/xx/yy/HOME_ID
   uint32_t least_uid = 0;   // lower ones are refused
   std::vector<v1::Role> roles;
-  std::chrono::milliseconds longest_rest = std::chrono::seconds(1);  // between two writes
+  std::chrono::milliseconds write_interval = std::chrono::seconds(1);  // at least, between large ones
 };
 
-// Gathers: the files are written whole by Flush, from the state, for all roles. A write is followed by a rest
-// that is some times as long as the write was. Suspended and closed accounts stay in them, so that their
-// files keep an owner with a name. `state` and `clock` must outlive the driver.
+// Gathers: the files are written whole by Flush, for all roles. What was applied is put in its place among
+// the lines that are there (docs/decisions/0020); they are made from the state when the agent starts, when
+// somebody else has been at them, and while a login or uid is claimed twice. Takes some 200 octets of memory
+// for each account while it does.
+//
+// A write is followed by a rest three times as long, or until write_interval has passed since it began.
+// Suspended and closed accounts stay, so that their files keep an owner with a name. `state` and `clock` must
+// outlive the driver.
 std::unique_ptr<Driver> MakeAccountDriver(AccountOptions options, state::StateWriter& state,
                                           const Clock& clock);
 

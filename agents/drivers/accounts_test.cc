@@ -11,12 +11,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <map>
+#include <random>
 #include <set>
 
 #include "agents/drivers/nss_cache.h"
+#include "agents/drivers/passwd_lines.h"
 #include "agents/state/test_records.h"
 #include "common/clock.h"
 #include "common/file.h"
@@ -92,9 +97,12 @@ class NssModule {
   char buffer_[2 << 20];  // look-ups by gid want 1 MiB
 };
 
+constexpr std::array kFiles = {"passwd.cache", "passwd.cache.ixname", "passwd.cache.ixuid",
+                               "group.cache",  "group.cache.ixname",  "group.cache.ixgid"};
+
 const std::string kNotFound = fmt::format("status {}", static_cast<int>(NSS_STATUS_NOTFOUND));
 
-constexpr std::chrono::milliseconds kLongestRest(300);
+constexpr std::chrono::milliseconds kWriteInterval(500);
 
 // Where everything takes a while.
 class SlowHost final : public Clock {
@@ -113,15 +121,31 @@ class Accounts : public testing::Test {
   void SetUp() override { state_ = state::StateWriter::Open(state_directory_.path()).value(); }
 
   std::unique_ptr<Driver> MakeDriver(const Clock& clock = SystemClock()) {
-    return MakeAccountDriver({.root = root_.path(),
+    return MakeDriverFor(root_.path(), clock);
+  }
+  std::unique_ptr<Driver> MakeDriverFor(const std::string& root, const Clock& clock) {
+    return MakeAccountDriver({.root = root,
                               .home_prefix = "/srv/homes",
                               .least_uid = 10000,
                               .roles = {v1::FTP, v1::WEB},
-                              .longest_rest = kLongestRest},
+                              .write_interval = kWriteInterval},
                              *state_, clock);
   }
 
   void Store(v1::Role role, const v1::Batch& batch) { ASSERT_TRUE(state_->ApplyBatch(role, batch).ok()); }
+
+  // The six files as an agent makes them that has never written any.
+  std::vector<std::string> FilesMadeFromTheState() {
+    const TestDirectory root;
+    std::vector<Work> none;
+    EXPECT_TRUE(MakeDriverFor(root.path(), SystemClock())->Flush(none).ok());
+    return FilesBelow(root.path());
+  }
+  static std::vector<std::string> FilesBelow(const std::string& root) {
+    std::vector<std::string> contents;
+    for (const char* name : kFiles) contents.push_back(ReadFile(root + "/etc/" + name, kMostOctets).value());
+    return contents;
+  }
 
   // What the agent does with all that is pending for a role.
   static std::vector<Work> WorksFor(state::StateWriter& state, v1::Role role) {
@@ -135,13 +159,21 @@ class Accounts : public testing::Test {
     for (Work& work : works) work.status = driver.Apply(work.item);
     const absl::Status status = driver.Flush(works);
     EXPECT_TRUE(status.ok()) << status;
+    Settle(role, works);
     return works;
+  }
+  void Settle(v1::Role role, const std::vector<Work>& works) {
+    std::vector<state::Outcome> outcomes;
+    for (const Work& work : works) {
+      outcomes.push_back({work.item.key, work.item.ticket, work.status, std::chrono::system_clock::now()});
+    }
+    EXPECT_TRUE(state_->Settle(role, outcomes).ok());
   }
 
   std::string Etc() const { return root_.path() + "/etc"; }
   std::string Passwd() const { return ReadFile(Etc() + "/passwd.cache", kMostOctets).value(); }
 
-  ptrdiff_t PasswdLines() const {
+  ptrdiff_t LinesOfPasswd() const {
     const std::string passwd = Passwd();
     return std::count(passwd.begin(), passwd.end(), '\n');
   }
@@ -253,10 +285,10 @@ TEST_F(Accounts, OneSubscriberOfTwoRolesIsOneAccountAndRemovedOnesGo) {
   Store(v1::WEB, BatchOf(1, {AccountRecord(1, 1, 20001), AccountRecord(2, 1, 20002)}));
   const auto driver = MakeDriver();
   Apply(*driver, v1::FTP);
-  EXPECT_EQ(PasswdLines(), 2);
+  EXPECT_EQ(LinesOfPasswd(), 2);
   Store(v1::WEB, BatchOf(2, {}, {"subscribers/1", "subscribers/2"}));
   Apply(*driver, v1::WEB);
-  EXPECT_EQ(PasswdLines(), 1);
+  EXPECT_EQ(LinesOfPasswd(), 1);
   EXPECT_TRUE(Passwd().starts_with("user1@example.net:*:20001:20001:"));
 }
 
@@ -272,7 +304,7 @@ TEST_F(Accounts, LowUidsAndSharedOnesAreRefusedByThemselves) {
     if (!work.status.ok()) refused.insert(work.item.key);
   }
   EXPECT_EQ(refused, (std::set<std::string>{"subscribers/2", "subscribers/3", "subscribers/4"}));
-  EXPECT_EQ(PasswdLines(), 2);
+  EXPECT_EQ(LinesOfPasswd(), 2);
 }
 
 TEST_F(Accounts, ManyChangesAreOneWriteAndNoChangeIsNone) {
@@ -283,7 +315,7 @@ TEST_F(Accounts, ManyChangesAreOneWriteAndNoChangeIsNone) {
   const auto begin = std::chrono::steady_clock::now();
   Store(v1::FTP, BatchOf(1, {AccountRecord(1, 1, 20001)}));
   Apply(*driver, v1::FTP);
-  EXPECT_GE(std::chrono::steady_clock::now() - begin, kLongestRest / 2);  // it waited for its turn
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, kWriteInterval / 4);  // it waited for its turn
   const ino_t written = [&] {
     struct stat info = {};
     stat((Etc() + "/passwd.cache").c_str(), &info);
@@ -304,10 +336,136 @@ TEST_F(Accounts, ManyChangesAreOneWriteAndNoChangeIsNone) {
   EXPECT_EQ(ReadFile(Etc() + "/group.cache", kMostOctets).value(), "user1@example.net:*:20001:\n");
 }
 
+// Adds, changes and removes at random what two roles see, a few at a time.
+class RandomChanges {
+ public:
+  static constexpr int kSubscribers = 60;
+
+  v1::Batch Next(uint64_t revision) {
+    v1::Batch batch = BatchOf(revision, {});
+    for (int i = 0; i < 4; ++i) {
+      const int id = 1 + static_cast<int>(random_() % kSubscribers);
+      if (random_() % 3 == 0) {
+        batch.add_removed_keys(fmt::format("subscribers/{}", id));
+      } else {
+        *batch.add_records() = RecordOf(id, revision);
+      }
+    }
+    return batch;
+  }
+
+  // Of 5 to 9 digits, so that the text's order is not the number's.
+  static uint32_t UidOf(int id) {
+    return 10000 + static_cast<uint32_t>(id) * static_cast<uint32_t>(id) * 199999;
+  }
+
+ private:
+  v1::Record RecordOf(int id, uint64_t revision) {
+    v1::Record record = AccountRecord(id, revision, UidOf(id));
+    v1::Account* account = record.mutable_account();
+    if (random_() % 2 == 0)
+      account->set_login(fmt::format("{}{}@x.example", std::string(random_() % 40, 'z'), id));
+    if (random_() % 2 == 0) account->set_display_name(std::string(random_() % 50, 'N'));
+    return record;
+  }
+  std::minstd_rand random_{20261129};
+};
+
+TEST_F(Accounts, ChangesPutInTheirPlacesGiveWhatWritingAllWouldGive) {
+  const auto driver = MakeDriver();
+  Apply(*driver, v1::FTP);
+  RandomChanges changes;
+  for (uint64_t revision = 1; revision <= 60; ++revision) {
+    const v1::Batch batch = changes.Next(revision);
+    const v1::Role role = revision % 3 == 0 ? v1::WEB : v1::FTP;
+    ASSERT_TRUE(state_->ApplyBatch(role, batch, {.records = 100}).ok());
+    Apply(*driver, role);
+    ASSERT_EQ(FilesBelow(root_.path()), FilesMadeFromTheState()) << "after revision " << revision;
+    EXPECT_TRUE(driver->InspectWhole()->empty());
+  }
+  const auto module = NssModule::Load(Etc());
+  if (module == nullptr) GTEST_SKIP() << "libnss-cache is not installed";
+  int found = 0;
+  for (int id = 1; id <= RandomChanges::kSubscribers; ++id) {
+    const uint32_t uid = RandomChanges::UidOf(id);
+    const std::string group = module->GroupByGid(uid);
+    if (group == kNotFound) {
+      EXPECT_EQ(module->ByUid(uid), kNotFound);
+      continue;
+    }
+    ++found;
+    EXPECT_EQ(module->ByName(group), module->ByUid(uid));
+    EXPECT_EQ(module->GroupByName(group), fmt::format("{}", uid));
+  }
+  EXPECT_EQ(found, LinesOfPasswd());
+  EXPECT_GT(found, 10);
+}
+
+// A large host does not read a million records for one.
+TEST_F(Accounts, AWriteAddsWhatWasAppliedAndReadsNothingElse) {
+  const auto driver = MakeDriver();
+  Apply(*driver, v1::FTP);
+  Store(v1::FTP, BatchOf(1, {AccountRecord(1, 1, 20001), AccountRecord(2, 1, 20002)}));
+  std::vector<Work> works = WorksFor(*state_, v1::FTP);
+  works.resize(1);
+  ASSERT_TRUE(driver->Apply(works[0].item).ok());
+  ASSERT_TRUE(driver->Flush(works).ok());
+  EXPECT_EQ(LinesOfPasswd(), 1);
+  Apply(*driver, v1::FTP);
+  EXPECT_EQ(LinesOfPasswd(), 2);
+}
+
+TEST_F(Accounts, WhoTakesAnothersUidOrLoginLaterIsRefusedAndTheOtherStays) {
+  const auto driver = MakeDriver();
+  Apply(*driver, v1::FTP);
+  Store(v1::FTP, BatchOf(1, {AccountRecord(1, 1, 20001), AccountRecord(2, 1, 20002)}));
+  Apply(*driver, v1::FTP);
+  const std::string before = Passwd();
+  v1::Record same_login = AccountRecord(4, 2, 20004);
+  same_login.mutable_account()->set_login("user1@example.net");
+  Store(v1::FTP, BatchOf(2, {AccountRecord(3, 2, 20002), same_login}));
+  std::map<std::string, std::string> refused;
+  for (const Work& work : Apply(*driver, v1::FTP))
+    refused[work.item.key] = std::string(MessageOf(work.status));
+  EXPECT_EQ(refused,
+            (std::map<std::string, std::string>{{"subscribers/3", "subscribers/2 has this uid already"},
+                                                {"subscribers/4", "subscribers/1 has this login already"}}));
+  EXPECT_EQ(Passwd(), before);
+  // Those who go make room.
+  Store(v1::FTP, BatchOf(3, {}, {"subscribers/1", "subscribers/2"}));
+  Apply(*driver, v1::FTP);
+  EXPECT_TRUE(Passwd().starts_with("user1@example.net:*:20004:20004:"));
+  EXPECT_EQ(LinesOfPasswd(), 2);
+}
+
+TEST_F(Accounts, TwoWhoSwapLoginsAreWrittenTogether) {
+  const auto driver = MakeDriver();
+  Store(v1::FTP, BatchOf(1, {AccountRecord(1, 1, 20001), AccountRecord(2, 1, 20002)}));
+  Apply(*driver, v1::FTP);
+  v1::Record first = AccountRecord(1, 2, 20001), second = AccountRecord(2, 2, 20002);
+  first.mutable_account()->mutable_login()->swap(*second.mutable_account()->mutable_login());
+  Store(v1::FTP, BatchOf(2, {first, second}));
+  Apply(*driver, v1::FTP);
+  EXPECT_TRUE(Passwd().starts_with("user1@example.net:*:20002:20002:"));
+  EXPECT_EQ(FilesBelow(root_.path()), FilesMadeFromTheState());
+}
+
+// What somebody put into a file must not be carried on by the next change.
+TEST_F(Accounts, AnEditBetweenTwoChangesDoesNotSurviveTheSecond) {
+  const auto driver = MakeDriver();
+  Store(v1::FTP, BatchOf(1, {AccountRecord(1, 1, 20001)}));
+  Apply(*driver, v1::FTP);
+  std::ofstream(Etc() + "/passwd.cache", std::ios::app) << "zoe@example.net:*:0:0::/root:/usr/sbin/nologin\n";
+  Store(v1::FTP, BatchOf(2, {AccountRecord(2, 2, 20002)}));
+  Apply(*driver, v1::FTP);
+  EXPECT_EQ(FilesBelow(root_.path()), FilesMadeFromTheState());
+}
+
 TEST(NssCache, NoAccountsAreEmptyFiles) {
   const TestDirectory root;
-  EXPECT_TRUE(WriteNssCache(root.path(), RenderNssCache({})).value());
-  EXPECT_FALSE(WriteNssCache(root.path(), RenderNssCache({})).value());
+  EXPECT_FALSE(IsNssCacheSo(root.path(), {}).value());
+  ASSERT_TRUE(WriteNssCache(root.path(), {}).ok());
+  EXPECT_TRUE(IsNssCacheSo(root.path(), {}).value());
   const auto module = NssModule::Load(root.path() + "/etc");
   if (module == nullptr) GTEST_SKIP() << "libnss-cache is not installed";
   EXPECT_EQ(module->ByName("user1@example.net"), kNotFound);
@@ -316,22 +474,22 @@ TEST(NssCache, NoAccountsAreEmptyFiles) {
 // Each may be as large as the account base: an agent that is killed again and again must not fill /etc.
 TEST(NssCache, WhatAKilledWriterLeftIsGoneAfterTheNextWrite) {
   const TestDirectory root;
-  std::vector<UnixAccount> accounts;
-  for (uint32_t i = 0; i < 5000; ++i) accounts.push_back({fmt::format("u{}@x.net", i), 20000 + i, "", "/h"});
-  const NssCacheFiles files = RenderNssCache(accounts);
+  PasswdLines lines;
+  for (uint32_t i = 0; i < 5000; ++i) lines.Add({fmt::format("u{}@x.net", i), 20000 + i, "", "/h"});
+  lines.Sort();
   for (int i = 0; i < 3; ++i) {
     const pid_t writer = fork();
     if (writer == 0) {
       const rlimit few = {.rlim_cur = 20000, .rlim_max = 20000};
       setrlimit(RLIMIT_FSIZE, &few);  // the kernel ends it in the middle of writing
-      WriteNssCache(root.path(), files).IgnoreError();
+      WriteNssCache(root.path(), lines.get()).IgnoreError();
       _exit(0);
     }
     int status = 0;
     ASSERT_EQ(waitpid(writer, &status, 0), writer);
     ASSERT_TRUE(WIFSIGNALED(status)) << status;
   }
-  ASSERT_TRUE(WriteNssCache(root.path(), files).ok());
+  ASSERT_TRUE(WriteNssCache(root.path(), lines.get()).ok());
   EXPECT_EQ(std::distance(fs::directory_iterator(root.path() + "/etc"), fs::directory_iterator()), 6);
 }
 

@@ -5,9 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <span>
 #include <utility>
 #include <vector>
 
@@ -23,7 +21,6 @@ namespace {
 constexpr mode_t kHashMode = 0711;  // to be passed through, not listed
 constexpr mode_t kHomeMode = 0755;
 constexpr mode_t kModeBits = 07777;
-constexpr size_t kHomesAtOnce = 64;  // five descriptors each
 
 using maildir::OpenBelow;
 using maildir::OpenRoot;
@@ -58,11 +55,12 @@ class HomeDriver final : public Driver {
   }
 
   absl::Status Flush(std::vector<Work>& works) override {
-    for (size_t from = 0; from < works.size(); from += kHomesAtOnce) {
-      const size_t to = std::min(works.size(), from + kHomesAtOnce);
-      Sync(std::span(works).subspan(from, to - from));
+    maildir::DirectorySync sync;
+    for (Work& work : works) {
+      if (!work.status.ok() || !work.item.record || !work.item.record->has_account()) continue;
+      work.status = Annotate(AddAll(work.item.record->account(), sync), name());
     }
-    return absl::OkStatus();
+    return sync.Finish("homes");
   }
 
   absl::StatusOr<std::string> Inspect(const v1::Record& record) override {
@@ -134,30 +132,16 @@ class HomeDriver final : public Driver {
     return absl::OkStatus();
   }
 
-  // What was there before is synced as well: whoever made it may have been killed before its sync.
-  void Sync(std::span<Work> works) const {
-    std::vector<FileDescriptor> opened;
-    for (Work& work : works) {
-      if (!work.status.ok() || !work.item.record || !work.item.record->has_account()) continue;
-      work.status = Annotate(OpenAll(work.item.record->account(), opened), name());
-    }
-    if (opened.empty()) return;
-    std::vector<int> directories;
-    for (const FileDescriptor& fd : opened) directories.push_back(fd.get());
-    const absl::Status synced = Annotate(maildir::SyncOpenDirectories(directories, "homes"), name());
-    for (Work& work : works) work.status.Update(synced);
-  }
-
-  // The folder, for its owner, and every directory above it, for the names.
-  absl::Status OpenAll(const v1::Account& account, std::vector<FileDescriptor>& opened) const {
+  // The folder, for its owner, and every directory above it, for the names. What was there before is synced
+  // as well: whoever made it may have been killed before its sync.
+  absl::Status AddAll(const v1::Account& account, maildir::DirectorySync& sync) const {
     PROV_ASSIGN_OR_RETURN(const auto steps, StepsOf(account.home_id()));
     PROV_ASSIGN_OR_RETURN(FileDescriptor fd, OpenRoot(options_.root));
     for (const std::string& step : {steps.first, steps.second, steps.name, options_.folder}) {
       PROV_ASSIGN_OR_RETURN(FileDescriptor below, OpenBelow(fd.get(), step));
-      opened.push_back(std::exchange(fd, std::move(below)));
+      PROV_RETURN_IF_ERROR(sync.Add(std::exchange(fd, std::move(below))));
     }
-    opened.push_back(std::move(fd));
-    return absl::OkStatus();
+    return sync.Add(std::move(fd));
   }
 
   absl::StatusOr<FileDescriptor> OpenHome(const v1::Account& account) const {

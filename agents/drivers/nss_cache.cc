@@ -2,18 +2,18 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
-#include <functional>
-#include <map>
+#include <optional>
+#include <span>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/escaping.h"
+#include "agents/drivers/nss_cache_render.h"
 #include "common/file.h"
 #include "common/status.h"
 
@@ -21,59 +21,32 @@ namespace prov::drivers {
 namespace {
 
 constexpr mode_t kFileMode = 0644;
-constexpr size_t kMaxFileOctets = size_t{1} << 30;
+constexpr size_t kMostFileOctets = size_t{1} << 30;  // of one that is told line by line
 constexpr size_t kMostNamesTold = 3;
 constexpr size_t kMostNameOctetsTold = 40;
-constexpr std::string_view kShell = "/usr/sbin/nologin";
 
-struct IndexEntry {
-  std::string key;
-  size_t offset = 0;
+struct Part {
+  CacheMap map;
+  CachePart part;
+  const char* name;
 };
+// The files of one map are beside each other.
+constexpr size_t kPartsOfMap = 3;
+constexpr std::array<Part, 2 * kPartsOfMap> kParts = {{
+    {CacheMap::kPasswd, CachePart::kMain, "passwd.cache"},
+    {CacheMap::kPasswd, CachePart::kByName, "passwd.cache.ixname"},
+    {CacheMap::kPasswd, CachePart::kByNumber, "passwd.cache.ixuid"},
+    {CacheMap::kGroup, CachePart::kMain, "group.cache"},
+    {CacheMap::kGroup, CachePart::kByName, "group.cache.ixname"},
+    {CacheMap::kGroup, CachePart::kByNumber, "group.cache.ixgid"},
+}};
 
-std::string RenderIndex(std::vector<IndexEntry> entries) {
-  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
-  size_t longest_key = 0, longest_offset = 0;
-  for (const IndexEntry& entry : entries) {
-    longest_key = std::max(longest_key, entry.key.size());
-    longest_offset = std::max(longest_offset, fmt::formatted_size("{}", entry.offset));
-  }
-  const size_t width = longest_key + longest_offset + 2;  // a NUL after each
-  std::string index;
-  index.reserve(entries.size() * (width + 1));
-  for (const IndexEntry& entry : entries) {
-    const size_t begin = index.size();
-    index.append(entry.key).push_back('\0');
-    index.append(fmt::format("{}", entry.offset));
-    index.resize(begin + width, '\0');
-    index.push_back('\n');
-  }
-  return index;
+std::string EtcOf(const std::string& root) { return root == "/" ? "/etc" : root + "/etc"; }
+std::string PathOf(const std::string& root, const Part& part) {
+  return fmt::format("{}/{}", EtcOf(root), part.name);
 }
-
-std::string GecosOf(const UnixAccount& account) {
-  std::string name = account.display_name;
-  std::replace(name.begin(), name.end(), ':', ' ');
-  return name;
-}
-
-// One file and where it goes.
-struct Target {
-  std::string path;
-  const std::string* content;
-};
-
-// Missing, or larger than any that we write.
-bool IsUnlikeOurs(const absl::Status& status) {
-  return absl::IsNotFound(status) || absl::IsResourceExhausted(status);
-}
-
-absl::StatusOr<bool> IsSo(const Target& target) {
-  const auto content = ReadFile(target.path, kMaxFileOctets);
-  if (IsUnlikeOurs(content.status())) return false;
-  PROV_RETURN_IF_ERROR(content.status());
-  return *content == *target.content;
-}
+// Always the same name: what a writer that was killed left behind goes with the next write.
+std::string TemporaryOf(const std::string& path) { return path + ".tmp"; }
 
 // 0 when it is not there.
 time_t ModifiedAt(const std::string& path) {
@@ -81,28 +54,18 @@ time_t ModifiedAt(const std::string& path) {
   return stat(path.c_str(), &info) == 0 ? info.st_mtime : 0;
 }
 
-std::string EtcOf(const std::string& root) { return root == "/" ? "/etc" : root + "/etc"; }
-
-std::vector<Target> TargetsOf(const std::string& root, const NssCacheFiles& files) {
-  const std::string passwd = EtcOf(root) + "/passwd.cache", group = EtcOf(root) + "/group.cache";
-  return {
-      {passwd, &files.passwd},
-      {passwd + ".ixname", &files.passwd_by_name},
-      {passwd + ".ixuid", &files.passwd_by_uid},
-      {group, &files.group},
-      {group + ".ixname", &files.group_by_name},
-      {group + ".ixgid", &files.group_by_gid},
-  };
-}
-
-// Always the same name: what a writer that was killed left behind goes with the next write.
-std::string TemporaryOf(const std::string& path) { return path + ".tmp"; }
-
-absl::Status WriteAt(const std::string& path, std::string_view content, time_t modified) {
+absl::Status WriteAt(const std::string& path, const NssCacheRendering& rendering, const Part& part,
+                     time_t modified) {
   if (unlink(path.c_str()) != 0 && errno != ENOENT) return ErrnoStatus(errno, fmt::format("remove {}", path));
   FileDescriptor file(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kFileMode));
   if (!file.valid()) return ErrnoStatus(errno, fmt::format("create {}", path));
-  PROV_RETURN_IF_ERROR(Annotate(WriteAll(file.get(), content), path));
+  const auto write = [&](std::string_view piece) -> absl::Status {
+    PROV_RETURN_IF_ERROR(Annotate(WriteAll(file.get(), piece), path));
+    // The disk may begin: less is left for the fsync. Errors are that one's to tell.
+    sync_file_range(file.get(), 0, 0, SYNC_FILE_RANGE_WRITE);
+    return absl::OkStatus();
+  };
+  PROV_RETURN_IF_ERROR(rendering.Render(part.map, part.part, write));
   const timespec times[2] = {{.tv_sec = modified, .tv_nsec = 0}, {.tv_sec = modified, .tv_nsec = 0}};
   if (fchmod(file.get(), kFileMode) != 0) return ErrnoStatus(errno, fmt::format("chmod {}", path));
   if (futimens(file.get(), times) != 0) return ErrnoStatus(errno, fmt::format("set time of {}", path));
@@ -110,140 +73,197 @@ absl::Status WriteAt(const std::string& path, std::string_view content, time_t m
   return Annotate(file.Close(), path);
 }
 
-// Everything is written beside its place first, so that the renames come close together.
-absl::Status ReplaceAll(const std::vector<Target>& targets, time_t modified) {
-  absl::Status status;
-  for (const Target& target : targets) {
-    if (status.ok()) status = WriteAt(TemporaryOf(target.path), *target.content, modified);
+absl::Status WriteBesides(const std::string& root, const NssCacheRendering& rendering,
+                          std::span<const Part> parts, time_t modified) {
+  for (const Part& part : parts) {
+    PROV_RETURN_IF_ERROR(WriteAt(TemporaryOf(PathOf(root, part)), rendering, part, modified));
   }
-  for (const Target& target : targets) {
-    if (status.ok() && rename(TemporaryOf(target.path).c_str(), target.path.c_str()) != 0) {
-      status = ErrnoStatus(errno, fmt::format("rename to {}", target.path));
+  return absl::OkStatus();
+}
+
+// Everything is written beside its place first, so that the renames come close together.
+absl::Status ReplaceAll(const std::string& root, const NssCacheRendering& rendering, time_t modified) {
+  const std::span<const Part> parts(kParts);
+  absl::Status passwd, group;
+  {
+    const std::jthread other(
+        [&] { group = WriteBesides(root, rendering, parts.subspan(kPartsOfMap), modified); });
+    passwd = WriteBesides(root, rendering, parts.first(kPartsOfMap), modified);
+  }
+  absl::Status status = passwd.ok() ? group : passwd;
+  for (const Part& part : parts) {
+    const std::string path = PathOf(root, part);
+    if (status.ok() && rename(TemporaryOf(path).c_str(), path.c_str()) != 0) {
+      status = ErrnoStatus(errno, fmt::format("rename to {}", path));
     }
   }
   if (!status.ok()) {
-    for (const Target& target : targets) unlink(TemporaryOf(target.path).c_str());
+    for (const Part& part : parts) unlink(TemporaryOf(PathOf(root, part)).c_str());
   }
   return status;
 }
 
-// Lines by the name that they begin with.
-std::map<std::string_view, std::string_view> LinesByName(std::string_view content) {
-  std::map<std::string_view, std::string_view> lines;
+// Ends a rendering whose beginning is not what the file holds.
+absl::Status Differs() { return absl::AbortedError("differs"); }
+
+// NOT_FOUND when there is no such file.
+absl::StatusOr<bool> IsSo(const std::string& path, const NssCacheRendering& rendering, const Part& part) {
+  FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.valid()) return ErrnoStatus(errno, fmt::format("open {}", path));
+  std::string found;
+  const auto read_on = [&](size_t octets) -> absl::Status {
+    found.resize(octets);
+    size_t have = 0;
+    while (have < octets) {
+      const ssize_t got = read(file.get(), found.data() + have, octets - have);
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) return ErrnoStatus(errno, fmt::format("read {}", path));
+      if (got == 0) break;
+      have += static_cast<size_t>(got);
+    }
+    found.resize(have);
+    return absl::OkStatus();
+  };
+  const auto compare = [&](std::string_view piece) -> absl::Status {
+    PROV_RETURN_IF_ERROR(read_on(piece.size()));
+    return found == piece ? absl::OkStatus() : Differs();
+  };
+  const absl::Status same = rendering.Render(part.map, part.part, compare);
+  if (absl::IsAborted(same)) return false;
+  PROV_RETURN_IF_ERROR(same);
+  PROV_RETURN_IF_ERROR(read_on(1));
+  return found.empty();
+}
+
+std::string_view NameOf(std::string_view line) { return line.substr(0, line.find(':')); }
+
+// In the order of the names that they begin with; without their newlines.
+std::vector<std::string_view> SortedLines(std::string_view content) {
+  std::vector<std::string_view> lines;
   while (!content.empty()) {
     const std::string_view line = content.substr(0, content.find('\n'));
-    lines.emplace(line.substr(0, line.find(':')), line);
+    lines.push_back(line);
     content.remove_prefix(std::min(content.size(), line.size() + 1));
   }
+  std::stable_sort(lines.begin(), lines.end(),
+                   [](std::string_view a, std::string_view b) { return NameOf(a) < NameOf(b); });
   return lines;
 }
 
-// "2 added (mallory, root2)": the first few by name, whatever octets somebody put into them.
-std::string Told(std::string_view what, const std::vector<std::string_view>& names) {
-  std::vector<std::string> first;
-  for (const std::string_view name : names) {
-    if (first.size() == kMostNamesTold) break;
-    first.push_back(absl::CHexEscape(std::string(name.substr(0, kMostNameOctetsTold))));
-  }
-  const char* more = names.size() > first.size() ? ", …" : "";
-  return fmt::format("{} {} ({}{})", names.size(), what, fmt::join(first, ", "), more);
-}
-
-std::string DifferenceOfLines(std::string_view found, std::string_view wanted) {
-  const auto found_lines = LinesByName(found), wanted_lines = LinesByName(wanted);
-  std::vector<std::string_view> added, lacking, changed;
-  for (const auto& [name, line] : found_lines) {
-    const auto ours = wanted_lines.find(name);
-    if (ours == wanted_lines.end()) {
-      added.push_back(name);
-    } else if (ours->second != line) {
-      changed.push_back(name);
+// How many, and the first few by name, whatever octets somebody put into them.
+class Names {
+ public:
+  void Add(std::string_view name) {
+    if (++count_ <= kMostNamesTold) {
+      first_.push_back(absl::CHexEscape(std::string(name.substr(0, kMostNameOctetsTold))));
     }
   }
-  for (const auto& [name, line] : wanted_lines) {
-    if (!found_lines.contains(name)) lacking.push_back(name);
+  // "2 added (mallory, root2)"
+  void TellAs(std::string_view what, std::vector<std::string>& parts) const {
+    if (count_ == 0) return;
+    const char* more = count_ > first_.size() ? ", …" : "";
+    parts.push_back(fmt::format("{} {} ({}{})", count_, what, fmt::join(first_, ", "), more));
   }
+
+ private:
+  size_t count_ = 0;
+  std::vector<std::string> first_;
+};
+
+// The line of a main file, without its newline.
+std::string LineIn(CacheMap map, const PasswdLine& line) {
+  if (map == CacheMap::kPasswd) return std::string(line.text.substr(0, line.text.size() - 1));
+  return fmt::format("{}:*:{}:", line.login(), line.uid);
+}
+
+std::string DifferenceOfLines(std::string_view content, CacheMap map, const std::vector<PasswdLine>& wanted) {
+  const std::vector<std::string_view> lines = SortedLines(content);
+  Names added, lacking, changed;
+  auto found = lines.begin();
+  for (const PasswdLine& line : wanted) {
+    for (; found != lines.end() && NameOf(*found) < line.login(); ++found) added.Add(NameOf(*found));
+    if (found == lines.end() || NameOf(*found) != line.login()) {
+      lacking.Add(line.login());
+      continue;
+    }
+    if (*found != LineIn(map, line)) changed.Add(line.login());
+    ++found;
+  }
+  for (; found != lines.end(); ++found) added.Add(NameOf(*found));
   std::vector<std::string> parts;
-  if (!added.empty()) parts.push_back(Told("added", added));
-  if (!lacking.empty()) parts.push_back(Told("taken away", lacking));
-  if (!changed.empty()) parts.push_back(Told("changed", changed));
+  added.TellAs("added", parts);
+  lacking.TellAs("taken away", parts);
+  changed.TellAs("changed", parts);
   return parts.empty() ? "its lines are in another order" : fmt::format("lines: {}", fmt::join(parts, "; "));
 }
 
-}  // namespace
-
-NssCacheFiles RenderNssCache(const std::vector<UnixAccount>& accounts) {
-  NssCacheFiles files;
-  std::vector<IndexEntry> passwd_names, passwd_uids, group_names, group_gids;
-  for (const UnixAccount& account : accounts) {
-    passwd_names.push_back({account.login, files.passwd.size()});
-    passwd_uids.push_back({fmt::format("{}", account.uid), files.passwd.size()});
-    files.passwd += fmt::format("{}:*:{}:{}:{}:{}:{}\n", account.login, account.uid, account.uid,
-                                GecosOf(account), account.home, kShell);
-    group_names.push_back({account.login, files.group.size()});
-    group_gids.push_back({fmt::format("{}", account.uid), files.group.size()});
-    files.group += fmt::format("{}:*:{}:\n", account.login, account.uid);
+// Nothing: it is as it should be.
+absl::StatusOr<std::optional<std::string>> CompareFile(const std::string& path,
+                                                       const NssCacheRendering& rendering, const Part& part,
+                                                       const std::vector<PasswdLine>& lines) {
+  const auto so = IsSo(path, rendering, part);
+  if (absl::IsNotFound(so.status())) return "is missing";
+  PROV_RETURN_IF_ERROR(so.status());
+  if (*so) return std::nullopt;
+  if (part.part != CachePart::kMain) return "is not the index that belongs to its file";
+  const auto content = ReadFile(path, kMostFileOctets);
+  if (absl::IsResourceExhausted(content.status())) {
+    return fmt::format("is larger than {} octets", kMostFileOctets);
   }
-  files.passwd_by_name = RenderIndex(std::move(passwd_names));
-  files.passwd_by_uid = RenderIndex(std::move(passwd_uids));
-  files.group_by_name = RenderIndex(std::move(group_names));
-  files.group_by_gid = RenderIndex(std::move(group_gids));
-  return files;
+  PROV_RETURN_IF_ERROR(content.status());
+  return DifferenceOfLines(*content, part.map, lines);
 }
 
-absl::StatusOr<bool> WriteNssCache(const std::string& root, const NssCacheFiles& files) {
+int64_t Nanoseconds(const timespec& time) { return time.tv_sec * int64_t{1'000'000'000} + time.tv_nsec; }
+
+}  // namespace
+
+std::string PasswdCachePath(const std::string& root) { return PathOf(root, kParts.front()); }
+
+absl::Status WriteNssCache(const std::string& root, const std::vector<PasswdLine>& lines) {
   const std::string etc = EtcOf(root);
   PROV_RETURN_IF_ERROR(EnsureDirectory(etc, 0755));
-  const std::vector<Target> targets = TargetsOf(root, files);
-  bool all_so = true;
   time_t modified = time(nullptr);
-  for (const Target& target : targets) {
-    if (all_so) {
-      PROV_ASSIGN_OR_RETURN(all_so, IsSo(target));
-    }
-    modified = std::max(modified, ModifiedAt(target.path) + 1);
+  for (const Part& part : kParts) modified = std::max(modified, ModifiedAt(PathOf(root, part)) + 1);
+  PROV_RETURN_IF_ERROR(ReplaceAll(root, NssCacheRendering(lines), modified));
+  return SyncDirectory(etc);
+}
+
+absl::StatusOr<bool> IsNssCacheSo(const std::string& root, const std::vector<PasswdLine>& lines) {
+  const NssCacheRendering rendering(lines);
+  for (const Part& part : kParts) {
+    const auto so = IsSo(PathOf(root, part), rendering, part);
+    if (absl::IsNotFound(so.status())) return false;
+    if (!so.ok() || !*so) return so;
   }
-  if (all_so) return false;
-  PROV_RETURN_IF_ERROR(ReplaceAll(targets, modified));
-  PROV_RETURN_IF_ERROR(SyncDirectory(etc));
   return true;
 }
 
-NssCacheFingerprint FingerprintOf(const NssCacheFiles& files) {
-  NssCacheFingerprint fingerprint;
-  for (const Target& target : TargetsOf("", files)) {
-    fingerprint.push_back(std::hash<std::string>()(*target.content));
-  }
-  return fingerprint;
-}
-
-absl::StatusOr<NssCacheFingerprint> FingerprintOnHost(const std::string& root) {
-  NssCacheFingerprint fingerprint;
-  for (const Target& target : TargetsOf(root, {})) {
-    const auto content = ReadFile(target.path, kMaxFileOctets);
-    if (!content.ok() && !IsUnlikeOurs(content.status())) return content.status();
-    fingerprint.push_back(content.ok() ? std::hash<std::string>()(*content) : 0);
-  }
-  return fingerprint;
-}
-
-absl::StatusOr<std::vector<Difference>> CompareNssCache(const std::string& root, const NssCacheFiles& files) {
+absl::StatusOr<std::vector<Difference>> CompareNssCache(const std::string& root,
+                                                        const std::vector<PasswdLine>& lines) {
+  const NssCacheRendering rendering(lines);
   std::vector<Difference> differences;
-  for (const Target& target : TargetsOf(root, files)) {
-    const auto content = ReadFile(target.path, kMaxFileOctets);
-    if (absl::IsNotFound(content.status())) {
-      differences.push_back({target.path, "is missing"});
-    } else if (absl::IsResourceExhausted(content.status())) {
-      differences.push_back({target.path, fmt::format("is larger than {} octets", kMaxFileOctets)});
-    } else if (!content.ok()) {
-      return content.status();
-    } else if (*content != *target.content) {
-      const bool is_index = target.content != &files.passwd && target.content != &files.group;
-      differences.push_back({target.path, is_index ? "is not the index that belongs to its file"
-                                                   : DifferenceOfLines(*content, *target.content)});
-    }
+  for (const Part& part : kParts) {
+    const std::string path = PathOf(root, part);
+    PROV_ASSIGN_OR_RETURN(std::optional<std::string> difference, CompareFile(path, rendering, part, lines));
+    if (difference) differences.push_back({path, *std::move(difference)});
   }
   return differences;
+}
+
+absl::StatusOr<NssCacheStamp> NssCacheStamp::Of(const std::string& root) {
+  NssCacheStamp stamp;
+  for (size_t i = 0; i < kParts.size(); ++i) {
+    struct stat info;
+    const std::string path = PathOf(root, kParts[i]);
+    if (stat(path.c_str(), &info) == 0) {
+      stamp.files_[i] = {info.st_dev, info.st_ino, info.st_size, Nanoseconds(info.st_mtim),
+                         Nanoseconds(info.st_ctim)};
+    } else if (errno != ENOENT) {
+      return ErrnoStatus(errno, fmt::format("stat {}", path));
+    }
+  }
+  return stamp;
 }
 
 }  // namespace prov::drivers

@@ -4,46 +4,53 @@
 // An index is lines of equal length: key, NUL, offset in the main file, NULs, newline; sorted by octets, as
 // the module searches them by strcmp. The module distrusts an index that is older, in seconds, than its main
 // file, and reads that from its beginning instead.
+//
+// All six follow from the lines of passwd.cache, which are in the order of logins. Besides those lines this
+// takes some 40 octets of memory for each account while it runs.
 #pragma once
 
-#include <cstdint>
+#include <sys/stat.h>
+
+#include <array>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "agents/drivers/driver.h"
+#include "agents/drivers/passwd_lines.h"
 
 namespace prov::drivers {
 
-struct UnixAccount {
-  std::string login;
-  uint32_t uid = 0;  // and its own group's gid
-  std::string display_name;
-  std::string home;
-};
-
-// What the files hold.
-struct NssCacheFiles {
-  std::string passwd, passwd_by_name, passwd_by_uid;
-  std::string group, group_by_name, group_by_gid;
-};
-
-// Pure. Logins and uids must be unique; fields must be free of control characters. Colons in names become
-// blanks. Nobody gets a shell, and no password in these files ever matches.
-NssCacheFiles RenderNssCache(const std::vector<UnixAccount>& accounts);
+std::string PasswdCachePath(const std::string& root);
 
 // Replaces the six files below ROOT/etc, each atomically and durably, in an order and with times in which a
 // look-up at any moment is right: an index that does not belong to the main file is always the older one.
-// Files that are so already are left alone: false.
-absl::StatusOr<bool> WriteNssCache(const std::string& root, const NssCacheFiles& files);
+// `lines` are in order, no login and no uid twice.
+absl::Status WriteNssCache(const std::string& root, const std::vector<PasswdLine>& lines);
 
-// Tells files apart without keeping what is in them.
-using NssCacheFingerprint = std::vector<size_t>;
-NssCacheFingerprint FingerprintOf(const NssCacheFiles& files);
-absl::StatusOr<NssCacheFingerprint> FingerprintOnHost(const std::string& root);
+// Whether they hold that already.
+absl::StatusOr<bool> IsNssCacheSo(const std::string& root, const std::vector<PasswdLine>& lines);
 
 // Each file that is not as it should be, with the names that were added, taken away or changed.
-absl::StatusOr<std::vector<Difference>> CompareNssCache(const std::string& root, const NssCacheFiles& files);
+absl::StatusOr<std::vector<Difference>> CompareNssCache(const std::string& root,
+                                                        const std::vector<PasswdLine>& lines);
+
+// Tells by inode, size and times whether somebody else has been at one of the files since.
+class NssCacheStamp {
+ public:
+  static absl::StatusOr<NssCacheStamp> Of(const std::string& root);
+  bool operator==(const NssCacheStamp&) const = default;
+
+ private:
+  struct File {
+    dev_t device = 0;
+    ino_t inode = 0;  // 0: there is none
+    off_t octets = 0;
+    int64_t modified_ns = 0, changed_ns = 0;
+    bool operator==(const File&) const = default;
+  };
+  std::array<File, 6> files_;
+};
 
 }  // namespace prov::drivers

@@ -114,13 +114,36 @@ absl::Status SyncOpenDirectory(int fd, std::string_view name) {
   return absl::OkStatus();
 }
 
-absl::Status SyncOpenDirectories(const std::vector<int>& fds, std::string_view name) {
-  if (fds.size() > kMostSyncedSingly) {
-    if (syncfs(fds.front()) != 0) return ErrnoStatus(errno, fmt::format("syncfs for {}", name));
-    return absl::OkStatus();
+absl::Status DirectorySync::Add(FileDescriptor directory) {
+  struct stat info;
+  if (fstat(directory.get(), &info) != 0) return ErrnoStatus(errno, "stat directory");
+  const auto [first, is_new] = first_of_device_.try_emplace(info.st_dev, std::move(directory));
+  if (is_new || many_) return absl::OkStatus();
+  many_ = first_of_device_.size() + others_.size() >= kMostSyncedSingly;
+  if (many_) {
+    others_.clear();
+  } else {
+    others_.push_back(std::move(directory));
   }
-  for (const int fd : fds) PROV_RETURN_IF_ERROR(SyncOpenDirectory(fd, name));
   return absl::OkStatus();
+}
+
+absl::Status DirectorySync::Finish(std::string_view name) {
+  absl::Status status;
+  for (const auto& [device, directory] : first_of_device_) {
+    if (!many_) {
+      status.Update(SyncOpenDirectory(directory.get(), name));
+    } else if (syncfs(directory.get()) != 0) {
+      status.Update(ErrnoStatus(errno, fmt::format("syncfs for {}", name)));
+    }
+  }
+  for (const FileDescriptor& directory : others_) {
+    status.Update(SyncOpenDirectory(directory.get(), name));
+  }
+  first_of_device_.clear();
+  others_.clear();
+  many_ = false;
+  return status;
 }
 
 }  // namespace prov::maildir

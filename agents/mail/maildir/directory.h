@@ -2,8 +2,10 @@
 #pragma once
 
 #include <dirent.h>
+#include <sys/types.h>
 
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,8 +46,19 @@ bool IsRegularFile(int directory, const dirent& entry);
 // Makes names in the directory durable.
 absl::Status SyncOpenDirectory(int fd, std::string_view name);
 
-// The same for many of one file system, which is synced whole when that means fewer waits for the disk. An
-// error stands for all of them.
-absl::Status SyncOpenDirectories(const std::vector<int>& fds, std::string_view name);
+// Makes names in many directories durable together: few are synced one by one; of many, the file systems that
+// they are on are synced whole, which is one wait for the disk each (docs/decisions/0020). Not thread-safe.
+class DirectorySync {
+ public:
+  // To have been opened before names were made in it: the kernel tells later errors to who had it open.
+  absl::Status Add(FileDescriptor directory);
+  // An error stands for all that were added since the last one.
+  absl::Status Finish(std::string_view name);
+
+ private:
+  std::map<dev_t, FileDescriptor> first_of_device_;
+  std::vector<FileDescriptor> others_;  // unless they are many
+  bool many_ = false;
+};
 
 }  // namespace prov::maildir

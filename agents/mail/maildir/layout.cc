@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <memory>
+#include <thread>
 #include <utility>
 
 #include "agents/mail/maildir/directory.h"
@@ -19,9 +20,10 @@
 namespace prov::maildir {
 namespace {
 
-constexpr size_t kMailboxesAtOnce = 64;  // four descriptors each
-constexpr int kMaxRemovalDepth = 32;     // directories within directories; a Maildir has one level
-constexpr int kMaxRemovalAttempts = 8;   // mail that is being delivered meanwhile makes it not empty
+constexpr int kMaxRemovalDepth = 32;       // directories within directories; a Maildir has one level
+constexpr int kMaxRemovalAttempts = 8;     // mail that is being delivered meanwhile makes it not empty
+constexpr size_t kMostThreads = 8;         // that make mailboxes side by side
+constexpr size_t kMailboxesOfThread = 64;  // at least
 
 struct DirCloser {
   void operator()(DIR* dir) const { closedir(dir); }
@@ -91,46 +93,46 @@ class MailboxMaking {
     PROV_ASSIGN_OR_RETURN(const MailboxSteps steps, StepsOf(mailbox_id));
     PROV_ASSIGN_OR_RETURN(const std::string wrong, InspectMailbox(root_, mailbox_id));
     if (wrong.empty()) return absl::OkStatus();
-    Unfinished mailbox = {.status = status, .above = {}, .own = {}};
-    PROV_ASSIGN_OR_RETURN(mailbox.own, OpenRoot(root_));
+    PROV_ASSIGN_OR_RETURN(FileDescriptor directory, OpenRoot(root_));
     for (const std::string& step : {steps.first, steps.second, steps.name}) {
-      if (step == steps.name) PROV_RETURN_IF_ERROR(CheckNotLeft(mailbox.own.get(), steps.name));
-      PROV_ASSIGN_OR_RETURN(FileDescriptor below, MakeAndOpen(mailbox.own.get(), step));
-      mailbox.above.push_back(std::exchange(mailbox.own, std::move(below)));
+      if (step == steps.name) PROV_RETURN_IF_ERROR(CheckNotLeft(directory.get(), steps.name));
+      PROV_ASSIGN_OR_RETURN(FileDescriptor below, MakeAndOpen(directory.get(), step));
+      PROV_RETURN_IF_ERROR(sync_.Add(std::exchange(directory, std::move(below))));
     }
-    PROV_RETURN_IF_ERROR(MakeBelow(mailbox.own.get(), "new"));
-    PROV_RETURN_IF_ERROR(MakeBelow(mailbox.own.get(), "cur"));
-    unfinished_.push_back(std::move(mailbox));
+    PROV_RETURN_IF_ERROR(MakeBelow(directory.get(), "new"));
+    PROV_RETURN_IF_ERROR(MakeBelow(directory.get(), "cur"));
+    PROV_RETURN_IF_ERROR(sync_.Add(std::move(directory)));
+    unfinished_.push_back({mailbox_id, status});
     return absl::OkStatus();
   }
 
   void Finish() {
     Sync();
-    for (Unfinished& mailbox : unfinished_) {
-      if (mailbox.status->ok()) *mailbox.status = MakeBelow(mailbox.own.get(), "tmp");
-      mailbox.above.clear();
+    for (const Unfinished& mailbox : unfinished_) {
+      if (mailbox.status->ok()) *mailbox.status = MakeLast(mailbox.id);
     }
     Sync();
   }
 
  private:
   struct Unfinished {
+    std::string id;
     absl::Status* status;
-    std::vector<FileDescriptor> above;  // from the root on
-    FileDescriptor own;
   };
 
+  absl::Status MakeLast(const std::string& mailbox_id) {
+    PROV_ASSIGN_OR_RETURN(FileDescriptor mailbox, OpenMailbox(root_, mailbox_id));
+    PROV_RETURN_IF_ERROR(MakeBelow(mailbox.get(), "tmp"));
+    return sync_.Add(std::move(mailbox));
+  }
+
   void Sync() {
-    std::vector<int> directories;
-    for (const Unfinished& mailbox : unfinished_) {
-      directories.push_back(mailbox.own.get());
-      for (const FileDescriptor& above : mailbox.above) directories.push_back(above.get());
-    }
-    const absl::Status synced = SyncOpenDirectories(directories, "mailboxes");
-    for (Unfinished& mailbox : unfinished_) mailbox.status->Update(synced);
+    const absl::Status synced = sync_.Finish("mailboxes");
+    for (const Unfinished& mailbox : unfinished_) mailbox.status->Update(synced);
   }
 
   const std::string root_;
+  DirectorySync sync_;
   std::vector<Unfinished> unfinished_;
 };
 
@@ -168,12 +170,19 @@ absl::Status EnsureMailbox(std::string_view root, std::string_view mailbox_id) {
 std::vector<absl::Status> EnsureMailboxes(std::string_view root,
                                           const std::vector<std::string>& mailbox_ids) {
   std::vector<absl::Status> statuses(mailbox_ids.size());
-  for (size_t from = 0; from < mailbox_ids.size(); from += kMailboxesAtOnce) {
+  const size_t threads = std::clamp<size_t>(mailbox_ids.size() / kMailboxesOfThread, 1, kMostThreads);
+  const auto make = [&](size_t first) {
     MailboxMaking making(root);
-    const size_t to = std::min(mailbox_ids.size(), from + kMailboxesAtOnce);
-    for (size_t i = from; i < to; ++i) statuses[i] = making.Add(mailbox_ids[i], &statuses[i]);
+    for (size_t i = first; i < mailbox_ids.size(); i += threads) {
+      statuses[i] = making.Add(mailbox_ids[i], &statuses[i]);
+    }
     making.Finish();
-  }
+  };
+  // They act as whoever calls this (setfsuid(2) is inherited).
+  std::vector<std::jthread> others;
+  for (size_t thread = 1; thread < threads; ++thread) others.emplace_back(make, thread);
+  make(0);
+  others.clear();
   return statuses;
 }
 
