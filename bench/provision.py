@@ -24,6 +24,7 @@ sys.path[:0] = [os.path.join(REPOSITORY, "tests", "stack"), os.path.join(REPOSIT
 from ldapadd import ldapadd_rate  # noqa: E402
 from rows import write_rows  # noqa: E402
 from stack import Stack, built_programs  # noqa: E402
+from useradd import useradd_rate  # noqa: E402
 
 DOMAIN = "example.net"
 LOGINS = 300
@@ -33,32 +34,6 @@ def load(stack, *arguments):
     done = subprocess.run([os.path.join(REPOSITORY, "bazel-bin/bench/provision_load"), "--config",
                            stack.path("provctl.toml"), *arguments], stdout=subprocess.PIPE, check=True)
     return json.loads(done.stdout)
-
-
-def useradd_rate(existing):
-    """useradd on a private /etc that has `existing` accounts already. None where we may not."""
-    if os.geteuid() != 0:
-        return None
-    prefix = tempfile.mkdtemp(prefix="prov-useradd-")
-    try:
-        etc = os.path.join(prefix, "etc")
-        os.mkdir(etc)
-        with open(os.path.join(etc, "passwd"), "w", encoding="ascii") as passwd, \
-                open(os.path.join(etc, "shadow"), "w", encoding="ascii") as shadow, \
-                open(os.path.join(etc, "group"), "w", encoding="ascii") as group:
-            for number in range(existing):
-                passwd.write(f"user{number}:x:{100_000 + number}:{100_000 + number}::/home/x:/usr/sbin/nologin\n")
-                shadow.write(f"user{number}:!:19000:0:99999:7:::\n")
-                group.write(f"user{number}:x:{100_000 + number}:\n")
-        shutil.copy("/etc/login.defs", etc)
-        count = max(3, min(100, 1_000_000 // existing))
-        start = time.monotonic()
-        for number in range(count):
-            subprocess.run(["useradd", "--prefix", prefix, "-M", "-N", "-u", str(2_000_000 + number), "-s",
-                            "/usr/sbin/nologin", f"new{number}"], check=True, stderr=subprocess.DEVNULL)
-        return count / (time.monotonic() - start)
-    finally:
-        shutil.rmtree(prefix)
 
 
 def fill(stack, present, wanted):

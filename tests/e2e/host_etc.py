@@ -14,12 +14,17 @@ def within(directory, place, *command):
     return ["unshare", "--mount", "sh", "-c", _WITHIN, "sh", directory, place, *command]
 
 
-def make_etc(stack, host):
-    """Adds to the files that the host's agent writes what look-ups need beside them; the directory to put at /etc."""
-    etc = stack.path("hosts", host, "root", "etc")
-    wait_until(lambda: os.path.isdir(etc), f"the first files of {host}")
+def complete_etc(etc):
+    """Adds what look-ups need beside the files that an agent writes."""
     for name in ("passwd", "group", "ld.so.cache"):
         shutil.copy(os.path.join("/etc", name), etc)
     with open(os.path.join(etc, "nsswitch.conf"), "w", encoding="utf-8") as file:
         file.write("passwd: files cache\ngroup: files cache\n")
+
+
+def make_etc(stack, host):
+    """The directory to put at /etc, for programs of the host."""
+    etc = stack.path("hosts", host, "root", "etc")
+    wait_until(lambda: os.path.isdir(etc), f"the first files of {host}")
+    complete_etc(etc)
     return etc
