@@ -4,7 +4,7 @@
 //       accounts a second on top of those, from their records' arrival until the files are durable
 //   host_load visible --directory D --existing 1000000
 //       seconds from one record's arrival until getpwnam(3) finds the account, and the memory that takes. Its
-//       /etc must be D/root/etc with an nsswitch.conf.
+//       /etc must be the directory root/etc below D, with an nsswitch.conf.
 //   host_load maildirs --directory D --count 100000
 //       maildirs a second, durable; the bare system calls beside them; seconds to inspect them all
 //

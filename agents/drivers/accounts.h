@@ -25,9 +25,9 @@ struct AccountOptions {
 // somebody else has been at them, and while a login or uid is claimed twice. Takes some 200 octets of memory
 // for each account while it does.
 //
-// A write is followed by a rest three times as long, or until write_interval has passed since it began.
-// Suspended and closed accounts stay, so that their files keep an owner with a name. `state` and `clock` must
-// outlive the driver.
+// A write is followed by a rest three times as long, or until write_interval has passed since it began, and a
+// quarter as long at least. Suspended and closed accounts stay, so that their files keep an owner with a
+// name. `state` and `clock` must outlive the driver.
 std::unique_ptr<Driver> MakeAccountDriver(AccountOptions options, state::StateWriter& state,
                                           const Clock& clock);
 
