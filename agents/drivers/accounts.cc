@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "agents/drivers/nss_cache.h"
+#include "agents/drivers/passwd_file.h"
 #include "agents/mail/maildir/layout.h"
 #include "common/log.h"
 #include "common/status.h"
@@ -44,7 +45,7 @@ class AccountDriver final : public Driver {
   absl::Status Flush(std::vector<Work>& works) override {
     const uint64_t wanted = Wanted();
     const std::lock_guard lock(write_mutex_);
-    if (written_ < wanted) {
+    if (written_ < wanted || !kept_.empty()) {
       WaitForTurn();
       // All that was applied until now is in the state already.
       const uint64_t covered = Wanted();
@@ -96,6 +97,7 @@ class AccountDriver final : public Driver {
   }
 
   absl::Status WriteNow() {
+    PROV_RETURN_IF_ERROR(KeepUntilWhole());
     PROV_ASSIGN_OR_RETURN(Gathered gathered, Gather());
     const NssCacheFiles files = RenderNssCache(gathered.accounts);
     PROV_ASSIGN_OR_RETURN(const bool changed, WriteNssCache(options_.root, files));
@@ -108,15 +110,42 @@ class AccountDriver final : public Driver {
     return absl::OkStatus();
   }
 
+  // A copy that is being made anew does not know yet who has an account: whoever has one here keeps it until
+  // the snapshots are complete.
+  absl::Status KeepUntilWhole() {
+    bool whole = true;
+    for (const v1::Role role : options_.roles) {
+      PROV_ASSIGN_OR_RETURN(const state::Freshness freshness, state_.GetFreshness(role));
+      whole = whole && freshness.received_revision > 0;
+    }
+    if (whole) kept_.clear();
+    if (whole || looked_) return absl::OkStatus();
+    PROV_ASSIGN_OR_RETURN(kept_, EntriesOf("passwd.cache"));
+    looked_ = true;
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::map<std::string, PasswdEntry>> EntriesOf(std::string_view name) const {
+    const auto file =
+        PasswdFile::Read(fmt::format("{}/etc/{}", options_.root == "/" ? "" : options_.root, name));
+    if (absl::IsNotFound(file.status())) return std::map<std::string, PasswdEntry>();
+    PROV_RETURN_IF_ERROR(file.status());
+    return file->entries();
+  }
+
   absl::StatusOr<Gathered> Gather() const {
     Gathered gathered;
+    PROV_ASSIGN_OR_RETURN(const auto others, EntriesOf("passwd"));
+    std::map<uint32_t, std::string> name_of_uid;
+    for (const auto& [name, entry] : others) name_of_uid.emplace(entry.uid, name);
     std::map<std::string, std::string> key_of_login;
     std::map<uint32_t, std::string> key_of_uid;
     for (const v1::Role role : options_.roles) {
       PROV_RETURN_IF_ERROR(state_.ForEachRecord(role, [&](const v1::Record& record) -> absl::Status {
         if (!record.has_account()) return absl::OkStatus();
         const v1::Account& account = record.account();
-        const absl::Status fit = Fits(record, key_of_login, key_of_uid);
+        absl::Status fit = Fits(record, key_of_login, key_of_uid);
+        if (fit.ok()) fit = IsNobodyElses(account, others, name_of_uid);
         if (!fit.ok()) {
           gathered.refused.emplace(record.key(), fit);
           return absl::OkStatus();
@@ -131,7 +160,25 @@ class AccountDriver final : public Driver {
         return absl::OkStatus();
       }));
     }
+    for (const auto& [login, entry] : kept_) {
+      if (key_of_login.contains(login) || key_of_uid.contains(entry.uid)) continue;
+      gathered.accounts.push_back({login, entry.uid, entry.gecos, entry.home});
+    }
     return gathered;
+  }
+
+  // Accounts of the host itself, in /etc/passwd, are not provd's to give away.
+  static absl::Status IsNobodyElses(const v1::Account& account,
+                                    const std::map<std::string, PasswdEntry>& others,
+                                    const std::map<uint32_t, std::string>& name_of_uid) {
+    if (others.contains(account.login())) {
+      return absl::FailedPreconditionError(
+          fmt::format("/etc/passwd has an account {} of the host's own", account.login()));
+    }
+    const auto other = name_of_uid.find(account.uid_number());
+    if (other == name_of_uid.end()) return absl::OkStatus();
+    return absl::FailedPreconditionError(
+        fmt::format("/etc/passwd has uid {} for {}", account.uid_number(), other->second));
   }
 
   // One subscriber may be seen by several roles, but no login and no uid by several subscribers.
@@ -165,6 +212,8 @@ class AccountDriver final : public Driver {
   steady_clock::time_point rest_until_;
   std::map<std::string, absl::Status> refused_;
   NssCacheFingerprint fingerprint_;  // of what was written last
+  bool looked_ = false;
+  std::map<std::string, PasswdEntry> kept_;  // by login; empty when the state is whole
 };
 
 }  // namespace

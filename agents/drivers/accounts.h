@@ -22,7 +22,8 @@ struct AccountOptions {
 
 // Gathers: the files are written whole by Flush, from the state, for all roles. A write is followed by a rest
 // that is some times as long as the write was. Suspended and closed accounts stay in them, so that their
-// files keep an owner with a name. `state` and `clock` must outlive the driver.
+// files keep an owner with a name; who has an account already keeps it while the state is made anew. Names
+// and uids of ROOT/etc/passwd are refused. `state` and `clock` must outlive the driver.
 std::unique_ptr<Driver> MakeAccountDriver(AccountOptions options, state::StateWriter& state,
                                           const Clock& clock);
 
