@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include "agents/agent_metrics.h"
 #include "agents/certificate_files.h"
 #include "agents/config.h"
+#include "agents/crash_count.h"
 #include "agents/endpoints.h"
 #include "agents/engine_supervisor.h"
 #include "agents/enrolment.h"
@@ -23,7 +25,9 @@
 #include "agents/moves/move_worker.h"
 #include "agents/moves/transfer_service.h"
 #include "agents/renewal.h"
+#include "agents/state/integrity.h"
 #include "agents/state/reader.h"
+#include "agents/state_check.h"
 #include "agents/state_directory.h"
 #include "agents/sync/role_sync.h"
 #include "common/clock.h"
@@ -41,6 +45,10 @@ constexpr int kExitConfiguration = 2;
 // An agent that was told to stop may still be finishing when the next one starts.
 constexpr std::chrono::seconds kClaimPatience{15};
 constexpr std::chrono::milliseconds kTick{1000};
+// Of an engine that crashes again and again, not each crash is worth a look at the whole copy.
+constexpr std::chrono::minutes kCheckInterval{1};
+constexpr std::chrono::minutes kSettled{1};
+constexpr rlim_t kCheckCpuSeconds = 120;  // a million records take a few
 
 // The signals this program waits for. Blocked before any thread starts, so that only the main thread has
 // them.
@@ -54,6 +62,15 @@ sigset_t WaitedSignals() {
 int WaitForSignal(const sigset_t& set, std::chrono::milliseconds pause) {
   const timespec time = {.tv_sec = pause.count() / 1000, .tv_nsec = pause.count() % 1000 * 1000000};
   return sigtimedwait(&set, nullptr, &time);  // -1: none came
+}
+
+// What provd is told while a copy that was broken is made anew; empty when none was.
+std::string NoticeOf(const std::string& state_directory) {
+  if (BrokenStateTime(state_directory) == std::chrono::system_clock::time_point()) return "";
+  return fmt::format(
+      "the host's copy was broken and is made anew from a snapshot; the old one is {}/broken.mdb: look "
+      "at this host's disk and memory, then remove it",
+      state_directory);
 }
 
 // Everything that runs, in the order in which it is made; it ends in the reverse order.
@@ -113,7 +130,8 @@ class Agent {
     PROV_ASSIGN_OR_RETURN(auto directory,
                           StateDirectory::Claim(config_.state_directory, group, kClaimPatience));
     directory_.emplace(std::move(directory));
-    PROV_ASSIGN_OR_RETURN(state_, directory_->OpenState());
+    CountCrashes(config_.state_directory);
+    PROV_ASSIGN_OR_RETURN(state_, directory_->OpenState([this] { return CheckStateApart(config_.path); }));
     PROV_ASSIGN_OR_RETURN(reader_, state::StateReader::Open(config_.state_directory));
     return absl::OkStatus();
   }
@@ -125,8 +143,10 @@ class Agent {
     drivers_ = MakeHostDrivers(config_, spool, *state_, *reader_, SystemClock(), [this] {
       if (moves_) moves_->Wake();
     });
+    PROV_ASSIGN_OR_RETURN(const std::string instance, InstanceOf(config_.state_directory));
     for (const v1::Role role : config_.roles) {
       sync::RoleSyncOptions options;
+      options.instance = instance;
       options.session.role = role;
       options.session.agent_version = kVersion;
       options.session.endpoints = EndpointsOf(config_, role);
@@ -137,11 +157,8 @@ class Agent {
       options.inspect_every = config_.inspection.every;
       options.repair = config_.inspection.repair;
       options.tls = {config_.tls.ca, config_.tls.certificate, config_.tls.key};
-      options.on_fatal = [this](const absl::Status& status) {
-        Log(Level::kError, "fatal", {{"error", status}});
-        fatal_ = true;
-        kill(getpid(), SIGTERM);
-      };
+      options.session.notice = NoticeOf(config_.state_directory);
+      options.on_fatal = [this](const absl::Status& status) { Fail(status); };
       PROV_ASSIGN_OR_RETURN(auto follower, sync::RoleSync::Start(std::move(options), drivers_.of_role[role],
                                                                  *state_, SystemClock()));
       syncs_.push_back(std::move(follower));
@@ -169,6 +186,33 @@ class Agent {
     return absl::OkStatus();
   }
 
+  // The copy can no longer be written or read. From any thread.
+  void Fail(const absl::Status& status) {
+    Log(Level::kError, "fatal", {{"error", status}});
+    if (absl::IsDataLoss(status)) DistrustState(config_.state_directory);
+    fatal_ = true;
+    kill(getpid(), SIGTERM);
+  }
+
+  // An engine that crashed may have read what is broken; then the next start makes the copy anew.
+  void CheckAfterCrash() {
+    if (!engine_ || engine_->crashes() == crashes_seen_) return;
+    crashes_seen_ = engine_->crashes();
+    const auto now = SystemClock().Monotonic();
+    if (now < next_check_) return;
+    next_check_ = now + kCheckInterval;
+    if (const absl::Status status = CheckStateApart(config_.path); absl::IsDataLoss(status)) Fail(status);
+  }
+
+  // It runs, and nothing has crashed it for a while.
+  void ForgetCrashesOnceSettled() {
+    if (settled_ || fatal_ || SystemClock().Monotonic() - started_ < kSettled) return;
+    settled_ = true;
+    if (const absl::Status status = ForgetCrashes(config_.state_directory); !status.ok()) {
+      Log(Level::kWarning, "crashes_not_forgotten", {{"error", status}});
+    }
+  }
+
   void Tick() {
     std::vector<RoleHealth> health;
     for (size_t i = 0; i < syncs_.size(); ++i) {
@@ -176,6 +220,9 @@ class Agent {
       health.push_back({config_.roles[i], syncs_[i]->connected(), syncs_[i]->drifting()});
     }
     if (engine_) engine_->Poll();
+    CheckAfterCrash();
+    ForgetCrashesOnceSettled();
+    UpdateStateMetrics(BrokenStateTime(config_.state_directory));
     const CertificateRenewal::Health certificate = renewal_->health();
     UpdateCertificateMetrics(certificate.expires, certificate.failures);
     UpdateAgentMetrics(*state_, health, engine_ && engine_->pid() != 0, engine_ ? engine_->starts() : 0);
@@ -193,6 +240,10 @@ class Agent {
 
   const AgentConfig config_;
   std::atomic<bool> fatal_{false};
+  const std::chrono::steady_clock::time_point started_ = SystemClock().Monotonic();
+  bool settled_ = false;
+  uint64_t crashes_seen_ = 0;
+  std::chrono::steady_clock::time_point next_check_;
   std::optional<StateDirectory> directory_;
   std::unique_ptr<state::StateWriter> state_;
   std::unique_ptr<state::StateReader> reader_;
@@ -227,6 +278,15 @@ int RunAgent(const AgentConfig& config) {
   sd_notify(0, "STOPPING=1");
   Log(Level::kInfo, "stopping");
   return status.ok() ? 0 : kExitFailure;
+}
+
+int RunCheckState(const AgentConfig& config) {
+  // Pages that lead back to each other have no end.
+  const rlimit limit = {.rlim_cur = kCheckCpuSeconds, .rlim_max = kCheckCpuSeconds};
+  setrlimit(RLIMIT_CPU, &limit);
+  const absl::Status status = state::CheckIntegrity(config.state_directory);
+  if (status.ok()) return 0;
+  return Complain(status, absl::IsDataLoss(status) ? kExitBroken : kExitFailure);
 }
 
 struct EnrolArguments {
@@ -274,6 +334,8 @@ int Main(int argc, char** argv) {
       ->required();
   enrol->add_option("--token-file", enrolment.token_file, "holds the token; - is standard input")
       ->capture_default_str();
+  const CLI::App* check_state = app.add_subcommand(
+      "check-state", "Read this host's copy to its last octet; status 3 when it is broken. Changes nothing.");
   CLI11_PARSE(app, argc, argv);
   const auto config = LoadAgentConfig(path);
   if (!config.ok()) return Complain(config.status(), kExitConfiguration);
@@ -284,6 +346,7 @@ int Main(int argc, char** argv) {
     const absl::Status status = PermitRemovals(config->state_directory, removals);
     return status.ok() ? 0 : Complain(status, kExitFailure);
   }
+  if (*check_state) return RunCheckState(*config);
   if (*enrol) return RunEnrol(*config, enrolment);
   return RunAgent(*config);
 }

@@ -52,4 +52,10 @@ void UpdateCertificateMetrics(std::chrono::system_clock::time_point expires, uin
   failed.Add({}).Set(static_cast<double>(failures));
 }
 
+void UpdateStateMetrics(std::chrono::system_clock::time_point broken) {
+  static auto& time = Family("prov_agent_state_broken_time_seconds",
+                             "When a broken copy was put aside last, in seconds since 1970; 0: never.");
+  time.Add({}).Set(std::chrono::duration<double>(broken.time_since_epoch()).count());
+}
+
 }  // namespace prov

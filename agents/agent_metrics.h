@@ -23,4 +23,7 @@ void UpdateAgentMetrics(state::StateWriter& state, const std::vector<RoleHealth>
 // How long this host's certificate is good, and how often in a row its renewal has failed.
 void UpdateCertificateMetrics(std::chrono::system_clock::time_point expires, uint64_t failures);
 
+// When a broken copy was put aside last; the epoch: never.
+void UpdateStateMetrics(std::chrono::system_clock::time_point broken);
+
 }  // namespace prov

@@ -15,9 +15,11 @@
 #include <functional>
 
 #include "agents/config.h"
+#include "agents/crash_count.h"
 #include "agents/endpoints.h"
 #include "agents/state/reader.h"
 #include "agents/state/test_records.h"
+#include "agents/state/writer.h"
 #include "agents/state_directory.h"
 #include "common/file.h"
 #include "server/enrol/authority.h"
@@ -237,6 +239,64 @@ TEST_F(Agent, BrokenStateIsPutAsideAndBegunAnew) {
   EXPECT_EQ(fs::file_size(Path("state/broken.mdb")), 100000u);
 }
 
+// The file is there and has its size; what is in it no longer hangs together.
+TEST_F(Agent, StateWhosePagesAreSpoiltIsPutAsideAndBegunAnew) {
+  fs::create_directory(Path("state"));
+  {
+    const auto writer = state::StateWriter::Open(Path("state")).value();
+    std::vector<v1::Record> records;
+    for (int id = 1; id <= 2000; ++id) records.push_back(state::MailboxRecord(id, 1));
+    ASSERT_TRUE(writer->ApplyBatch(v1::STORE, state::BatchOf(1, records)).ok());
+  }
+  EXPECT_EQ(WEXITSTATUS(Wait(Start("log", {"check-state"}))), 0);
+  std::fstream file(Path("state/data.mdb"), std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(10 * 4096);
+  file << std::string(static_cast<size_t>(fs::file_size(Path("state/data.mdb"))) / 2, '\x5a');
+  file.close();
+  EXPECT_NE(Wait(Start("log", {"check-state"})), 0);
+  Start("log");
+  ASSERT_TRUE(IsReady("log")) << Read("log");
+  EXPECT_NE(Read("log").find("state_broken"), std::string::npos) << Read("log");
+  EXPECT_TRUE(fs::exists(Path("state/broken.mdb")));
+  EXPECT_TRUE(absl::IsUnavailable(
+      state::StateReader::Open(Path("state")).value()->FindMailboxByLogin("user1@example.net").status()));
+}
+
+// What no check finds must not end the agent for ever.
+TEST_F(Agent, StateOnWhichItCrashedTwiceInARowIsPutAside) {
+  for (const int crashes : {1, 2}) {
+    const pid_t agent = Start("log");
+    ASSERT_TRUE(IsReady("log")) << Read("log");
+    EXPECT_FALSE(fs::exists(Path("state/broken.mdb"))) << crashes;
+    kill(agent, SIGSEGV);
+    EXPECT_EQ(WTERMSIG(Wait(agent)), SIGSEGV);
+    EXPECT_EQ(CrashesCounted(Path("state")), static_cast<uint64_t>(crashes));
+  }
+  Start("log");
+  ASSERT_TRUE(IsReady("log")) << Read("log");
+  EXPECT_TRUE(fs::exists(Path("state/broken.mdb")));
+  EXPECT_EQ(CrashesCounted(Path("state")), 0u);
+}
+
+// A kill, as after a crash of the machine, says nothing of the state.
+TEST_F(Agent, StateOfAnAgentThatWasKilledIsKept) {
+  for (int i = 0; i < 3; ++i) {
+    const pid_t agent = Start("log");
+    ASSERT_TRUE(IsReady("log")) << Read("log");
+    kill(agent, SIGKILL);
+    Wait(agent);
+  }
+  EXPECT_FALSE(fs::exists(Path("state/broken.mdb")));
+}
+
+// A copy of a directory is another agent's, with all that is in it.
+TEST_F(Agent, AnInstanceIsOneDirectoryOnOneMachine) {
+  for (const char* name : {"one", "other"}) fs::create_directory(Path(name));
+  EXPECT_EQ(InstanceOf(Path("one")).value(), InstanceOf(Path("one")).value());
+  EXPECT_NE(InstanceOf(Path("one")).value(), InstanceOf(Path("other")).value());
+  EXPECT_FALSE(InstanceOf(Path("none")).ok());
+}
+
 TEST_F(Agent, AnOperatorsWordHoldsForAnHour) {
   fs::create_directory(Path("state"));
   EXPECT_EQ(PermittedRemovals(Path("state"), SystemClock()), 0u);
@@ -244,6 +304,10 @@ TEST_F(Agent, AnOperatorsWordHoldsForAnHour) {
   EXPECT_EQ(PermittedRemovals(Path("state"), SystemClock()), 250u);
   const utimbuf old = {.actime = time(nullptr) - 3700, .modtime = time(nullptr) - 3700};
   utime(Path("state/allowed-removals").c_str(), &old);
+  EXPECT_EQ(PermittedRemovals(Path("state"), SystemClock()), 0u);
+  // Nor for longer, because the clock has been set back since.
+  const utimbuf future = {.actime = time(nullptr) + 3700, .modtime = time(nullptr) + 3700};
+  utime(Path("state/allowed-removals").c_str(), &future);
   EXPECT_EQ(PermittedRemovals(Path("state"), SystemClock()), 0u);
 }
 

@@ -28,6 +28,12 @@ constexpr milliseconds kIdlePoll = std::chrono::seconds(1);
 constexpr milliseconds kStopPoll = milliseconds(5);
 constexpr int kMaxGroups = 1024;
 
+bool IsCrash(int status) {
+  if (!WIFSIGNALED(status)) return false;
+  const int number = WTERMSIG(status);
+  return number == SIGSEGV || number == SIGBUS || number == SIGABRT;
+}
+
 std::string DescribeEnd(int status) {
   if (WIFSIGNALED(status)) return fmt::format("killed by signal {}", WTERMSIG(status));
   return fmt::format("ended with {}", WEXITSTATUS(status));
@@ -137,6 +143,7 @@ void EngineSupervisor::Ended(int status) {
   Log(stopped_ ? Level::kInfo : Level::kWarning, "engine_ended",
       {{"pid", pid_}, {"how", DescribeEnd(status)}});
   pid_ = 0;
+  if (IsCrash(status)) ++crashes_;
   failures_ = now - started_ >= options_.settled ? 0 : failures_ + 1;
   start_at_ = failures_ == 0 ? now : now + options_.restart.Delay(failures_, std::random_device{}());
 }

@@ -61,6 +61,8 @@ class EngineSupervisor {
   // 0: none runs.
   pid_t pid() const { return pid_; }
   uint64_t starts() const { return starts_; }
+  // How often it was ended by what a broken file can do to its reader: SIGSEGV, SIGBUS, SIGABRT.
+  uint64_t crashes() const { return crashes_; }
 
  private:
   absl::Status Start();
@@ -71,6 +73,7 @@ class EngineSupervisor {
   pid_t pid_ = 0;
   bool stopped_ = false;
   uint64_t starts_ = 0;
+  uint64_t crashes_ = 0;
   uint64_t failures_ = 0;
   std::chrono::steady_clock::time_point started_, start_at_;
 };

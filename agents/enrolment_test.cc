@@ -1,15 +1,18 @@
 #include "agents/enrolment.h"
 
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <string>
 
 #include "agents/certificate_files.h"
 #include "agents/renewal.h"
+#include "common/clock.h"
 #include "common/file.h"
 #include "common/status.h"
 #include "server/enrol/authority.h"
@@ -127,6 +130,37 @@ TEST_F(CertificateFilesTest, ANextKeyThatWasTornIsReplaced) {
   const auto key = NextKey(files_);
   ASSERT_TRUE(key.ok()) << key.status();
   EXPECT_TRUE(MakeCertificateRequest(*key).ok());
+}
+
+class SetClock final : public Clock {
+ public:
+  system_clock::time_point Now() const override { return system_clock::now() + off.load(); }
+  std::chrono::steady_clock::time_point Monotonic() const override {
+    return std::chrono::steady_clock::now() + waited.load();
+  }
+  std::atomic<hours> off{hours(0)};     // what is shown is wrong by so much
+  std::atomic<hours> waited{hours(0)};  // what really went by
+};
+
+// A host whose clock was years ahead when it started, and was corrected then: it must not wait for those
+// years.
+TEST_F(CertificateFilesTest, ARenewalThatFailedUnderAWrongClockIsTriedAgainUnderTheRightOne) {
+  ASSERT_TRUE(AdoptCertificate(files_, CertificateFor(*NextKey(files_))).ok());
+  SetClock clock;
+  clock.off = hours(24 * 365 * 5);
+  CertificateRenewal renewal({files_, {"127.0.0.1:1"}, {}}, clock);
+  const auto failed = [&](uint64_t times) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+    while (renewal.health().failures < times) {
+      if (std::chrono::steady_clock::now() > deadline) return false;
+      poll(nullptr, 0, 10);
+    }
+    return true;
+  };
+  ASSERT_TRUE(failed(1));
+  clock.off = hours(24 * 80);  // of 90: it is time
+  clock.waited = hours(1);
+  EXPECT_TRUE(failed(2));
 }
 
 }  // namespace

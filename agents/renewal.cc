@@ -76,6 +76,7 @@ void CertificateRenewal::Look() {
   const bool first = current_.serial.empty();
   current_ = *found;
   failures_in_row_ = 0;
+  not_before_ = {};
   renew_at_ = RenewalTime(current_, AnyNumber());
   {
     const std::lock_guard lock(mutex_);
@@ -90,8 +91,12 @@ void CertificateRenewal::Look() {
 void CertificateRenewal::Loop() {
   for (;;) {
     Look();
-    const milliseconds until =
-        current_.serial.empty() ? kLookInterval : duration_cast<milliseconds>(renew_at_ - clock_.Now());
+    milliseconds until = kLookInterval;
+    if (!current_.serial.empty()) {
+      // The clock may be set at any time; how long a failed attempt is ago does not change with it.
+      until = std::max(duration_cast<milliseconds>(renew_at_ - clock_.Now()),
+                       duration_cast<milliseconds>(not_before_ - clock_.Monotonic()));
+    }
     if (until.count() <= 0) {
       RenewSomewhere();
       continue;
@@ -104,7 +109,7 @@ void CertificateRenewal::RenewSomewhere() {
   const std::string& provd = options_.provd[next_provd_++ % options_.provd.size()];
   const absl::Status status = Renew(provd);
   if (status.ok()) {
-    renew_at_ = clock_.Now() + kLookInterval;  // the next look finds it, and knows better
+    not_before_ = clock_.Monotonic() + kLookInterval;  // the next look finds it, and knows better
     return;
   }
   ++failures_in_row_;
@@ -118,7 +123,7 @@ void CertificateRenewal::RenewSomewhere() {
        {"error", status},
        {"attempts", failures_in_row_},
        {"expires_in_seconds", left.count()}});
-  renew_at_ = clock_.Now() + kRetry.Delay(failures_in_row_, AnyNumber());
+  not_before_ = clock_.Monotonic() + kRetry.Delay(failures_in_row_, AnyNumber());
 }
 
 absl::Status CertificateRenewal::Renew(const std::string& provd) const {

@@ -50,8 +50,9 @@ class CertificateRenewal {
 
   const RenewalOptions options_;
   const Clock& clock_;
-  CertificateFacts current_;  // the thread's own, as are the next three
+  CertificateFacts current_;  // the thread's own, as are the next four
   std::chrono::system_clock::time_point renew_at_;
+  std::chrono::steady_clock::time_point not_before_;  // the next attempt
   size_t next_provd_ = 0;
   uint64_t failures_in_row_ = 0;
 

@@ -12,6 +12,7 @@
 #include <thread>
 #include <utility>
 
+#include "agents/crash_count.h"
 #include "common/log.h"
 #include "common/status.h"
 
@@ -21,6 +22,11 @@ namespace {
 constexpr mode_t kDirectoryMode = 0750;
 constexpr std::chrono::milliseconds kLockPoll{20};
 constexpr size_t kMaxPermitOctets = 32;
+constexpr uint64_t kMostCrashes = 2;
+constexpr const char* kBootIdPath = "/proc/sys/kernel/random/boot_id";
+constexpr size_t kMaxBootIdOctets = 64;
+constexpr const char* kBrokenName = "/broken.mdb";
+constexpr std::chrono::seconds kPermitClockSlack{10};
 
 std::string PermitPath(const std::string& path) { return path + "/allowed-removals"; }
 
@@ -46,18 +52,31 @@ absl::StatusOr<StateDirectory> StateDirectory::Claim(const std::string& path, st
   return StateDirectory(path, group, std::move(lock));
 }
 
-absl::StatusOr<std::unique_ptr<state::StateWriter>> StateDirectory::OpenState() const {
+absl::StatusOr<std::unique_ptr<state::StateWriter>> StateDirectory::OpenState(
+    const std::function<absl::Status()>& check) const {
   const state::WriterOptions options{.readers_group = group_};
-  auto writer = state::StateWriter::Open(path_, options);
-  if (!absl::IsDataLoss(writer.status())) return writer;
-  Log(Level::kError, "state_broken", {{"directory", path_}, {"error", writer.status()}});
-  PROV_RETURN_IF_ERROR(PutAside());
+  absl::Status status = CrashesCounted(path_) >= kMostCrashes
+                            ? absl::DataLossError("the agent has crashed on it again and again")
+                            : check();
+  if (status.ok()) {
+    auto writer = state::StateWriter::Open(path_, options);
+    if (!absl::IsDataLoss(writer.status())) return writer;
+    status = writer.status();
+  }
+  if (!absl::IsDataLoss(status)) return Annotate(status, "check the host's copy");
+  PROV_RETURN_IF_ERROR(PutAside(status));
   return state::StateWriter::Open(path_, options);
 }
 
-absl::Status StateDirectory::PutAside() const {
-  const std::string data = path_ + "/data.mdb";
-  if (rename(data.c_str(), (path_ + "/broken.mdb").c_str()) != 0) {
+absl::Status StateDirectory::PutAside(const absl::Status& why) const {
+  const std::string data = path_ + "/data.mdb", aside = path_ + kBrokenName;
+  Log(Level::kError, "state_broken",
+      {{"error", why},
+       {"put_aside", aside},
+       {"what_now",
+        "provd sends everything again, nothing need be done here; look at this host's disk and "
+        "memory (dmesg, smartctl)"}});
+  if (rename(data.c_str(), aside.c_str()) != 0 && errno != ENOENT) {
     return ErrnoStatus(errno, fmt::format("put {} aside", data));
   }
   for (const char* name : {"/lock.mdb", "/confirmed"}) {
@@ -65,7 +84,25 @@ absl::Status StateDirectory::PutAside() const {
     if (unlink(file.c_str()) != 0 && errno != ENOENT)
       return ErrnoStatus(errno, fmt::format("remove {}", file));
   }
+  PROV_RETURN_IF_ERROR(ForgetCrashes(path_));
   return SyncDirectory(path_);
+}
+
+absl::StatusOr<std::string> InstanceOf(const std::string& path) {
+  PROV_ASSIGN_OR_RETURN(const std::string boot, ReadFile(kBootIdPath, kMaxBootIdOctets));
+  struct stat info;
+  if (stat(path.c_str(), &info) != 0) return ErrnoStatus(errno, fmt::format("stat {}", path));
+  return fmt::format("{}/{:x}/{:x}", boot.substr(0, boot.find('\n')), info.st_dev, info.st_ino);
+}
+
+void DistrustState(const std::string& path) {
+  for (uint64_t i = 0; i < kMostCrashes; ++i) CountCrash(path);
+}
+
+std::chrono::system_clock::time_point BrokenStateTime(const std::string& path) {
+  struct stat info;
+  if (lstat((path + kBrokenName).c_str(), &info) != 0) return {};
+  return std::chrono::system_clock::from_time_t(info.st_ctime);
 }
 
 absl::Status PermitRemovals(const std::string& path, uint64_t records) {
@@ -77,7 +114,9 @@ uint64_t PermittedRemovals(const std::string& path, const Clock& clock) {
   struct stat info;
   if (lstat(file.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return 0;
   const auto said = std::chrono::system_clock::from_time_t(info.st_mtime);
-  if (clock.Now() - said > kPermitLifetime) return 0;
+  // One that will be said is of a clock that was set back since: it would hold for too long.
+  const auto age = clock.Now() - said;
+  if (age > kPermitLifetime || age < -kPermitClockSlack) return 0;
   const auto content = ReadFile(file, kMaxPermitOctets);
   if (!content.ok()) return 0;
   uint64_t records = 0;

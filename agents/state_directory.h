@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,18 +28,30 @@ class StateDirectory {
                                               std::chrono::milliseconds patience);
 
   // A copy that is broken is put aside (broken.mdb, one of them is kept), and an empty one made: provd sends
-  // everything again.
-  absl::StatusOr<std::unique_ptr<state::StateWriter>> OpenState() const;
+  // everything again. Broken is one that `check` says so of (DATA_LOSS; state/integrity.h), that cannot be
+  // opened, or that this program has crashed on twice in a row (crash_count.h).
+  absl::StatusOr<std::unique_ptr<state::StateWriter>> OpenState(
+      const std::function<absl::Status()>& check) const;
 
  private:
   StateDirectory(std::string path, std::optional<gid_t> group, FileDescriptor lock)
       : path_(std::move(path)), group_(group), lock_(std::move(lock)) {}
-  absl::Status PutAside() const;
+  absl::Status PutAside(const absl::Status& why) const;
 
   std::string path_;
   std::optional<gid_t> group_;
   FileDescriptor lock_;
 };
+
+// What tells the agent of this directory from every other one: the machine since it was started last, and the
+// directory on it. A copy of either is another one; the same agent, started again, is the same.
+absl::StatusOr<std::string> InstanceOf(const std::string& path);
+
+// The next OpenState puts the copy aside, whatever the check says.
+void DistrustState(const std::string& path);
+
+// When a broken copy was put aside last; the epoch: none has been, or it was taken away.
+std::chrono::system_clock::time_point BrokenStateTime(const std::string& path);
 
 // Lets the agent of this directory remove up to `records` at once, for kPermitLifetime.
 absl::Status PermitRemovals(const std::string& path, uint64_t records);

@@ -118,6 +118,7 @@ class Provd {
         certificates_(pool_),
         approvals_(pool_),
         progress_(pool_, writes_),
+        claims_(pool_),
         moves_(pool_),
         limiter_(RatesOf(config.limits), SystemClock()),
         authoriser_([this](const api::Caller& caller, std::string_view method,
@@ -179,6 +180,7 @@ class Provd {
                      .fleet = &fleet_watch_,
                      .watch = &watch_,
                      .progress = &progress_,
+                     .claims = &claims_,
                      .workers = &workers_,
                      .authoriser = &stream_authoriser_,
                      .clock = &SystemClock()}) {}
@@ -329,6 +331,7 @@ class Provd {
   store::CertificateRepository certificates_;
   store::ApprovalRepository approvals_;
   store::HostProgressRepository progress_;
+  store::AgentClaims claims_;
   store::MailboxMoveRepository moves_;
 
   api::RateLimiter limiter_;

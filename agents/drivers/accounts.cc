@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "agents/drivers/nss_cache.h"
+#include "agents/drivers/passwd_file.h"
 #include "agents/drivers/passwd_lines.h"
 #include "agents/mail/maildir/layout.h"
 #include "common/file.h"
@@ -62,7 +63,7 @@ class AccountDriver final : public Driver {
   absl::Status Flush(std::vector<Work>& works) override {
     const uint64_t wanted = Wanted();
     const std::lock_guard lock(write_mutex_);
-    if (written_ < wanted) {
+    if (written_ < wanted || !kept_.empty()) {
       WaitForTurn();
       // All that was applied until now is in the state already.
       const auto [covered, touched] = TakeTouched();
@@ -124,9 +125,11 @@ class AccountDriver final : public Driver {
   absl::Status WriteNow(const Touched& touched) {
     PROV_ASSIGN_OR_RETURN(const NssCacheStamp found, NssCacheStamp::Of(options_.root));
     // Until it ends well, what is there is not known.
-    const bool is_ours = std::exchange(stamp_, std::nullopt) == found;
+    bool is_plain = std::exchange(stamp_, std::nullopt) == found;
+    is_plain = is_plain && refused_.empty() && kept_.empty();
+    PROV_RETURN_IF_ERROR(KeepUntilWhole());
     bool done = false;
-    if (is_ours && refused_.empty()) {
+    if (is_plain && kept_.empty()) {
       PROV_ASSIGN_OR_RETURN(done, WriteTouched(touched));
     }
     if (!done) PROV_RETURN_IF_ERROR(WriteWhole());
@@ -134,16 +137,43 @@ class AccountDriver final : public Driver {
     return absl::OkStatus();
   }
 
+  // A copy that is being made anew does not know yet who has an account: whoever has one here keeps it until
+  // the snapshots are complete.
+  absl::Status KeepUntilWhole() {
+    bool whole = true;
+    for (const v1::Role role : options_.roles) {
+      PROV_ASSIGN_OR_RETURN(const state::Freshness freshness, state_.GetFreshness(role));
+      whole = whole && freshness.received_revision > 0;
+    }
+    if (whole) kept_.clear();
+    if (whole || looked_) return absl::OkStatus();
+    PROV_ASSIGN_OR_RETURN(const PasswdFile here, ReadIfThere(PasswdCachePath(options_.root)));
+    kept_ = here.entries();
+    looked_ = true;
+    return absl::OkStatus();
+  }
+
+  static absl::StatusOr<PasswdFile> ReadIfThere(const std::string& path) {
+    auto file = PasswdFile::Read(path);
+    if (absl::IsNotFound(file.status())) return PasswdFile();
+    return file;
+  }
+  // The host's own accounts, which are not provd's to give away.
+  absl::StatusOr<PasswdFile> ReadHostsOwn() const {
+    return ReadIfThere((options_.root == "/" ? "" : options_.root) + "/etc/passwd");
+  }
+
   // From what the files hold, without reading all of the state. False: they hold something else than one line
   // for each subscriber, or would.
   absl::StatusOr<bool> WriteTouched(const Touched& touched) const {
+    PROV_ASSIGN_OR_RETURN(const PasswdFile own, ReadHostsOwn());
     PasswdLines added;
     std::unordered_set<uint32_t> uids_added, uids = touched.uids;
     for (const std::string& key : touched.keys) {
       PROV_ASSIGN_OR_RETURN(const std::optional<v1::Account> account, FindAccount(key));
       if (!account) continue;
       const uint32_t uid = account->uid_number();
-      if (uid < options_.least_uid || !uids_added.insert(uid).second) return false;
+      if (!Fits(*account, own).ok() || !uids_added.insert(uid).second) return false;
       uids.insert(uid);
       PROV_ASSIGN_OR_RETURN(const UnixAccount unix_account, UnixAccountOf(*account));
       added.Add(unix_account);
@@ -189,15 +219,16 @@ class AccountDriver final : public Driver {
   // One subscriber may be seen by several roles, but no login and no uid by several subscribers.
   absl::StatusOr<Gathered> Gather() const {
     Gathered gathered;
+    PROV_ASSIGN_OR_RETURN(const PasswdFile own, ReadHostsOwn());
     std::unordered_map<uint32_t, std::string> key_of_uid;
     for (const v1::Role role : options_.roles) {
       PROV_RETURN_IF_ERROR(state_.ForEachRecord(role, [&](const v1::Record& record) -> absl::Status {
         if (!record.has_account()) return absl::OkStatus();
-        const uint32_t uid = record.account().uid_number();
-        if (uid < options_.least_uid) {
-          gathered.refused.emplace(record.key(), TooLow(uid));
+        if (const absl::Status fit = Fits(record.account(), own); !fit.ok()) {
+          gathered.refused.emplace(record.key(), fit);
           return absl::OkStatus();
         }
+        const uint32_t uid = record.account().uid_number();
         const auto [claim, is_first] = key_of_uid.emplace(uid, record.key());
         if (!is_first && claim->second != record.key()) {
           gathered.refused.emplace(record.key(), TakenBy(claim->second, "uid"));
@@ -208,15 +239,29 @@ class AccountDriver final : public Driver {
         return absl::OkStatus();
       }));
     }
+    for (const auto& [login, entry] : kept_) {
+      if (!key_of_uid.contains(entry.uid)) gathered.lines.Add({login, entry.uid, entry.gecos, entry.home});
+    }
     for (const auto& [taken_out, stays] : gathered.lines.Sort()) {
+      if (!key_of_uid.contains(taken_out.uid)) continue;  // was kept, and the login is another's by now
       gathered.refused.emplace(key_of_uid[taken_out.uid], TakenBy(key_of_uid[stays.uid], "login"));
     }
     return gathered;
   }
 
-  absl::Status TooLow(uint32_t uid) const {
-    return absl::InvalidArgumentError(
-        fmt::format("uid {} is lower than accounts.least_uid, {}", uid, options_.least_uid));
+  absl::Status Fits(const v1::Account& account, const PasswdFile& own) const {
+    const uint32_t uid = account.uid_number();
+    if (uid < options_.least_uid) {
+      return absl::InvalidArgumentError(
+          fmt::format("uid {} is lower than accounts.least_uid, {}", uid, options_.least_uid));
+    }
+    if (own.FindName(account.login()) != nullptr) {
+      return absl::FailedPreconditionError(
+          fmt::format("/etc/passwd has an account {} of the host's own", account.login()));
+    }
+    const PasswdEntry* other = own.FindUid(uid);
+    if (other == nullptr) return absl::OkStatus();
+    return absl::FailedPreconditionError(fmt::format("/etc/passwd has uid {} for {}", uid, other->name));
   }
   static absl::Status TakenBy(std::string_view key, std::string_view what) {
     return absl::FailedPreconditionError(fmt::format("{} has this {} already", key, what));
@@ -235,6 +280,8 @@ class AccountDriver final : public Driver {
   steady_clock::time_point rest_until_;
   std::map<std::string, absl::Status> refused_;
   std::optional<NssCacheStamp> stamp_;  // of what was written last
+  bool looked_ = false;
+  std::map<std::string, PasswdEntry> kept_;  // by login; empty when the state is whole
 };
 
 }  // namespace

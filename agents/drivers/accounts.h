@@ -22,12 +22,13 @@ struct AccountOptions {
 
 // Gathers: the files are written whole by Flush, for all roles. What was applied is put in its place among
 // the lines that are there (docs/decisions/0020); they are made from the state when the agent starts, when
-// somebody else has been at them, and while a login or uid is claimed twice. Takes some 200 octets of memory
-// for each account while it does.
+// somebody else has been at them, and while a login or uid is claimed twice. A write takes some 200 octets of
+// memory for each account, some 450 when all are made from the state.
 //
 // A write is followed by a rest three times as long, or until write_interval has passed since it began, and a
 // quarter as long at least. Suspended and closed accounts stay, so that their files keep an owner with a
-// name. `state` and `clock` must outlive the driver.
+// name; who has an account already keeps it while the state is made anew. Names and uids of ROOT/etc/passwd are
+// refused. `state` and `clock` must outlive the driver.
 std::unique_ptr<Driver> MakeAccountDriver(AccountOptions options, state::StateWriter& state,
                                           const Clock& clock);
 

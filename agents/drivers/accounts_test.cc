@@ -118,7 +118,10 @@ class SlowHost final : public Clock {
 
 class Accounts : public testing::Test {
  protected:
-  void SetUp() override { state_ = state::StateWriter::Open(state_directory_.path()).value(); }
+  void SetUp() override {
+    state_ = state::StateWriter::Open(state_directory_.path()).value();
+    Store(v1::WEB, BatchOf(1, {}));
+  }
 
   std::unique_ptr<Driver> MakeDriver(const Clock& clock = SystemClock()) {
     return MakeDriverFor(root_.path(), clock);
@@ -459,6 +462,46 @@ TEST_F(Accounts, AnEditBetweenTwoChangesDoesNotSurviveTheSecond) {
   Store(v1::FTP, BatchOf(2, {AccountRecord(2, 2, 20002)}));
   Apply(*driver, v1::FTP);
   EXPECT_EQ(FilesBelow(root_.path()), FilesMadeFromTheState());
+// I5: a copy that had to be thrown away takes nobody's name with it, with provd away too.
+TEST_F(Accounts, WhoHasAnAccountKeepsItUntilACopyThatIsMadeAnewIsWhole) {
+  Store(v1::FTP, BatchOf(1, {AccountRecord(1, 1, 20001), AccountRecord(2, 1, 20002)}));
+  Apply(*MakeDriver(), v1::FTP);
+  const std::string before = Passwd();
+  const TestDirectory another;
+  state_ = state::StateWriter::Open(another.path()).value();
+  auto driver = MakeDriver();
+  Apply(*driver, v1::FTP);
+  EXPECT_EQ(Passwd(), before);
+  // The snapshot comes, one part after the other: 1 has another name, 2 is gone, 3 is new.
+  ASSERT_TRUE(state_->BeginSnapshot(v1::FTP).ok());
+  v1::Record renamed = AccountRecord(1, 5, 20001);
+  renamed.mutable_account()->set_display_name("Somebody");
+  ASSERT_TRUE(state_->ApplySnapshotBatch(v1::FTP, BatchOf(0, {renamed, AccountRecord(3, 5, 20003)})).ok());
+  Apply(*driver, v1::FTP);
+  EXPECT_NE(Passwd().find("user1@example.net:*:20001:20001:Somebody:"), std::string::npos) << Passwd();
+  EXPECT_EQ(LinesOfPasswd(), 3);
+  ASSERT_TRUE(state_->EndSnapshot(v1::FTP, 5).ok());
+  Apply(*driver, v1::FTP);
+  EXPECT_EQ(LinesOfPasswd(), 3);  // the other role's has yet to come
+  Store(v1::WEB, BatchOf(5, {}));
+  Apply(*driver, v1::WEB);
+  EXPECT_EQ(LinesOfPasswd(), 2);
+  EXPECT_EQ(Passwd().find("user2@"), std::string::npos);
+}
+
+TEST_F(Accounts, NamesAndUidsOfTheHostsOwnAccountsAreRefused) {
+  fs::create_directories(Etc());
+  std::ofstream(Etc() + "/passwd") << "root:x:0:0::/root:/bin/sh\nuser2@example.net:x:999:999::/:/bin/sh\n"
+                                      "bob:x:20003:20003::/home/bob:/bin/sh\n";
+  Store(v1::FTP,
+        BatchOf(1, {AccountRecord(1, 1, 20001), AccountRecord(2, 1, 20002), AccountRecord(3, 1, 20003)}));
+  const auto driver = MakeDriver();
+  const std::vector<Work> works = Apply(*driver, v1::FTP);
+  ASSERT_EQ(works.size(), 3u);
+  EXPECT_TRUE(works[0].status.ok());
+  EXPECT_TRUE(absl::IsFailedPrecondition(works[1].status)) << works[1].status;
+  EXPECT_NE(works[2].status.ToString().find("uid 20003 for bob"), std::string::npos) << works[2].status;
+  EXPECT_EQ(LinesOfPasswd(), 1);
 }
 
 TEST(NssCache, NoAccountsAreEmptyFiles) {

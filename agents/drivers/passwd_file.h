@@ -26,6 +26,8 @@ class PasswdFile {
   // Null: there is none. Valid as long as the file.
   const PasswdEntry* FindName(const std::string& name) const;
   const PasswdEntry* FindUid(uid_t uid) const;
+  // By name.
+  const std::map<std::string, PasswdEntry>& entries() const { return by_name_; }
 
  private:
   std::map<std::string, PasswdEntry> by_name_;

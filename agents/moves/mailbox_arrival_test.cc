@@ -15,6 +15,7 @@
 #include "agents/mail/maildir/departure.h"
 #include "agents/mail/maildir/layout.h"
 #include "agents/mail/maildir/mailbox.h"
+#include "agents/moves/testing/near_source.h"
 #include "agents/state/test_records.h"
 
 namespace prov::moves {
@@ -25,56 +26,6 @@ using maildir::MessageFile;
 using Report = v1::ReportMailboxMoveRequest;
 
 constexpr char kBox[] = "box-1";
-
-// The old place, without a network between. `before` is asked before each call; an error there is a link that
-// breaks.
-class NearSource final : public TransferSource {
- public:
-  explicit NearSource(std::string root) : root_(std::move(root)) {}
-
-  absl::StatusOr<std::vector<MessageFile>> List() override {
-    if (const absl::Status status = before("list"); !status.ok()) return status;
-    return maildir::ListMessages(root_, kBox);
-  }
-  absl::Status Fetch(const std::vector<MessageFile>& files, const Sink& sink) override {
-    for (const MessageFile& file : files) {
-      if (const absl::Status status = before("fetch"); !status.ok()) return status;
-      const auto open = maildir::OpenMessage(root_, kBox, file);
-      if (absl::IsNotFound(open.status())) continue;
-      if (!open.ok()) return open.status();
-      if (const absl::Status status = FetchOne(open->get(), file, sink); !status.ok()) return status;
-    }
-    return absl::OkStatus();
-  }
-  absl::Status Hold() override {
-    if (const absl::Status status = before("hold"); !status.ok()) return status;
-    return maildir::HoldMailbox(root_, kBox);
-  }
-  absl::StatusOr<bool> Release(const std::vector<MessageFile>& files) override {
-    if (const absl::Status status = before("release"); !status.ok()) return status;
-    auto gone = maildir::ReleaseMessages(root_, kBox, files);
-    // The answer may be lost after the work was done.
-    if (const absl::Status status = before("released"); !status.ok()) return status;
-    return gone;
-  }
-
-  std::function<absl::Status(std::string_view call)> before = [](std::string_view) {
-    return absl::OkStatus();
-  };
-
- private:
-  absl::Status FetchOne(int file, const MessageFile& name, const Sink& sink) {
-    if (const absl::Status status = sink.begin(name); !status.ok()) return status;
-    char buffer[7];
-    for (ssize_t got; (got = read(file, buffer, sizeof(buffer))) > 0;) {
-      if (const absl::Status status = before("piece"); !status.ok()) return status;
-      if (const absl::Status s = sink.append({buffer, static_cast<size_t>(got)}); !s.ok()) return s;
-    }
-    return sink.end();
-  }
-
-  const std::string root_;
-};
 
 class MailboxArrival : public testing::Test {
  protected:
@@ -146,7 +97,7 @@ class MailboxArrival : public testing::Test {
   }
 
   state::TestDirectory old_, new_;
-  NearSource source_{old_.path()};
+  NearSource source_{old_.path(), kBox};
   v1::MailboxTransit transit_;
   std::set<Report::Step> reported_;
 };

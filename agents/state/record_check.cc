@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <string>
 
 #include "common/mail_address.h"
@@ -65,6 +66,20 @@ absl::Status CheckDomain(const v1::Record& record) {
   return absl::OkStatus();
 }
 
+// host:port, or [address]:port.
+bool IsEndpoint(std::string_view endpoint) {
+  if (endpoint.size() > kMaxEndpointOctets) return false;
+  const size_t colon = endpoint.rfind(':');
+  if (colon == endpoint.npos || colon == 0) return false;
+  const std::string_view host = endpoint.substr(0, colon), port = endpoint.substr(colon + 1);
+  const bool in_brackets = host.starts_with('[') && host.ends_with(']');
+  if (!in_brackets && host.find(':') != host.npos) return false;
+  if (!std::all_of(host.begin(), host.end(), IsPrintable)) return false;
+  unsigned number = 0;
+  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
+  return error == std::errc() && end == port.data() + port.size() && number > 0 && number < 65536;
+}
+
 absl::Status CheckPool(const v1::Record& record) {
   const v1::PoolMembers& pool = record.pool();
   PROV_RETURN_IF_ERROR(CheckPoolId("pool.pool", pool.pool()));
@@ -75,9 +90,7 @@ absl::Status CheckPool(const v1::Record& record) {
   for (const auto& member : pool.members()) {
     if (!IsRecordKey("hosts/" + member.host())) return InvalidField("pool.members.host", "is no host name");
     for (const auto& [service, endpoint] : member.endpoints()) {
-      const bool good = !endpoint.empty() && endpoint.size() <= kMaxEndpointOctets &&
-                        std::all_of(endpoint.begin(), endpoint.end(), IsPrintable);
-      if (!good) return InvalidField("pool.members.endpoints", "holds what is no host:port");
+      if (!IsEndpoint(endpoint)) return InvalidField("pool.members.endpoints", "holds what is no host:port");
     }
   }
   return absl::OkStatus();
@@ -106,6 +119,8 @@ absl::Status CheckMailbox(const v1::Record& record) {
   PROV_RETURN_IF_ERROR(CheckId("mailbox.mailbox_id", mailbox.mailbox_id()));
   PROV_RETURN_IF_ERROR(CheckAddress("mailbox.login", mailbox.login()));
   PROV_RETURN_IF_ERROR(CheckAddresses("mailbox.addresses", mailbox.addresses(), kMaxRecordAddresses));
+  if (mailbox.quota_bytes() < 0) return InvalidField("mailbox.quota_bytes", "is negative");
+  if (mailbox.uid_number() > INT32_MAX) return InvalidField("mailbox.uid_number", "is no subscriber's");
   return CheckAddresses("mailbox.forward_targets", mailbox.forward_targets(), kMaxForwardTargets);
 }
 

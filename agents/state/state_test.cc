@@ -194,7 +194,7 @@ TEST_F(State, AppliedFollowsDriversAndIsNotHeldUpByFailures) {
   auto failing = writer_->GetFailing(v1::STORE, 10);
   EXPECT_EQ(failing->count, 1u);
   EXPECT_EQ(failing->items.at(0).error, "disk away");
-  EXPECT_EQ(*writer_->NextDue(v1::STORE), kNow + seconds(10));
+  EXPECT_EQ(*writer_->NextDue(v1::STORE, kNow), kNow + seconds(10));
   EXPECT_TRUE(writer_->Pending(v1::STORE, kNow + seconds(9), 10)->empty());
   pending = writer_->Pending(v1::STORE, kNow + seconds(10), 10);
   ASSERT_EQ(pending->size(), 1u);
@@ -203,7 +203,27 @@ TEST_F(State, AppliedFollowsDriversAndIsNotHeldUpByFailures) {
   Reopen();
   EXPECT_EQ(SettleAll(v1::STORE), std::vector<std::string>{"subscribers/1"});
   EXPECT_EQ(writer_->GetFailing(v1::STORE, 10)->count, 0u);
-  EXPECT_FALSE(writer_->NextDue(v1::STORE)->has_value());
+  EXPECT_FALSE(writer_->NextDue(v1::STORE, kNow)->has_value());
+}
+
+// Planned for a tomorrow that is a week away since the clock was corrected.
+TEST_F(State, AClockThatIsSetBackMakesNobodyWaitLongerThanARest) {
+  Apply(v1::STORE, BatchOf(2, {MailboxRecord(1, 1), MailboxRecord(2, 2)}));
+  SettleAll(v1::STORE, absl::UnavailableError("disk away"));  // until kNow + 10 s
+  const auto before = kNow - std::chrono::hours(7 * 24);
+  EXPECT_EQ(*writer_->NextDue(v1::STORE, before), before);
+  EXPECT_EQ(writer_->Pending(v1::STORE, before, 10)->size(), 2u);
+  // Among others that do have to wait.
+  const auto pending = writer_->Pending(v1::STORE, before, 1);
+  ASSERT_TRUE(writer_
+                  ->Settle(v1::STORE, {{pending->front().key, pending->front().ticket,
+                                        absl::UnavailableError("disk away"), before + seconds(60)}})
+                  .ok());
+  ASSERT_EQ(writer_->Pending(v1::STORE, before, 10)->size(), 1u);
+  EXPECT_NE(writer_->Pending(v1::STORE, before, 10)->front().key, pending->front().key);
+  // A little is no matter, and the longest rest is not cut short.
+  EXPECT_TRUE(writer_->Pending(v1::STORE, before + seconds(10), 10)->size() == 1);
+  EXPECT_TRUE(writer_->Pending(v1::STORE, kNow - seconds(300), 10)->size() == 1);
 }
 
 TEST_F(State, ItemReplacedMeanwhileStays) {

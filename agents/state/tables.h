@@ -1,8 +1,8 @@
 // How the host's copy lies in LMDB, and how its values are written. For the state room alone.
 //
-// For each role: records by key (a generation mark, then the serialised v1::Record); the keys of records by
-// address and by login; what drivers have yet to do by key, and by when it is due; what was rejected by key.
-// Numbers are big-endian, so that they sort.
+// For each role: records by key (a check, a generation mark, the serialised v1::Record); the keys of records
+// by address and by login; what drivers have yet to do by key, and by when it is due; what was rejected by
+// key. Numbers are big-endian, so that they sort.
 #pragma once
 
 #include <array>
@@ -19,7 +19,7 @@
 namespace prov::state {
 
 // Written to every new environment; another one is DATA_LOSS: made by a program of other days.
-constexpr std::string_view kFormat = "prov-state-1";
+constexpr std::string_view kFormat = "prov-state-2";
 constexpr std::string_view kFormatKey = "format";
 constexpr mode_t kDataMode = 0640;  // engines read
 constexpr mode_t kLockMode = 0660;  // and note themselves down as readers
@@ -62,6 +62,7 @@ struct StoredRecord {
   std::string_view serialised;
 };
 std::string EncodeRecord(uint64_t generation, std::string_view serialised);
+// DATA_LOSS when it is not as it was written: LMDB itself would not notice.
 absl::StatusOr<StoredRecord> DecodeRecord(std::string_view value);
 absl::StatusOr<v1::Record> ParseRecord(std::string_view serialised);
 // The same octets for the same record, maps included.

@@ -105,7 +105,13 @@ class LmdbWriter final : public StateWriter {
     PROV_ASSIGN_OR_RETURN(Cursor walk, Cursor::Open(txn, tables->due));
     std::vector<PendingItem> items;
     PROV_ASSIGN_OR_RETURN(auto entry, walk.Seek(""));
-    while (entry && items.size() < limit && TimeOf(DueOf(entry->key)) <= now) {
+    bool too_far = false;
+    while (entry && items.size() < limit) {
+      if (!too_far && TimeOf(DueOf(entry->key)) > now) {
+        too_far = true;
+        PROV_ASSIGN_OR_RETURN(entry, walk.Seek(TooFarAhead(now)));
+        continue;
+      }
       PROV_ASSIGN_OR_RETURN(PendingItem item, ReadItem(txn, *tables, entry->value));
       items.push_back(std::move(item));
       PROV_ASSIGN_OR_RETURN(entry, walk.Next());
@@ -113,13 +119,16 @@ class LmdbWriter final : public StateWriter {
     return items;
   }
 
-  absl::StatusOr<std::optional<system_clock::time_point>> NextDue(v1::Role role) override {
+  absl::StatusOr<std::optional<system_clock::time_point>> NextDue(v1::Role role,
+                                                                  system_clock::time_point now) override {
     PROV_ASSIGN_OR_RETURN(const RoleTables* tables, tables_.Of(role));
     PROV_ASSIGN_OR_RETURN(const Transaction txn, Transaction::BeginRead(env_.get()));
     PROV_ASSIGN_OR_RETURN(Cursor walk, Cursor::Open(txn, tables->due));
-    PROV_ASSIGN_OR_RETURN(const auto entry, walk.Seek(""));
-    if (!entry) return std::nullopt;
-    return TimeOf(DueOf(entry->key));
+    PROV_ASSIGN_OR_RETURN(const auto first, walk.Seek(""));
+    if (!first) return std::nullopt;
+    const auto earliest = TimeOf(DueOf(first->key));
+    PROV_ASSIGN_OR_RETURN(const auto too_far, walk.Seek(TooFarAhead(now)));
+    return too_far ? std::min(earliest, now) : earliest;
   }
 
   absl::Status Settle(v1::Role role, const std::vector<Outcome>& outcomes) override {
@@ -206,6 +215,13 @@ class LmdbWriter final : public StateWriter {
   }
 
  private:
+  // The key of `due` from which on a clock that was set back speaks.
+  static std::string TooFarAhead(system_clock::time_point now) {
+    const auto limit =
+        std::chrono::duration_cast<std::chrono::milliseconds>((now + kLongestRest).time_since_epoch());
+    return DueKey({.due = static_cast<uint64_t>(limit.count()) + 1});
+  }
+
   // Not those that the same batch brings back.
   static std::set<std::string_view> RemovalsOf(const v1::Batch& batch) {
     std::set<std::string_view> removals(batch.removed_keys().begin(), batch.removed_keys().end());

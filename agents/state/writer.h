@@ -65,6 +65,9 @@ struct RemovalLimit {
 
 constexpr std::string_view kTooManyRemovals = "TOO_MANY_REMOVALS";  // ReasonOf
 
+// No item is planned further ahead. One that is came of a clock that has been set back since, and is due now.
+constexpr std::chrono::minutes kLongestRest{10};
+
 struct WriterOptions {
   // Engines that read as another user are in this group.
   std::optional<gid_t> readers_group;
@@ -97,8 +100,9 @@ class StateWriter {
   virtual absl::StatusOr<std::vector<PendingItem>> Pending(v1::Role role,
                                                            std::chrono::system_clock::time_point now,
                                                            size_t limit) = 0;
-  // When the next item is due; the epoch for those never tried; nothing when there is none.
-  virtual absl::StatusOr<std::optional<std::chrono::system_clock::time_point>> NextDue(v1::Role role) = 0;
+  // When the next item is due, seen from `now`; the epoch for those never tried; nothing when there is none.
+  virtual absl::StatusOr<std::optional<std::chrono::system_clock::time_point>> NextDue(
+      v1::Role role, std::chrono::system_clock::time_point now) = 0;
   // Takes the items' outcomes: done ones go, failed ones stay with their error and one more attempt. The
   // applied cursor follows: effects are durable up to there, but for items that failed.
   virtual absl::Status Settle(v1::Role role, const std::vector<Outcome>& outcomes) = 0;

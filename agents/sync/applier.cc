@@ -26,6 +26,11 @@ Applier::Applier(v1::Role role, std::vector<drivers::Driver*> drivers, state::St
     : role_(role), drivers_(std::move(drivers)), state_(state), clock_(clock), options_(options) {}
 
 absl::StatusOr<bool> Applier::Step() {
+  if (!whole_) {
+    PROV_ASSIGN_OR_RETURN(const state::Freshness freshness, state_.GetFreshness(role_));
+    whole_ = freshness.received_revision > 0;
+    flush_ = flush_ || whole_;
+  }
   PROV_ASSIGN_OR_RETURN(std::vector<state::PendingItem> items,
                         state_.Pending(role_, clock_.Now(), options_.slice));
   if (items.empty() && !flush_) return false;
@@ -73,6 +78,8 @@ void Applier::ApplyOne(Work& work) {
   }
 }
 
-absl::StatusOr<std::optional<system_clock::time_point>> Applier::NextDue() { return state_.NextDue(role_); }
+absl::StatusOr<std::optional<system_clock::time_point>> Applier::NextDue() {
+  return state_.NextDue(role_, clock_.Now());
+}
 
 }  // namespace prov::sync

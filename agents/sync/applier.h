@@ -19,6 +19,7 @@ struct ApplierOptions {
   size_t slice =
       4096;  // items between two commits of their outcomes; files written whole are written for each
   unsigned threads = 8;  // items applied side by side: they mostly wait for the disk
+  // The longest must be shorter than state::kLongestRest.
   Backoff retry = {.first = std::chrono::seconds(1), .longest = std::chrono::minutes(5)};
 };
 
@@ -51,6 +52,7 @@ class Applier {
   const ApplierOptions options_;
   // Files that are written whole are written once at each start, so that they are right whatever happened.
   bool flush_ = true;
+  bool whole_ = false;  // the copy, since some step; then they are written once more
 };
 
 }  // namespace prov::sync

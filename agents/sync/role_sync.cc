@@ -26,10 +26,14 @@ using std::chrono::steady_clock;
 using Stream = grpc::ClientReaderWriter<v1::SyncRequest, v1::SyncResponse>;
 
 constexpr int kMaxMessageOctets = 16 << 20;
+constexpr const char* kInstanceKey = "prov-agent-instance";
+constexpr std::string_view kIdentityTaken = "IDENTITY_TAKEN";
 constexpr milliseconds kHeldRetry = std::chrono::seconds(1);
 constexpr std::chrono::seconds kApprovalPatience(3);
 constexpr milliseconds kStateRetry = std::chrono::seconds(1);
 constexpr int kSilentHeartbeats = 3;
+// Between two looks at what is due, for the clock that says so may be set back.
+constexpr milliseconds kLongestPause = std::chrono::minutes(1);
 constexpr milliseconds kInspectionInterval = std::chrono::seconds(1);  // between two words of how far it is
 
 // Nothing that a retry, or a new stream, would mend.
@@ -139,6 +143,7 @@ class GrpcRoleSync final : public RoleSync {
     PROV_ASSIGN_OR_RETURN(channel_, Dial(address));
     const auto stub = v1::AgentSync::NewStub(channel_);
     auto context = std::make_shared<grpc::ClientContext>();
+    if (!options_.instance.empty()) context->AddMetadata(kInstanceKey, options_.instance);
     heard_ = clock_.Monotonic();
     {
       const std::lock_guard lock(mutex_);
@@ -159,6 +164,10 @@ class GrpcRoleSync final : public RoleSync {
       context_ = nullptr;
     }
     if (!status.ok()) return status;
+    if (ReasonOf(finished) == kIdentityTaken) {
+      Log(std::exchange(refused_, true) ? Level::kDebug : Level::kError, "refused_as_a_second_agent",
+          {{"role", role_}, {"error", finished}});
+    }
     // provd's codes are not our state's: whatever they say, a new stream may help.
     return absl::UnavailableError(fmt::format("the stream ended: {}", finished.ToString()));
   }
@@ -172,6 +181,7 @@ class GrpcRoleSync final : public RoleSync {
         PROV_RETURN_IF_ERROR(CheckPeer(context));
         heard = true;
         connected_ = true;
+        refused_ = false;
         Log(Level::kInfo, "sync_connected", {{"role", role_}, {"provd", address}});
         const std::lock_guard lock(write_mutex_);
         stream_ = &stream;
@@ -240,7 +250,10 @@ class GrpcRoleSync final : public RoleSync {
     if (inspection_.running()) return Inspect(inspect_at);
     PROV_ASSIGN_OR_RETURN(const auto due, applier_.NextDue());
     milliseconds pause = std::chrono::duration_cast<milliseconds>(inspect_at - clock_.Monotonic());
-    if (due) pause = std::min(pause, std::chrono::duration_cast<milliseconds>(*due - clock_.Now()));
+    if (due) {
+      const auto rest = std::chrono::duration_cast<milliseconds>(*due - clock_.Now());
+      pause = std::min<milliseconds>({pause, rest, kLongestPause});
+    }
     WaitForWork(seen, std::max(pause, milliseconds(1)));
     return absl::OkStatus();
   }
@@ -323,7 +336,8 @@ class GrpcRoleSync final : public RoleSync {
 
   const RoleSyncOptions options_;
   const Clock& clock_;
-  std::shared_ptr<grpc::Channel> channel_;  // of the stream; its thread's
+  std::shared_ptr<grpc::Channel> channel_;  // of the stream; its thread's, as is the next
+  bool refused_ = false;                    // as another agent's double, since the last connection
   Session session_;
   // The drivers' thread's:
   Applier applier_;

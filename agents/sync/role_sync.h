@@ -26,6 +26,8 @@ struct RoleSyncOptions {
   SessionOptions session;
   std::vector<std::string> provd;  // host:port
   TlsFiles tls;
+  // Tells this agent from another one with the same certificate, and stays the same when it is started again.
+  std::string instance;
   Backoff reconnect;
   ApplierOptions applier;
   // A stream on which nothing came for so long, or for three heartbeats if that is longer, is ended.

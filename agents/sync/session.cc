@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "common/status.h"
 
@@ -161,12 +162,15 @@ absl::StatusOr<std::optional<v1::SyncRequest>> Session::Report() {
   PROV_ASSIGN_OR_RETURN(const state::Freshness freshness, state_.GetFreshness(options_.role));
   progress->set_received_revision(freshness.received_revision);
   progress->set_applied_revision(freshness.applied_revision);
-  PROV_ASSIGN_OR_RETURN(state::Failing failing,
-                        state_.GetFailing(options_.role, kMostFailingTold - (held.empty() ? 0 : 1)));
-  if (!held.empty()) {
-    failing.items.insert(failing.items.begin(), {std::string(kHeldItem), 0, held, {}});
-    ++failing.count;
+  std::vector<state::Failing::Item> first;
+  if (!held.empty()) first.push_back({std::string(kHeldItem), 0, held, {}});
+  if (freshness.received_revision == 0 && !options_.notice.empty()) {
+    first.push_back({std::string(kNoticeItem), 0, options_.notice, {}});
   }
+  PROV_ASSIGN_OR_RETURN(state::Failing failing,
+                        state_.GetFailing(options_.role, kMostFailingTold - first.size()));
+  failing.items.insert(failing.items.begin(), first.begin(), first.end());
+  failing.count += first.size();
   AddFailing(failing, clock_.Now(), progress);
   std::string comparable = Comparable(*progress);
   const std::lock_guard lock(mutex_);

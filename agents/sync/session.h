@@ -20,6 +20,7 @@ namespace prov::sync {
 
 constexpr size_t kMostFailingTold = 100;  // agent_sync.proto, Progress.failing
 constexpr std::string_view kHeldItem = "removals";
+constexpr std::string_view kNoticeItem = "state";
 
 struct SessionOptions {
   v1::Role role = v1::ROLE_UNSPECIFIED;
@@ -27,6 +28,8 @@ struct SessionOptions {
   std::map<std::string, std::string> endpoints;  // by service
   // How many removals an operator has allowed at once, now; 0: no word. Asked when too many come.
   std::function<uint64_t()> allowed_removals;
+  // Told as a failing item until the copy has had a whole snapshot; empty: nothing is to be told.
+  std::string notice;
 };
 
 // Hello and Take are for the thread that reads the stream; the others may be called from any.

@@ -97,6 +97,33 @@ TEST_F(Sync, FailingItemsAreToldRetriedWithBackoffAndStopNobody) {
   EXPECT_EQ(Report().failing_items(), 0u);
 }
 
+TEST_F(Sync, ARetryThatWasPlannedBeforeTheClockWasSetBackIsDoneSoon) {
+  driver_.failures["subscribers/1"] = absl::UnavailableError("disk away");
+  Take(Message(BatchOf(4, {MailboxRecord(1, 4)}), 1));
+  EXPECT_TRUE(applier_->Step().value());
+  driver_.failures.clear();
+  clock_.now -= std::chrono::hours(24);
+  EXPECT_TRUE(applier_->Step().value());
+  EXPECT_EQ(Report().failing_items(), 0u);
+}
+
+TEST_F(Sync, ACopyThatIsMadeAnewIsToldUntilItIsWhole) {
+  const std::string notice = "the host's copy was broken";
+  session_ = std::make_unique<Session>(
+      SessionOptions{
+          .role = v1::STORE, .agent_version = "", .endpoints = {}, .allowed_removals = {}, .notice = notice},
+      *state_, clock_);
+  ASSERT_TRUE(session_->Hello().ok());
+  v1::Progress progress = Report();
+  ASSERT_EQ(progress.failing_items(), 1u);
+  EXPECT_EQ(progress.failing(0).key(), kNoticeItem);
+  EXPECT_EQ(progress.failing(0).error(), notice);
+  Take(Begin(7));
+  Take(Message(BatchOf(0, {MailboxRecord(1, 4)}), 1));
+  Take(End(7, 2));
+  EXPECT_EQ(Report().failing_items(), 0u);
+}
+
 TEST_F(Sync, RejectedRecordsAreToldWithTheOthersApplied) {
   v1::Record hostile = MailboxRecord(2, 4);
   hostile.mutable_mailbox()->set_mailbox_id("../../etc");

@@ -16,11 +16,16 @@ namespace {
 
 // Steps of the feed that yield no message, before another stream gets its turn.
 constexpr int kStepsPerTurn = 8;
+constexpr std::string_view kIdentityItem = "identity";
 
 }  // namespace
 
-AgentStream::AgentStream(grpc::CallbackServerContext* context, const Parts& parts, std::string host)
-    : StreamReactor(context, *parts.workers), parts_(parts), host_(std::move(host)) {}
+AgentStream::AgentStream(grpc::CallbackServerContext* context, const Parts& parts, std::string host,
+                         std::string instance)
+    : StreamReactor(context, *parts.workers),
+      parts_(parts),
+      host_(std::move(host)),
+      instance_(std::move(instance)) {}
 
 void AgentStream::Listen() {
   const std::lock_guard lock(mutex_);
@@ -79,6 +84,7 @@ absl::Status AgentStream::TryGreet(const v1::Hello& hello) {
   role_ = *feed::FromProto(hello.role());
   PROV_ASSIGN_OR_RETURN(std::unique_ptr<feed::FeedStream> stream,
                         parts_.feed->Open(host_, role_, hello.cursor_revision()));
+  PROV_RETURN_IF_ERROR(parts_.owner->Claim(*this));
   parts_.owner->Replace(Self());
   PROV_RETURN_IF_ERROR(parts_.progress->SetEndpoints(host_, EndpointsOf(hello)));
   PROV_ASSIGN_OR_RETURN(const uint64_t answered, AnsweredInspection());
@@ -233,14 +239,40 @@ absl::Status AgentStream::TakeProgress(const v1::Progress& progress) {
   reported_.failing_items = progress.failing_items();
   reported_.failing = FailingOf(progress);
   if (progress.has_inspection()) TakeInspection(progress.inspection());
-  std::string first_error;
-  if (!reported_.failing.empty()) {
-    first_error = fmt::format("{}: {}", reported_.failing.front().key, reported_.failing.front().error);
-  }
-  parts_.convergence->Report(connection_, reported_.received_revision, reported_.applied_revision,
-                             reported_.failing_items, first_error);
+  TellConvergence();
   PersistSoon();
   return absl::OkStatus();
+}
+
+store::HostProgress AgentStream::Known() const {
+  store::HostProgress progress = reported_;
+  if (refused_peer_.empty()) return progress;
+  const std::string error = fmt::format(
+      "another agent, at {}, says that it is {} and is refused; if that machine is a copy, give it a name "
+      "and a "
+      "certificate of its own: provctl add-host, enrol-host",
+      refused_peer_, host_);
+  progress.failing.insert(progress.failing.begin(), {std::string(kIdentityItem), 0, error, {}});
+  ++progress.failing_items;
+  return progress;
+}
+
+void AgentStream::TellConvergence() {
+  const store::HostProgress known = Known();
+  std::string first_error;
+  if (!known.failing.empty()) {
+    first_error = fmt::format("{}: {}", known.failing.front().key, known.failing.front().error);
+  }
+  parts_.convergence->Report(connection_, known.received_revision, known.applied_revision,
+                             known.failing_items, first_error);
+}
+
+void AgentStream::NoteRefused(const std::string& peer) {
+  const std::lock_guard lock(mutex_);
+  if (!greeted_ || ending() || peer == refused_peer_) return;
+  refused_peer_ = peer;
+  TellConvergence();
+  PersistSoon();
 }
 
 // An agent that was started anew has forgotten what it had answered; one that lies answers what was not
@@ -262,7 +294,7 @@ void AgentStream::Persist() {
   {
     const std::lock_guard lock(mutex_);
     persist_scheduled_ = false;
-    progress = reported_;
+    progress = Known();
   }
   const absl::Status status = parts_.progress->Record(progress);
   if (!status.ok()) {

@@ -26,6 +26,9 @@ class AgentStream;
 class AgentStreamOwner {
  public:
   virtual ~AgentStreamOwner() = default;
+  // Makes the stream's agent the one that stands for its host; ALREADY_EXISTS when that is another. May
+  // block.
+  virtual absl::Status Claim(const AgentStream& stream) = 0;
   // Ends the older stream of the same host and role.
   virtual void Replace(const std::shared_ptr<AgentStream>& stream) = 0;
 };
@@ -43,7 +46,9 @@ class AgentStream final
     // Of a stream that may not be, for the audit. May block.
     std::function<void(const absl::Status& status)> on_denied;
   };
-  AgentStream(grpc::CallbackServerContext* context, const Parts& parts, std::string host);
+  // `instance` tells the agents of one certificate apart; empty: of one that does not say.
+  AgentStream(grpc::CallbackServerContext* context, const Parts& parts, std::string host,
+              std::string instance);
 
   // After Start: reads the first message.
   void Listen();
@@ -53,7 +58,11 @@ class AgentStream final
   // Tells the agent of the head, unless something is being sent anyway.
   void Heartbeat(uint64_t head_revision);
 
+  // Another agent that says it is this host, and is refused; empty: none.
+  void NoteRefused(const std::string& peer);
+
   const std::string& host() const { return host_; }
+  const std::string& instance() const { return instance_; }
   // From Replace on.
   model::Role role() const { return role_; }
 
@@ -80,9 +89,12 @@ class AgentStream final
   // What an operator has asked of the host, as far as the agent has not been asked already.
   void NoteInspection(const model::Host& host);
   void PersistSoon();
+  // What the agent reported, and what is known here besides.
+  store::HostProgress Known() const;
+  void TellConvergence();
 
   const Parts parts_;
-  const std::string host_;
+  const std::string host_, instance_;
   model::Role role_ = model::Role::kRelay;
 
   v1::SyncRequest request_;  // the one read is under way into
@@ -110,6 +122,7 @@ class AgentStream final
 
   uint64_t connection_ = 0;  // in convergence
   store::HostProgress reported_;
+  std::string refused_peer_;
   bool persist_scheduled_ = false;
 };
 

@@ -24,6 +24,16 @@ namespace {
 
 constexpr std::chrono::seconds kShutDownPatience{10};
 
+// How an agent tells which of several with one certificate it is: of its process, not of one role's stream.
+constexpr const char* kInstanceKey = "prov-agent-instance";
+constexpr size_t kMaxInstanceOctets = 128;
+
+std::string InstanceOf(const grpc::CallbackServerContext& context) {
+  const auto found = context.client_metadata().find(kInstanceKey);
+  if (found == context.client_metadata().end()) return "";
+  return std::string(found->second.data(), std::min(found->second.size(), kMaxInstanceOctets));
+}
+
 // A call that ends before it began.
 class Refusal final : public grpc::ServerBidiReactor<v1::SyncRequest, v1::SyncResponse> {
  public:
@@ -40,6 +50,7 @@ class AgentSyncService::Impl final : public v1::AgentSync::CallbackService, publ
 
   grpc::ServerBidiReactor<v1::SyncRequest, v1::SyncResponse>* Sync(
       grpc::CallbackServerContext* context) override;
+  absl::Status Claim(const AgentStream& stream) override;
   void Replace(const std::shared_ptr<AgentStream>& stream) override;
 
   void ShutDown();
@@ -54,6 +65,7 @@ class AgentSyncService::Impl final : public v1::AgentSync::CallbackService, publ
   void SpreadHead();
   void Pulse();
   void KeepFresh();
+  void KeepClaims();
   void Sweep();
 
   const Parts parts_;
@@ -66,9 +78,12 @@ class AgentSyncService::Impl final : public v1::AgentSync::CallbackService, publ
   bool spreading_ = false;
   Streams streams_;
   std::map<std::pair<std::string, model::Role>, std::shared_ptr<AgentStream>> newest_;
+  // Before, claims may be old because it was we who did not keep them, or the database.
+  std::chrono::steady_clock::time_point take_over_from_;
 };
 
-AgentSyncService::Impl::Impl(const Parts& parts) : parts_(parts) {
+AgentSyncService::Impl::Impl(const Parts& parts)
+    : parts_(parts), take_over_from_(parts.clock->Monotonic() + store::kClaimLifetime) {
   subscription_ = parts_.watch->Subscribe([this](uint64_t head) {
     parts_.convergence->SetHead(head);
     const std::lock_guard lock(mutex_);
@@ -103,7 +118,7 @@ absl::StatusOr<std::shared_ptr<AgentStream>> AgentSyncService::Impl::Admit(
       .on_denied = [authoriser = parts_.authoriser, caller](const absl::Status& status) {
         (void)authoriser->Refuse(caller, "/prov.v1.AgentSync/Sync", status);
       }};
-  auto stream = std::make_shared<AgentStream>(context, parts, caller.name);
+  auto stream = std::make_shared<AgentStream>(context, parts, caller.name, InstanceOf(*context));
   stream->Start(caller, [this, weak = std::weak_ptr<AgentStream>(stream)] { Remove(weak.lock()); });
   streams_.insert(stream);
   return stream;
@@ -118,6 +133,16 @@ grpc::ServerBidiReactor<v1::SyncRequest, v1::SyncResponse>* AgentSyncService::Im
   }
   (*stream)->Listen();
   return stream->get();  // owns itself
+}
+
+absl::Status AgentSyncService::Impl::Claim(const AgentStream& stream) {
+  if (stream.instance().empty()) return absl::OkStatus();
+  bool may_take_over = false;
+  {
+    const std::lock_guard lock(mutex_);
+    may_take_over = parts_.clock->Monotonic() >= take_over_from_;
+  }
+  return parts_.claims->Take({stream.host(), stream.instance()}, stream.caller().peer, may_take_over);
 }
 
 void AgentSyncService::Impl::Replace(const std::shared_ptr<AgentStream>& stream) {
@@ -181,6 +206,39 @@ void AgentSyncService::Impl::KeepFresh() {
   }
   const absl::Status status = parts_.progress->Touch(connected);
   if (!status.ok()) Log(Level::kWarning, "host_progress_not_recorded", {{"error", status}});
+  KeepClaims();
+}
+
+// Who has lost its claim, while the database was away from us and not from another provd, makes way.
+void AgentSyncService::Impl::KeepClaims() {
+  std::multimap<store::AgentClaim, std::shared_ptr<AgentStream>> streams;
+  std::set<store::AgentClaim> claims;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [key, stream] : newest_) {
+      if (stream->instance().empty()) continue;
+      const store::AgentClaim claim{stream->host(), stream->instance()};
+      streams.emplace(claim, stream);
+      claims.insert(claim);
+    }
+  }
+  const auto kept = parts_.claims->Keep({claims.begin(), claims.end()});
+  if (!kept.ok()) {
+    Log(Level::kWarning, "agent_claims_not_kept", {{"error", kept.status()}});
+    const std::lock_guard lock(mutex_);
+    take_over_from_ = parts_.clock->Monotonic() + store::kClaimLifetime;
+    return;
+  }
+  std::map<store::AgentClaim, std::string> refused_peers;
+  for (const store::KeptClaim& one : *kept) refused_peers.emplace(one.claim, one.refused_peer);
+  for (const auto& [claim, stream] : streams) {
+    const auto refused = refused_peers.find(claim);
+    if (refused != refused_peers.end()) {
+      stream->NoteRefused(refused->second);
+    } else {
+      stream->End(absl::AbortedError("another agent stands for this host by now"));
+    }
+  }
 }
 
 // A certificate that is revoked, or expires, takes its streams with it.

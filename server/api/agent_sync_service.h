@@ -7,6 +7,7 @@
 #include "server/feed/convergence.h"
 #include "server/feed/feed.h"
 #include "server/feed/fleet_watch.h"
+#include "server/store/agent_claim.h"
 #include "server/store/host_progress.h"
 #include "server/store/revision_watch.h"
 
@@ -29,6 +30,7 @@ class AgentSyncService {
     const feed::FleetWatch* fleet = nullptr;
     store::RevisionWatch* watch = nullptr;
     store::HostProgressRepository* progress = nullptr;
+    store::AgentClaims* claims = nullptr;
     Workers* workers = nullptr;
     const Authoriser* authoriser = nullptr;  // must not block: it is asked on gRPC's threads
     const Clock* clock = nullptr;

@@ -65,6 +65,7 @@ StreamServer::StreamServer(const std::string& conninfo, const std::string& tls_d
                   .fleet = &fleet,
                   .watch = &watch,
                   .progress = &progress,
+                  .claims = &claims,
                   .workers = &workers,
                   .authoriser = &authoriser,
                   .clock = &SystemClock()}) {
@@ -92,7 +93,9 @@ void StreamServer::Stop() {
 
 std::string StreamServer::address() const { return fmt::format("127.0.0.1:{}", port_); }
 
-TestAgent::TestAgent(const std::shared_ptr<grpc::Channel>& channel) : stub_(v1::AgentSync::NewStub(channel)) {
+TestAgent::TestAgent(const std::shared_ptr<grpc::Channel>& channel, const std::string& instance)
+    : stub_(v1::AgentSync::NewStub(channel)) {
+  if (!instance.empty()) context_.AddMetadata("prov-agent-instance", instance);
   context_.set_deadline(std::chrono::system_clock::now() + std::chrono::minutes(2));
   stream_ = stub_->Sync(&context_);
 }

@@ -59,6 +59,7 @@ class StreamServer {
   CountingSource snapshots{postgres_snapshots};
   store::PostgresRevisionWatch watch;
   store::HostProgressRepository progress{pool, writes};
+  store::AgentClaims claims{pool};
   feed::Feed feed{snapshots};
   feed::Convergence convergence;
   feed::FleetWatch fleet{feed, convergence, progress};
@@ -76,7 +77,8 @@ class StreamServer {
 // One stream of an agent, as an agent keeps it.
 class TestAgent {
  public:
-  explicit TestAgent(const std::shared_ptr<grpc::Channel>& channel);
+  // `instance`: which of several agents with one certificate it is; empty: it does not say.
+  explicit TestAgent(const std::shared_ptr<grpc::Channel>& channel, const std::string& instance = "");
 
   void Hello(v1::Role role, uint64_t cursor, uint64_t applied = 0,
              const std::map<std::string, std::string>& endpoints = {});

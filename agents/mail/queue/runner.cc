@@ -29,6 +29,12 @@ uint32_t RandomSeed() {
   return seed;
 }
 
+// Before mail is given up: a clock that jumped ahead, or a host that was off for days, is no reason alone.
+constexpr uint32_t kLeastAttempts = 3;
+
+// With jitter, and more.
+constexpr std::chrono::hours kLongestHopRest{1};
+
 // What another server may say for good, and a host of ours only because it is behind our view.
 bool MayBeBehind(std::string_view reply) {
   return reply.starts_with("550 5.1.1") || reply.starts_with("550 5.2.1");
@@ -139,10 +145,18 @@ void Runner::Plan(const EntryPtr& entry) {
   timer_.cancel();
 }
 
+// Nothing is planned further ahead than the schedule goes: what seems to be came of a clock that has been set
+// back since.
+bool Runner::IsDue(Time due, Time now) const {
+  return due <= now || due > now + 2 * options_.retry.longest + kLongestHopRest;
+}
+
 asio::awaitable<void> Runner::Schedule() {
   while (!stopped_) {
     const Time now = clock_.Now();
-    if (planned_.empty() || planned_.begin()->first > now) {
+    auto first = planned_.begin();
+    if (!planned_.empty() && IsDue(planned_.rbegin()->first, now)) first = std::prev(planned_.end());
+    if (planned_.empty() || !IsDue(first->first, now)) {
       milliseconds wait = kLongestSleep;
       if (!planned_.empty()) {
         wait = std::min(wait, std::chrono::ceil<milliseconds>(planned_.begin()->first - now));
@@ -152,8 +166,8 @@ asio::awaitable<void> Runner::Schedule() {
       co_await timer_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
       continue;
     }
-    const EntryPtr entry = entries_.at(planned_.begin()->second);
-    planned_.erase(planned_.begin());
+    const EntryPtr entry = entries_.at(first->second);
+    planned_.erase(first);
     entry->planned = Time();
     co_await Dispatch(entry);
   }
@@ -165,7 +179,7 @@ asio::awaitable<void> Runner::Dispatch(EntryPtr entry) {
   std::vector<size_t> due;
   for (size_t i = 0; i < recipients.size(); ++i) {
     const bool waits = recipients[i].state == State::kPending && !entry->busy.contains(i);
-    if (waits && recipients[i].due <= clock_.Now()) due.push_back(i);
+    if (waits && IsDue(recipients[i].due, clock_.Now())) due.push_back(i);
   }
   // A clock that was set back in between: its time has yet to come.
   if (due.empty()) {
@@ -279,7 +293,8 @@ void Runner::Judge(const Entry& entry, Result& result) const {
     outcome.state = State::kPending;
     result.soon = true;
   }
-  if (outcome.state == State::kPending && age > options_.retry.give_up) {
+  const bool tried_enough = envelope.recipients[result.recipient].attempts + 1 >= kLeastAttempts;
+  if (outcome.state == State::kPending && age > options_.retry.give_up && tried_enough) {
     const std::string& earlier = envelope.recipients[result.recipient].reason;
     outcome.state = State::kFailed;
     outcome.reply = fmt::format("550 5.4.7 not delivered in time; last: {}",

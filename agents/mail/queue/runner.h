@@ -76,6 +76,7 @@ class Runner {
   asio::awaitable<void> Record(EntryPtr entry, const std::vector<Result>& results);
   asio::awaitable<void> Finish(EntryPtr entry);
   void Plan(const EntryPtr& entry);
+  bool IsDue(Time due, Time now) const;
   std::chrono::milliseconds JitterAfterRest();
   Time DueAfter(uint32_t attempts, bool soon);
   double Chance();

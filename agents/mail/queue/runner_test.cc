@@ -240,6 +240,30 @@ TEST_F(RunnerTest, AClockThatIsSetBackStopsNobody) {
   EXPECT_TRUE(directory_.Files("active").empty());
 }
 
+// What was planned under a clock that was a week ahead is not due in a week, and a clock that jumps a week
+// ahead does not give up what was tried once.
+TEST_F(RunnerTest, AClockThatJumpsByAWeekNeitherHoldsMailNorGivesItUp) {
+  class JumpingClock final : public Clock {
+   public:
+    Time Now() const override { return SystemClock().Now() + ahead; }
+    std::chrono::steady_clock::time_point Monotonic() const override { return SystemClock().Monotonic(); }
+    std::chrono::hours ahead{0};
+  } clock;
+  constexpr std::chrono::hours kWeek{7 * 24};
+  Add("a@b.c", {"x@one.example"});
+  int tries = 0;
+  ScriptedTransport transport([&](auto&, auto&) {
+    ++tries;
+    if (tries == 1) clock.ahead = kWeek;
+    if (tries == 2) clock.ahead = std::chrono::hours(0);
+    return tries < 3 ? Later() : Taken();
+  });
+  RunWith(transport, {milliseconds(10), milliseconds(40), std::chrono::hours(5 * 24)}, clock,
+          [] { return false; });
+  EXPECT_EQ(transport.delivered.size(), 1u);
+  EXPECT_TRUE(directory_.Files("active").empty());
+}
+
 // Killed after the notification was made and before the failure was noted: the one that lies there is the
 // one.
 TEST_F(RunnerTest, ANotificationThatLiesThereAlreadyIsNotWrittenOver) {
