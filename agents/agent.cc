@@ -8,7 +8,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <atomic>
-#include <cstdio>
+#include <map>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -17,11 +17,13 @@
 #include "agents/certificate_files.h"
 #include "agents/config.h"
 #include "agents/endpoints.h"
+#include "agents/engine_status.h"
 #include "agents/engine_supervisor.h"
-#include "agents/enrolment.h"
+#include "agents/enrol_command.h"
 #include "agents/host_drivers.h"
 #include "agents/moves/move_worker.h"
 #include "agents/moves/transfer_service.h"
+#include "agents/readiness.h"
 #include "agents/renewal.h"
 #include "agents/state/reader.h"
 #include "agents/state_directory.h"
@@ -41,6 +43,12 @@ constexpr int kExitConfiguration = 2;
 // An agent that was told to stop may still be finishing when the next one starts.
 constexpr std::chrono::seconds kClaimPatience{15};
 constexpr std::chrono::milliseconds kTick{1000};
+constexpr std::chrono::milliseconds kTickUntilReady{50};
+// systemd gives up on a unit that is not ready in time. A first copy may take minutes, and provd may be away
+// for hours: each word that we still wait buys as much again.
+constexpr std::chrono::seconds kExtension{60};
+// How old the number of sessions may be that provd knows, unless it comes from or goes to 0.
+constexpr std::chrono::seconds kSessionsInterval{10};
 
 // The signals this program waits for. Blocked before any thread starts, so that only the main thread has
 // them.
@@ -59,7 +67,7 @@ int WaitForSignal(const sigset_t& set, std::chrono::milliseconds pause) {
 // Everything that runs, in the order in which it is made; it ends in the reverse order.
 class Agent {
  public:
-  explicit Agent(const AgentConfig& config) : config_(config) {}
+  explicit Agent(const AgentConfig& config) : config_(config), readiness_(SystemClock().Monotonic()) {}
 
   absl::Status Start() {
     std::optional<EngineUser> user;
@@ -97,10 +105,12 @@ class Agent {
   // Until a signal says stop, or the state cannot be written any more.
   absl::Status Run(const sigset_t& signals) {
     for (;;) {
-      const int signal = WaitForSignal(signals, engine_ ? std::min(kTick, engine_->NextPoll()) : kTick);
+      Tick();
+      std::chrono::milliseconds pause = readiness_.ready() ? kTick : kTickUntilReady;
+      if (engine_) pause = std::min(pause, engine_->NextPoll());
+      const int signal = WaitForSignal(signals, pause);
       if (signal == SIGTERM || signal == SIGINT) break;
       if (signal == SIGHUP) ReloadLogLevel();
-      Tick();
     }
     if (fatal_) return absl::InternalError("the host's copy can no longer be written");
     return absl::OkStatus();
@@ -114,6 +124,10 @@ class Agent {
                           StateDirectory::Claim(config_.state_directory, group, kClaimPatience));
     directory_.emplace(std::move(directory));
     PROV_ASSIGN_OR_RETURN(state_, directory_->OpenState());
+    if (NeedsEngine(config_)) {
+      PROV_ASSIGN_OR_RETURN(auto status, EngineStatusReader::Open(config_.state_directory, group));
+      engine_status_.emplace(std::move(status));
+    }
     PROV_ASSIGN_OR_RETURN(reader_, state::StateReader::Open(config_.state_directory));
     return absl::OkStatus();
   }
@@ -173,12 +187,69 @@ class Agent {
     std::vector<RoleHealth> health;
     for (size_t i = 0; i < syncs_.size(); ++i) {
       syncs_[i]->CheckSilence();
-      health.push_back({config_.roles[i], syncs_[i]->connected(), syncs_[i]->drifting()});
+      health.push_back(
+          {config_.roles[i], syncs_[i]->connected(), syncs_[i]->drifting(), syncs_[i]->applied_items()});
     }
     if (engine_) engine_->Poll();
+    if (engine_status_) {
+      engine_status_->Poll(SystemClock().Monotonic());
+      if (engine_ && engine_->pid() == 0) engine_status_->Forget();
+    }
+    if (!readiness_.ready()) GetReady();
+    TellServing();
     const CertificateRenewal::Health certificate = renewal_->health();
     UpdateCertificateMetrics(certificate.expires, certificate.failures);
     UpdateAgentMetrics(*state_, health, engine_ && engine_->pid() != 0, engine_ ? engine_->starts() : 0);
+  }
+
+  bool EngineListens() const { return !engine_status_ || engine_status_->sessions().has_value(); }
+
+  void GetReady() {
+    std::vector<RoleStanding> roles;
+    for (size_t i = 0; i < syncs_.size(); ++i) {
+      const v1::Role role = config_.roles[i];
+      const auto copy = state_->GetFreshness(role);
+      const auto records = state_->CountRecords(role);
+      // What cannot be read is no copy; who follows will find the disk's fault.
+      roles.push_back({role, syncs_[i]->standing(), copy.value_or(state::Freshness{}), records.value_or(0)});
+    }
+    const auto now = SystemClock().Monotonic();
+    const std::string waits = readiness_.Observe(roles, !engine_ || EngineListens(), now);
+    if (readiness_.ready()) {
+      Log(Level::kInfo, "ready",
+          {{"host", config_.host}, {"roles", config_.roles.size()}, {"version", kVersion}});
+      sd_notify(0, "READY=1\nSTATUS=ready");
+      return;
+    }
+    if (waits != told_waiting_) {
+      Log(Level::kDebug, "not_ready", {{"waits_for", waits}});
+      told_waiting_ = waits;
+      sd_notify(0, ("STATUS=" + waits).c_str());
+    }
+    // An engine that does not come up is another matter: that is to fail.
+    if (readiness_.has_roles() || now < extend_at_) return;
+    extend_at_ = now + kExtension / 4;
+    sd_notify(0,
+              fmt::format("EXTEND_TIMEOUT_USEC={}", std::chrono::microseconds(kExtension).count()).c_str());
+  }
+
+  // Tells provd, through each role's stream, what is in progress here.
+  void TellServing() {
+    const auto now = SystemClock().Monotonic();
+    const bool ready = readiness_.ready() && EngineListens();
+    for (size_t i = 0; i < syncs_.size(); ++i) {
+      std::optional<uint64_t> sessions;
+      if (engine_status_ && engine_status_->sessions()) {
+        const auto count = engine_status_->sessions()->find(config_.roles[i]);
+        if (count != engine_status_->sessions()->end()) sessions = count->second;
+      }
+      Serving& told = told_serving_[config_.roles[i]];
+      const bool urgent = ready != told.ready || sessions.value_or(0) == 0 || told.sessions.value_or(0) == 0;
+      if (told.sessions == sessions && told.ready == ready) continue;
+      if (!urgent && now < told.when + kSessionsInterval) continue;
+      told = {sessions, ready, now};
+      syncs_[i]->SetServing(sessions, ready);
+    }
   }
 
   void ReloadLogLevel() const {
@@ -191,11 +262,22 @@ class Agent {
     }
   }
 
+  struct Serving {
+    std::optional<uint64_t> sessions;
+    bool ready = false;
+    std::chrono::steady_clock::time_point when;
+  };
+
   const AgentConfig config_;
+  Readiness readiness_;
+  std::string told_waiting_;
+  std::chrono::steady_clock::time_point extend_at_;
+  std::map<v1::Role, Serving> told_serving_;
   std::atomic<bool> fatal_{false};
   std::optional<StateDirectory> directory_;
   std::unique_ptr<state::StateWriter> state_;
   std::unique_ptr<state::StateReader> reader_;
+  std::optional<EngineStatusReader> engine_status_;  // none: no role has an engine
   std::unique_ptr<moves::TransferServer> transfer_;
   std::unique_ptr<moves::MoveWorker> moves_;
   HostDrivers drivers_;
@@ -221,39 +303,11 @@ int RunAgent(const AgentConfig& config) {
     Log(Level::kError, "start_failed", {{"error", status}});
     return absl::IsInvalidArgument(status) ? kExitConfiguration : kExitFailure;
   }
-  Log(Level::kInfo, "ready", {{"host", config.host}, {"roles", config.roles.size()}, {"version", kVersion}});
-  sd_notify(0, "READY=1");
+  Log(Level::kInfo, "started", {{"host", config.host}, {"version", kVersion}});
   const absl::Status status = agent.Run(signals);
   sd_notify(0, "STOPPING=1");
   Log(Level::kInfo, "stopping");
   return status.ok() ? 0 : kExitFailure;
-}
-
-struct EnrolArguments {
-  std::string provd;
-  std::string token_file = "-";
-};
-
-// The first line of standard input.
-absl::StatusOr<std::string> TokenLine() {
-  if (isatty(STDIN_FILENO)) fmt::print(stderr, "token: ");
-  char line[kMostTokenOctets + 2];
-  if (std::fgets(line, sizeof line, stdin) == nullptr) return absl::InvalidArgumentError("no token came");
-  return std::string(line);
-}
-
-// A token is a secret: from a file or standard input, never from the command line, which all users can see.
-int RunEnrol(const AgentConfig& config, const EnrolArguments& arguments) {
-  setenv("GRPC_VERBOSITY", "NONE", 0);
-  const auto text =
-      arguments.token_file == "-" ? TokenLine() : ReadFile(arguments.token_file, kMostTokenOctets);
-  if (!text.ok()) return Complain(text.status(), kExitFailure);
-  const auto token = ParseEnrolmentToken(*text);
-  if (!token.ok()) return Complain(token.status(), kExitConfiguration);
-  const absl::Status status = Enrol(config, arguments.provd, *token);
-  if (!status.ok()) return Complain(status, kExitFailure);
-  fmt::print("enrolled as {}: {}\n", config.host, config.tls.certificate);
-  return 0;
 }
 
 int Main(int argc, char** argv) {
@@ -274,6 +328,8 @@ int Main(int argc, char** argv) {
       ->required();
   enrol->add_option("--token-file", enrolment.token_file, "holds the token; - is standard input")
       ->capture_default_str();
+  enrol->add_flag("--start", enrolment.start,
+                  "then enable and start the agent's systemd unit, and wait until this host is ready");
   CLI11_PARSE(app, argc, argv);
   const auto config = LoadAgentConfig(path);
   if (!config.ok()) return Complain(config.status(), kExitConfiguration);

@@ -26,6 +26,7 @@ void AddFailing(const state::Failing& failing, system_clock::time_point now, v1:
     out->set_key(item.key);
     out->set_revision(item.revision);
     out->set_error(item.error);
+    out->set_attempts(item.attempts);
     if (!item.retry_at) continue;
     SetDuration(out->mutable_retry_in(), std::chrono::duration_cast<milliseconds>(*item.retry_at - now));
   }
@@ -155,6 +156,8 @@ absl::StatusOr<std::optional<v1::SyncRequest>> Session::Report() {
     const std::lock_guard lock(mutex_);
     progress->set_nonce(nonce_);
     progress->set_observed_revision(observed_);
+    if (sessions_) progress->set_sessions(*sessions_);
+    progress->set_ready(ready_);
     if (inspection_.has_begin_time()) *progress->mutable_inspection() = inspection_;
     held = held_;
   }
@@ -164,7 +167,7 @@ absl::StatusOr<std::optional<v1::SyncRequest>> Session::Report() {
   PROV_ASSIGN_OR_RETURN(state::Failing failing,
                         state_.GetFailing(options_.role, kMostFailingTold - (held.empty() ? 0 : 1)));
   if (!held.empty()) {
-    failing.items.insert(failing.items.begin(), {std::string(kHeldItem), 0, held, {}});
+    failing.items.insert(failing.items.begin(), {.key = std::string(kHeldItem), .error = held});
     ++failing.count;
   }
   AddFailing(failing, clock_.Now(), progress);
@@ -178,6 +181,12 @@ absl::StatusOr<std::optional<v1::SyncRequest>> Session::Report() {
 void Session::SetObserved(uint64_t revision) {
   const std::lock_guard lock(mutex_);
   observed_ = revision;
+}
+
+void Session::SetServing(std::optional<uint64_t> sessions, bool ready) {
+  const std::lock_guard lock(mutex_);
+  sessions_ = sessions;
+  ready_ = ready;
 }
 
 void Session::SetInspection(const v1::Inspection& inspection) {
