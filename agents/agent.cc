@@ -9,7 +9,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <atomic>
-#include <cstdio>
+#include <map>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -19,11 +19,13 @@
 #include "agents/config.h"
 #include "agents/crash_count.h"
 #include "agents/endpoints.h"
+#include "agents/engine_status.h"
 #include "agents/engine_supervisor.h"
-#include "agents/enrolment.h"
+#include "agents/enrol_command.h"
 #include "agents/host_drivers.h"
 #include "agents/moves/move_worker.h"
 #include "agents/moves/transfer_service.h"
+#include "agents/readiness.h"
 #include "agents/renewal.h"
 #include "agents/state/integrity.h"
 #include "agents/state/reader.h"
@@ -49,6 +51,12 @@ constexpr std::chrono::milliseconds kTick{1000};
 constexpr std::chrono::minutes kCheckInterval{1};
 constexpr std::chrono::minutes kSettled{1};
 constexpr rlim_t kCheckCpuSeconds = 120;  // a million records take a few
+constexpr std::chrono::milliseconds kTickUntilReady{50};
+// systemd gives up on a unit that is not ready in time. A first copy may take minutes, and provd may be away
+// for hours: each word that we still wait buys as much again.
+constexpr std::chrono::seconds kExtension{60};
+// How old the number of sessions may be that provd knows, unless it comes from or goes to 0.
+constexpr std::chrono::seconds kSessionsInterval{10};
 
 // The signals this program waits for. Blocked before any thread starts, so that only the main thread has
 // them.
@@ -76,7 +84,7 @@ std::string NoticeOf(const std::string& state_directory) {
 // Everything that runs, in the order in which it is made; it ends in the reverse order.
 class Agent {
  public:
-  explicit Agent(const AgentConfig& config) : config_(config) {}
+  explicit Agent(const AgentConfig& config) : config_(config), readiness_(SystemClock().Monotonic()) {}
 
   absl::Status Start() {
     std::optional<EngineUser> user;
@@ -114,10 +122,12 @@ class Agent {
   // Until a signal says stop, or the state cannot be written any more.
   absl::Status Run(const sigset_t& signals) {
     for (;;) {
-      const int signal = WaitForSignal(signals, engine_ ? std::min(kTick, engine_->NextPoll()) : kTick);
+      Tick();
+      std::chrono::milliseconds pause = readiness_.ready() ? kTick : kTickUntilReady;
+      if (engine_) pause = std::min(pause, engine_->NextPoll());
+      const int signal = WaitForSignal(signals, pause);
       if (signal == SIGTERM || signal == SIGINT) break;
       if (signal == SIGHUP) ReloadLogLevel();
-      Tick();
     }
     if (fatal_) return absl::InternalError("the host's copy can no longer be written");
     return absl::OkStatus();
@@ -132,6 +142,10 @@ class Agent {
     directory_.emplace(std::move(directory));
     CountCrashes(config_.state_directory);
     PROV_ASSIGN_OR_RETURN(state_, directory_->OpenState([this] { return CheckStateApart(config_.path); }));
+    if (NeedsEngine(config_)) {
+      PROV_ASSIGN_OR_RETURN(auto status, EngineStatusReader::Open(config_.state_directory, group));
+      engine_status_.emplace(std::move(status));
+    }
     PROV_ASSIGN_OR_RETURN(reader_, state::StateReader::Open(config_.state_directory));
     return absl::OkStatus();
   }
@@ -217,15 +231,72 @@ class Agent {
     std::vector<RoleHealth> health;
     for (size_t i = 0; i < syncs_.size(); ++i) {
       syncs_[i]->CheckSilence();
-      health.push_back({config_.roles[i], syncs_[i]->connected(), syncs_[i]->drifting()});
+      health.push_back(
+          {config_.roles[i], syncs_[i]->connected(), syncs_[i]->drifting(), syncs_[i]->applied_items()});
     }
     if (engine_) engine_->Poll();
     CheckAfterCrash();
     ForgetCrashesOnceSettled();
     UpdateStateMetrics(BrokenStateTime(config_.state_directory));
+    if (engine_status_) {
+      engine_status_->Poll(SystemClock().Monotonic());
+      if (engine_ && engine_->pid() == 0) engine_status_->Forget();
+    }
+    if (!readiness_.ready()) GetReady();
+    TellServing();
     const CertificateRenewal::Health certificate = renewal_->health();
     UpdateCertificateMetrics(certificate.expires, certificate.failures);
     UpdateAgentMetrics(*state_, health, engine_ && engine_->pid() != 0, engine_ ? engine_->starts() : 0);
+  }
+
+  bool EngineListens() const { return !engine_status_ || engine_status_->sessions().has_value(); }
+
+  void GetReady() {
+    std::vector<RoleStanding> roles;
+    for (size_t i = 0; i < syncs_.size(); ++i) {
+      const v1::Role role = config_.roles[i];
+      const auto copy = state_->GetFreshness(role);
+      const auto records = state_->CountRecords(role);
+      // What cannot be read is no copy; who follows will find the disk's fault.
+      roles.push_back({role, syncs_[i]->standing(), copy.value_or(state::Freshness{}), records.value_or(0)});
+    }
+    const auto now = SystemClock().Monotonic();
+    const std::string waits = readiness_.Observe(roles, !engine_ || EngineListens(), now);
+    if (readiness_.ready()) {
+      Log(Level::kInfo, "ready",
+          {{"host", config_.host}, {"roles", config_.roles.size()}, {"version", kVersion}});
+      sd_notify(0, "READY=1\nSTATUS=ready");
+      return;
+    }
+    if (waits != told_waiting_) {
+      Log(Level::kDebug, "not_ready", {{"waits_for", waits}});
+      told_waiting_ = waits;
+      sd_notify(0, ("STATUS=" + waits).c_str());
+    }
+    // An engine that does not come up is another matter: that is to fail.
+    if (readiness_.has_roles() || now < extend_at_) return;
+    extend_at_ = now + kExtension / 4;
+    sd_notify(0,
+              fmt::format("EXTEND_TIMEOUT_USEC={}", std::chrono::microseconds(kExtension).count()).c_str());
+  }
+
+  // Tells provd, through each role's stream, what is in progress here.
+  void TellServing() {
+    const auto now = SystemClock().Monotonic();
+    const bool ready = readiness_.ready() && EngineListens();
+    for (size_t i = 0; i < syncs_.size(); ++i) {
+      std::optional<uint64_t> sessions;
+      if (engine_status_ && engine_status_->sessions()) {
+        const auto count = engine_status_->sessions()->find(config_.roles[i]);
+        if (count != engine_status_->sessions()->end()) sessions = count->second;
+      }
+      Serving& told = told_serving_[config_.roles[i]];
+      const bool urgent = ready != told.ready || sessions.value_or(0) == 0 || told.sessions.value_or(0) == 0;
+      if (told.sessions == sessions && told.ready == ready) continue;
+      if (!urgent && now < told.when + kSessionsInterval) continue;
+      told = {sessions, ready, now};
+      syncs_[i]->SetServing(sessions, ready);
+    }
   }
 
   void ReloadLogLevel() const {
@@ -238,7 +309,17 @@ class Agent {
     }
   }
 
+  struct Serving {
+    std::optional<uint64_t> sessions;
+    bool ready = false;
+    std::chrono::steady_clock::time_point when;
+  };
+
   const AgentConfig config_;
+  Readiness readiness_;
+  std::string told_waiting_;
+  std::chrono::steady_clock::time_point extend_at_;
+  std::map<v1::Role, Serving> told_serving_;
   std::atomic<bool> fatal_{false};
   const std::chrono::steady_clock::time_point started_ = SystemClock().Monotonic();
   bool settled_ = false;
@@ -247,6 +328,7 @@ class Agent {
   std::optional<StateDirectory> directory_;
   std::unique_ptr<state::StateWriter> state_;
   std::unique_ptr<state::StateReader> reader_;
+  std::optional<EngineStatusReader> engine_status_;  // none: no role has an engine
   std::unique_ptr<moves::TransferServer> transfer_;
   std::unique_ptr<moves::MoveWorker> moves_;
   HostDrivers drivers_;
@@ -272,8 +354,7 @@ int RunAgent(const AgentConfig& config) {
     Log(Level::kError, "start_failed", {{"error", status}});
     return absl::IsInvalidArgument(status) ? kExitConfiguration : kExitFailure;
   }
-  Log(Level::kInfo, "ready", {{"host", config.host}, {"roles", config.roles.size()}, {"version", kVersion}});
-  sd_notify(0, "READY=1");
+  Log(Level::kInfo, "started", {{"host", config.host}, {"version", kVersion}});
   const absl::Status status = agent.Run(signals);
   sd_notify(0, "STOPPING=1");
   Log(Level::kInfo, "stopping");
@@ -287,33 +368,6 @@ int RunCheckState(const AgentConfig& config) {
   const absl::Status status = state::CheckIntegrity(config.state_directory);
   if (status.ok()) return 0;
   return Complain(status, absl::IsDataLoss(status) ? kExitBroken : kExitFailure);
-}
-
-struct EnrolArguments {
-  std::string provd;
-  std::string token_file = "-";
-};
-
-// The first line of standard input.
-absl::StatusOr<std::string> TokenLine() {
-  if (isatty(STDIN_FILENO)) fmt::print(stderr, "token: ");
-  char line[kMostTokenOctets + 2];
-  if (std::fgets(line, sizeof line, stdin) == nullptr) return absl::InvalidArgumentError("no token came");
-  return std::string(line);
-}
-
-// A token is a secret: from a file or standard input, never from the command line, which all users can see.
-int RunEnrol(const AgentConfig& config, const EnrolArguments& arguments) {
-  setenv("GRPC_VERBOSITY", "NONE", 0);
-  const auto text =
-      arguments.token_file == "-" ? TokenLine() : ReadFile(arguments.token_file, kMostTokenOctets);
-  if (!text.ok()) return Complain(text.status(), kExitFailure);
-  const auto token = ParseEnrolmentToken(*text);
-  if (!token.ok()) return Complain(token.status(), kExitConfiguration);
-  const absl::Status status = Enrol(config, arguments.provd, *token);
-  if (!status.ok()) return Complain(status, kExitFailure);
-  fmt::print("enrolled as {}: {}\n", config.host, config.tls.certificate);
-  return 0;
 }
 
 int Main(int argc, char** argv) {
@@ -336,6 +390,8 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   const CLI::App* check_state = app.add_subcommand(
       "check-state", "Read this host's copy to its last octet; status 3 when it is broken. Changes nothing.");
+  enrol->add_flag("--start", enrolment.start,
+                  "then enable and start the agent's systemd unit, and wait until this host is ready");
   CLI11_PARSE(app, argc, argv);
   const auto config = LoadAgentConfig(path);
   if (!config.ok()) return Complain(config.status(), kExitConfiguration);

@@ -25,6 +25,8 @@ void UpdateAgentMetrics(state::StateWriter& state, const std::vector<RoleHealth>
       Family("prov_agent_failing_items", "Records rejected, and items that drivers failed to do.");
   static auto& drifting =
       Family("prov_agent_drifting_records", "What the last inspection found and did not mend.");
+  static auto& items = Family("prov_agent_applied_items",
+                              "Changes that drivers have made on the host since the agent started.");
   static auto& engine = Family("prov_agent_engine_running", "Whether the mail engine runs.");
   static auto& starts = Family("prov_agent_engine_starts", "How often the mail engine was started.");
   engine.Add({}).Set(engine_runs ? 1 : 0);
@@ -32,6 +34,7 @@ void UpdateAgentMetrics(state::StateWriter& state, const std::vector<RoleHealth>
   for (const RoleHealth& role : roles) {
     const std::map<std::string, std::string> labels = {{"role", RoleName(role.role)}};
     connected.Add(labels).Set(role.connected ? 1 : 0);
+    items.Add(labels).Set(static_cast<double>(role.applied_items));
     drifting.Add(labels).Set(static_cast<double>(role.drifting));
     const auto freshness = state.GetFreshness(role.role);
     const auto troubles = state.GetFailing(role.role, 0);

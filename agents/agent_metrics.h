@@ -14,6 +14,7 @@ struct RoleHealth {
   v1::Role role = v1::ROLE_UNSPECIFIED;
   bool connected = false;
   uint64_t drifting = 0;
+  uint64_t applied_items = 0;
 };
 
 // Sets the gauges; to be called about once a second. What cannot be read keeps its last value.

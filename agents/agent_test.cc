@@ -5,7 +5,9 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <utime.h>
@@ -14,6 +16,7 @@
 #include <fstream>
 #include <functional>
 
+#include "absl/strings/ascii.h"
 #include "agents/config.h"
 #include "agents/crash_count.h"
 #include "agents/endpoints.h"
@@ -66,7 +69,8 @@ class Agent : public testing::Test {
     Write("agent.pem", issued.value().certificate_pem);
     Write("agent.key", issued->key_pem);
     Write("engine", "#!/bin/sh\nid -u > " + Path("out/uid") + "\necho $$ > " + Path("out/pid.new") + "\nmv " +
-                        Path("out/pid.new") + " " + Path("out/pid") + "\nexec sleep 600\n");
+                        Path("out/pid.new") + " " + Path("out/pid") + "\necho store=0 > " +
+                        Path("state/engine.status") + "\nexec sleep 600\n");
     chmod(Path("engine").c_str(), 0755);
     Write("agent.toml", Configuration());
   }
@@ -135,6 +139,17 @@ listen = ["0.0.0.0:2424"]
     return Eventually([&] { return Read(log).find(" ready") != std::string::npos; });
   }
   // The engine that this agent started.
+  // A copy from before: with that it does without provd.
+  void MakeCopy() {
+    fs::create_directory(Path("state"));
+    const auto state = state::StateWriter::Open(Path("state"));
+    ASSERT_TRUE(state.ok()) << state.status();
+    for (const v1::Role role : {v1::STORE, v1::FTP}) {
+      v1::Batch batch;
+      batch.set_to_revision(7);
+      ASSERT_TRUE((*state)->ApplyBatch(role, batch).ok());
+    }
+  }
   pid_t EngineOf(pid_t agent) {
     pid_t engine = 0;
     EXPECT_TRUE(Eventually([&] {
@@ -149,9 +164,50 @@ listen = ["0.0.0.0:2424"]
   std::vector<pid_t> running_;
 };
 
-TEST_F(Agent, IsReadyWithoutProvdAndStopsCleanlyWithItsEngine) {
+// systemd's end of what a service tells it.
+class NotifySocket {
+ public:
+  explicit NotifySocket(const std::string& path) : socket_(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_un address = {.sun_family = AF_UNIX};
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
+    EXPECT_EQ(bind(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    chmod(path.c_str(), 0777);
+    setenv("NOTIFY_SOCKET", path.c_str(), 1);
+  }
+  ~NotifySocket() { unsetenv("NOTIFY_SOCKET"); }
+
+  // All that was told so far, a line each.
+  const std::string& Told() {
+    char text[4096];
+    for (ssize_t got; (got = recv(socket_.get(), text, sizeof text, MSG_DONTWAIT)) > 0;)
+      told_.append(text, static_cast<size_t>(got)).append("\n");
+    return told_;
+  }
+
+ private:
+  const FileDescriptor socket_;
+  std::string told_;
+};
+
+// An empty host that called itself ready would refuse what its clones take.
+TEST_F(Agent, WithoutACopyItIsNotReadyAndSystemdIsToldWhyAndToWait) {
+  NotifySocket systemd(Path("notify"));
+  const pid_t agent = Start("log");
+  EngineOf(agent);
+  EXPECT_TRUE(Eventually([&] { return systemd.Told().find("has no copy yet") != std::string::npos; }))
+      << systemd.Told();
+  EXPECT_NE(systemd.Told().find("EXTEND_TIMEOUT_USEC="), std::string::npos) << systemd.Told();
+  EXPECT_EQ(systemd.Told().find("READY=1"), std::string::npos) << systemd.Told();
+  kill(agent, SIGTERM);
+  EXPECT_EQ(Wait(agent), 0);
+}
+
+TEST_F(Agent, WithACopyItIsReadyWithoutProvdAndStopsCleanlyWithItsEngine) {
+  MakeCopy();
+  NotifySocket systemd(Path("notify"));
   const pid_t agent = Start("log");
   ASSERT_TRUE(IsReady("log")) << Read("log");
+  EXPECT_TRUE(Eventually([&] { return systemd.Told().find("READY=1") != std::string::npos; }));
   const pid_t engine = EngineOf(agent);
   EXPECT_NE(Read("out/uid"), "0\n");
   // Its engine could read by now.
@@ -163,6 +219,7 @@ TEST_F(Agent, IsReadyWithoutProvdAndStopsCleanlyWithItsEngine) {
 }
 
 TEST_F(Agent, KilledOneTakesItsEngineAlongAndTheNextTakesOver) {
+  MakeCopy();
   const pid_t first = Start("log1");
   const pid_t first_engine = EngineOf(first);
   // While it runs nobody else has its directory; the next waits for it.
@@ -233,8 +290,7 @@ TEST_F(Agent, RefusesAnAddressThatIsNoHostAndPort) {
 TEST_F(Agent, BrokenStateIsPutAsideAndBegunAnew) {
   fs::create_directory(Path("state"));
   Write("state/data.mdb", std::string(100000, 'x'));
-  Start("log");
-  ASSERT_TRUE(IsReady("log")) << Read("log");
+  EngineOf(Start("log"));
   EXPECT_TRUE(state::StateReader::Open(Path("state")).ok());
   EXPECT_EQ(fs::file_size(Path("state/broken.mdb")), 100000u);
 }
@@ -309,6 +365,18 @@ TEST_F(Agent, AnOperatorsWordHoldsForAnHour) {
   const utimbuf future = {.actime = time(nullptr) + 3700, .modtime = time(nullptr) + 3700};
   utime(Path("state/allowed-removals").c_str(), &future);
   EXPECT_EQ(PermittedRemovals(Path("state"), SystemClock()), 0u);
+}
+
+TEST_F(Agent, WithoutANameOfItsOwnTheHostHasTheMachines) {
+  std::string text = Configuration();
+  text.erase(0, text.find('\n') + 1);
+  Write("agent.toml", text);
+  char name[256] = {};
+  gethostname(name, sizeof name - 1);
+  const auto config = LoadAgentConfig(Path("agent.toml"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->host, absl::AsciiStrToLower(name));
+  EXPECT_EQ(config->engine.hostname, config->host);
 }
 
 TEST(Endpoints, AreTheFirstAddressOfEachOfTheRolesServices) {

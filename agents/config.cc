@@ -1,11 +1,15 @@
 #include "agents/config.h"
 
 #include <fmt/format.h>
+#include <limits.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "common/config.h"
 #include "common/status.h"
 
@@ -55,6 +59,12 @@ AgentConfig::Engine ReadEngine(ConfigReader& reader) {
   return engine;
 }
 
+absl::StatusOr<std::string> MachineName() {
+  char name[HOST_NAME_MAX + 1] = {};
+  if (gethostname(name, sizeof name - 1) != 0) return ErrnoStatus(errno, "ask for the machine's name");
+  return absl::AsciiStrToLower(name);
+}
+
 }  // namespace
 
 std::string RoleName(v1::Role role) {
@@ -64,11 +74,18 @@ std::string RoleName(v1::Role role) {
   return "unknown";
 }
 
+std::optional<v1::Role> RoleOfName(std::string_view name) {
+  for (const auto& [value, known] : kRoleNames) {
+    if (name == known) return value;
+  }
+  return std::nullopt;
+}
+
 absl::StatusOr<AgentConfig> LoadAgentConfig(const std::string& path) {
   PROV_ASSIGN_OR_RETURN(ConfigReader reader, ConfigReader::Load(path));
   AgentConfig config;
   config.path = path;
-  config.host = reader.RequiredString("host");
+  config.host = reader.String("host", "");
   config.provd = reader.Strings("provd");
   const std::vector<std::string> roles = reader.Strings("roles");
   config.state_directory = reader.Path("state_directory", "/var/lib/prov-agent");
@@ -98,16 +115,19 @@ absl::StatusOr<AgentConfig> LoadAgentConfig(const std::string& path) {
   if (config.provd.empty()) return absl::InvalidArgumentError(fmt::format("{}: provd is required", path));
   if (roles.empty()) return absl::InvalidArgumentError(fmt::format("{}: roles is required", path));
   for (const std::string& role : roles) {
-    const auto* known = std::find_if(kRoleNames.begin(), kRoleNames.end(),
-                                     [&](const auto& entry) { return role == entry.second; });
-    if (known == kRoleNames.end()) {
+    const auto known = RoleOfName(role);
+    if (!known) {
       return absl::InvalidArgumentError(fmt::format(
           "{}: roles: \"{}\" is none of relay, store, outbound, list, pop-proxy, ftp, web", path, role));
     }
-    if (std::find(config.roles.begin(), config.roles.end(), known->first) != config.roles.end()) {
+    if (std::find(config.roles.begin(), config.roles.end(), *known) != config.roles.end()) {
       return absl::InvalidArgumentError(fmt::format("{}: roles: \"{}\" is there twice", path, role));
     }
-    config.roles.push_back(known->first);
+    config.roles.push_back(*known);
+  }
+  // So that clones may share one file.
+  if (config.host.empty()) {
+    PROV_ASSIGN_OR_RETURN(config.host, MachineName());
   }
   if (config.engine.hostname.empty()) config.engine.hostname = config.host;
   return config;

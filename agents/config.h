@@ -5,7 +5,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -15,7 +17,7 @@ namespace prov {
 
 struct AgentConfig {
   std::string path;                // the file itself
-  std::string host;                // as in the certificate: prov://agent/HOST
+  std::string host;                // as in the certificate: prov://agent/HOST; the machine's name unless set
   std::vector<std::string> provd;  // host:port, tried in turn
   std::vector<v1::Role> roles;
   std::string state_directory;
@@ -86,6 +88,7 @@ struct AgentConfig {
 
 // "relay", "store", "outbound", "list", "pop-proxy", "ftp", "web".
 std::string RoleName(v1::Role role);
+std::optional<v1::Role> RoleOfName(std::string_view name);
 
 // INVALID_ARGUMENT names file, line and key of every error.
 absl::StatusOr<AgentConfig> LoadAgentConfig(const std::string& path);

@@ -14,10 +14,12 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "agents/config.h"
 #include "agents/endpoints.h"
+#include "agents/engine_status.h"
 #include "agents/mail/auth/authenticator.h"
 #include "agents/mail/auth/failure_delay.h"
 #include "agents/mail/net/blocking.h"
@@ -44,6 +46,7 @@ constexpr std::chrono::milliseconds kStatePause(100);
 // Sessions in progress may end by themselves for so long.
 constexpr std::chrono::seconds kDrainPatience(8);  // the supervisor has 10 s
 constexpr std::chrono::milliseconds kDrainPoll(50);
+constexpr std::chrono::seconds kStatusInterval(1);  // between two looks at what to tell the agent
 
 bool Plays(const AgentConfig& config, v1::Role role) {
   return std::find(config.roles.begin(), config.roles.end(), role) != config.roles.end();
@@ -62,12 +65,16 @@ absl::StatusOr<std::unique_ptr<state::StateReader>> OpenState(const AgentConfig&
 class Engine {
  public:
   Engine(const AgentConfig& config, state::StateReader& state)
-      : config_(config), state_(state), pool_(kBlockingThreads), delay_(SystemClock()) {}
+      : config_(config),
+        state_(state),
+        status_(config.state_directory),
+        pool_(kBlockingThreads),
+        delay_(SystemClock()) {}
 
   absl::Status Start() {
-    if (Plays(config_, v1::RELAY)) PROV_RETURN_IF_ERROR(StartMail(smtp::StartRelay));
+    if (Plays(config_, v1::RELAY)) PROV_RETURN_IF_ERROR(StartMail(v1::RELAY, smtp::StartRelay));
     if (Plays(config_, v1::STORE)) {
-      PROV_RETURN_IF_ERROR(StartMail(smtp::StartStore));
+      PROV_RETURN_IF_ERROR(StartMail(v1::STORE, smtp::StartStore));
       PROV_RETURN_IF_ERROR(StartPop3());
     }
     if (Plays(config_, v1::POP_PROXY)) PROV_RETURN_IF_ERROR(StartProxy());
@@ -80,14 +87,15 @@ class Engine {
     signals.async_wait([this](std::error_code error, int number) {
       if (!error) Stop(number);
     });
+    TellAgent();
     loop_.run();
     pool_.Join();
   }
 
  private:
-  absl::Status StartMail(decltype(smtp::StartRelay)& start) {
+  absl::Status StartMail(v1::Role role, decltype(smtp::StartRelay)& start) {
     PROV_ASSIGN_OR_RETURN(auto server, start(loop_.get_executor(), config_, state_, pool_, SystemClock()));
-    if (server) mail_.push_back(std::move(server));
+    if (server) mail_.push_back({role, std::move(server)});
     return absl::OkStatus();
   }
 
@@ -98,17 +106,17 @@ class Engine {
       pop3::Pop3ServerOptions options{address, config_.engine.hostname, config_.store.maildir_root};
       PROV_ASSIGN_OR_RETURN(auto listener, pop3::StartPop3Server(loop_.get_executor(), std::move(options),
                                                                  *authenticator_, pool_));
-      listeners_.push_back(std::move(listener));
+      listeners_.push_back({v1::STORE, std::move(listener)});
     }
     return absl::OkStatus();
   }
 
   absl::Status StartProxy() {
     for (const std::string& address : config_.engine.pop3_proxy.listen) {
-      pop3::Pop3ProxyOptions options{address, config_.engine.hostname};
+      pop3::Pop3ProxyOptions options{address, config_.host, config_.engine.hostname};
       PROV_ASSIGN_OR_RETURN(auto listener, pop3::StartPop3Proxy(loop_.get_executor(), std::move(options),
                                                                 state_, delay_, pool_));
-      listeners_.push_back(std::move(listener));
+      listeners_.push_back({v1::POP_PROXY, std::move(listener)});
     }
     return absl::OkStatus();
   }
@@ -116,19 +124,34 @@ class Engine {
   void Stop(int signal) {
     Log(Level::kInfo, "stopping", {{"signal", signal}});
     sd_notify(0, "STOPPING=1");
-    for (const auto& listener : listeners_) listener->Stop();
-    for (const auto& server : mail_) server->Stop();
+    for (const auto& [role, listener] : listeners_) listener->Stop();
+    for (const auto& [role, server] : mail_) server->Stop();
     drain_ends_ = std::chrono::steady_clock::now() + kDrainPatience;
     Drain();
   }
 
+  SessionCounts Sessions() const {
+    SessionCounts sessions;
+    for (const auto& [role, listener] : listeners_) sessions[role] += listener->sessions();
+    for (const auto& [role, server] : mail_) sessions[role] += server->busy();
+    return sessions;
+  }
+
+  void TellAgent() {
+    status_.Tell(Sessions(), std::chrono::steady_clock::now());
+    status_timer_.expires_after(kStatusInterval);
+    status_timer_.async_wait([this](std::error_code error) {
+      if (!error) TellAgent();
+    });
+  }
+
   void Drain() {
-    size_t sessions = 0;
-    for (const auto& listener : listeners_) sessions += listener->sessions();
-    for (const auto& server : mail_) sessions += server->busy();
-    if (sessions == 0 || std::chrono::steady_clock::now() > drain_ends_) {
-      for (const auto& listener : listeners_) listener->CloseAll();
-      for (const auto& server : mail_) server->CloseAll();
+    const SessionCounts sessions = Sessions();
+    const bool idle =
+        std::all_of(sessions.begin(), sessions.end(), [](const auto& one) { return one.second == 0; });
+    if (idle || std::chrono::steady_clock::now() > drain_ends_) {
+      for (const auto& [role, listener] : listeners_) listener->CloseAll();
+      for (const auto& [role, server] : mail_) server->CloseAll();
       loop_.stop();
       return;
     }
@@ -140,13 +163,14 @@ class Engine {
 
   const AgentConfig& config_;
   state::StateReader& state_;
+  EngineStatusWriter status_;
   asio::io_context loop_{1};
   net::BlockingPool pool_;
   auth::FailureDelay delay_;
   std::unique_ptr<auth::Authenticator> authenticator_;
-  std::vector<std::unique_ptr<net::Listener>> listeners_;
-  std::vector<std::unique_ptr<smtp::MailServer>> mail_;
-  asio::steady_timer drain_timer_{loop_};
+  std::vector<std::pair<v1::Role, std::unique_ptr<net::Listener>>> listeners_;
+  std::vector<std::pair<v1::Role, std::unique_ptr<smtp::MailServer>>> mail_;
+  asio::steady_timer drain_timer_{loop_}, status_timer_{loop_};
   std::chrono::steady_clock::time_point drain_ends_;
 };
 

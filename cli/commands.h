@@ -25,6 +25,7 @@ void AddMemberCommands(CLI::App& app, Action& chosen);
 void AddApprovalCommands(CLI::App& app, Action& chosen);
 void AddPoolCommands(CLI::App& app, Action& chosen);
 void AddHostCommands(CLI::App& app, Action& chosen);
+void AddDrainCommand(CLI::App& app, Action& chosen);
 void AddInspectionCommand(CLI::App& app, Action& chosen);
 void AddMoveCommands(CLI::App& app, Action& chosen);
 void AddEnrolmentCommands(CLI::App& app, Action& chosen);

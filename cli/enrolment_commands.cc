@@ -86,9 +86,11 @@ void ShowToken(const Session& session, const EnrolOptions& o, const v1::Enrolmen
   fmt::print("{}\n\n", Safe(token.token()));
   fmt::print("Good once, for {}, until {}. It is a secret and is not shown again.\n", Safe(o.host),
              TimeUtil::ToString(token.expire_time()));
-  fmt::print("On {}, with host = \"{}\" in /etc/prov/agent.toml, run this and give it the token:\n\n",
-             Safe(o.host), Safe(o.host));
-  fmt::print("    prov-agent enrol --provd {}\n", EnrolmentAddress(session, token.enrolment_port()));
+  fmt::print("On {}, with its /etc/prov/agent.toml in place, run this and give it the token:\n\n",
+             Safe(o.host));
+  fmt::print("    prov-agent enrol --provd {} --start\n\n",
+             EnrolmentAddress(session, token.enrolment_port()));
+  fmt::print("It ends when the host is ready.\n");
 }
 
 absl::Status RunEnrolHost(Session& session, const EnrolOptions& o) {

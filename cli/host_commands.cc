@@ -1,4 +1,4 @@
-// add-host, list-hosts, show-host, update-host, drain-host, undrain-host, delete-host.
+// add-host, list-hosts, show-host, update-host, undrain-host, delete-host.
 #include <fmt/format.h>
 
 #include <memory>
@@ -64,24 +64,14 @@ absl::Status RunUpdateHost(Session& session, const HostOptions& o) {
   return ReportWritten(session, "updated", updated.name(), updated);
 }
 
-template <typename Request>
-absl::Status RunStep(Session& session, const HostOptions& o, std::string_view verb,
-                     grpc::Status (Fleet::Stub::*method)(grpc::ClientContext*, const Request&, Host*)) {
+absl::Status RunUndrainHost(Session& session, const HostOptions& o) {
   if (!IsValidUtf8(o.name)) return InvalidField("name", "is not valid UTF-8");
-  Request request;
+  v1::UndrainHostRequest request;
   request.set_name("hosts/" + o.name);
   auto stub = Fleet::NewStub(session.channel());
   Host host;
-  PROV_RETURN_IF_ERROR(session.Write(*stub, method, request, &host));
-  return ReportWritten(session, verb, host.name(), host);
-}
-
-absl::Status RunDrainHost(Session& session, const HostOptions& o) {
-  return RunStep<v1::DrainHostRequest>(session, o, "drained", &Fleet::Stub::DrainHost);
-}
-
-absl::Status RunUndrainHost(Session& session, const HostOptions& o) {
-  return RunStep<v1::UndrainHostRequest>(session, o, "undrained", &Fleet::Stub::UndrainHost);
+  PROV_RETURN_IF_ERROR(session.Write(*stub, &Fleet::Stub::UndrainHost, request, &host));
+  return ReportWritten(session, "undrained", host.name(), host);
 }
 
 absl::Status RunDeleteHost(Session& session, const HostOptions& o) {
@@ -109,10 +99,19 @@ std::string StateText(const Host& host) {
 std::string ProgressText(const v1::HostProgress& progress) {
   const uint64_t drifting = progress.inspection().repair() ? 0 : progress.inspection().drifting();
   return fmt::format(
-      "{}{} applied {}{}{}", RoleText(progress.role()), progress.connected() ? "" : " (not connected)",
+      "{}{} applied {}{}{}{}{}", RoleText(progress.role()), progress.connected() ? "" : " (not connected)",
       progress.applied_revision(),
+      progress.has_ready() && !progress.ready() && progress.connected() ? ", not ready" : "",
+      progress.sessions() > 0 ? fmt::format(", {} in progress", progress.sessions()) : "",
       progress.failing_items() > 0 ? fmt::format(", {} failing", progress.failing_items()) : "",
       drifting > 0 ? fmt::format(", {} drifting", drifting) : "");
+}
+
+// " (tried 3 times, again in 20 s)"; nothing for what was rejected: its error says so.
+std::string AttemptsText(const v1::FailingItem& item) {
+  if (!item.has_retry_in()) return "";
+  return fmt::format(" (tried {} time{}, again in {} s)", item.attempts(), item.attempts() == 1 ? "" : "s",
+                     item.retry_in().seconds());
 }
 
 std::string InspectionText(const v1::Inspection& inspection) {
@@ -168,8 +167,8 @@ absl::Status RunShowHost(Session& session, const HostOptions& o) {
   for (const v1::HostProgress& progress : host.progress()) {
     fields.emplace_back("role", ProgressText(progress));
     for (const v1::FailingItem& item : progress.failing()) {
-      fields.emplace_back("failing",
-                          fmt::format("{} at revision {}: {}", item.key(), item.revision(), item.error()));
+      fields.emplace_back("failing", fmt::format("{} at revision {}: {}{}", item.key(), item.revision(),
+                                                 item.error(), AttemptsText(item)));
     }
     if (!progress.has_inspection()) continue;
     const v1::Inspection& inspection = progress.inspection();
@@ -227,13 +226,13 @@ void AddHostCommands(CLI::App& app, Action& chosen) {
         ->add_option("name", target->name, "of the host")
         ->required();
   };
-  add("drain-host",
-      "Send no new sessions to a host; those in progress end by themselves.\n"
-      "Example: provctl drain-host store1 --wait",
-      RunDrainHost);
+  AddDrainCommand(app, chosen);
   add("undrain-host", "Take a drained host back into service.\nExample: provctl undrain-host store1",
       RunUndrainHost);
-  add("delete-host", "Forget a drained host, there or gone.\nExample: provctl delete-host store1",
+  add("delete-host",
+      "Forget a drained host, there or gone; its certificates are refused from then on.\n"
+      "Mail in the queue of a relay that is gone is on its disk still: mount it on another relay first.\n"
+      "Example: provctl delete-host store1",
       RunDeleteHost);
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "agents/state/confirmation.h"
@@ -55,21 +56,11 @@ class LmdbReader final : public StateReader {
   absl::StatusOr<std::map<std::string, v1::MailboxTransit>> MailboxTransits(std::string_view after,
                                                                             size_t most) override {
     constexpr std::string_view kMoves = "moves/";
-    PROV_ASSIGN_OR_RETURN(const RoleTables* role_tables, tables_.Of(v1::STORE));
-    PROV_ASSIGN_OR_RETURN(const Transaction txn, Begin());
-    PROV_ASSIGN_OR_RETURN(Cursor walk, Cursor::Open(txn, role_tables->records));
     std::map<std::string, v1::MailboxTransit> transits;
-    PROV_ASSIGN_OR_RETURN(auto entry, walk.Seek(std::max(kMoves, after)));
-    while (entry && entry->key.starts_with(kMoves) && transits.size() < most) {
-      if (entry->key == after) {
-        PROV_ASSIGN_OR_RETURN(entry, walk.Next());
-        continue;
-      }
-      PROV_ASSIGN_OR_RETURN(const StoredRecord stored, DecodeRecord(entry->value));
-      PROV_ASSIGN_OR_RETURN(v1::Record record, ParseRecord(stored.serialised));
-      transits.emplace(std::string(entry->key), std::move(*record.mutable_mailbox_transit()));
-      PROV_ASSIGN_OR_RETURN(entry, walk.Next());
-    }
+    PROV_RETURN_IF_ERROR(Walk(v1::STORE, kMoves, after, [&](std::string_view key, v1::Record& record) {
+      transits.emplace(std::string(key), std::move(*record.mutable_mailbox_transit()));
+      return transits.size() < most;
+    }));
     return transits;
   }
 
@@ -77,6 +68,22 @@ class LmdbReader final : public StateReader {
     PROV_ASSIGN_OR_RETURN(v1::Record record, FindByKey(role, fmt::format("pools/{}", pool)));
     if (!record.has_pool()) return absl::NotFoundError("no such pool");
     return std::move(*record.mutable_pool());
+  }
+
+  bool TakesNewSessions(v1::Role role, std::string_view host) override {
+    bool drained = false, others = false;
+    const absl::Status walked = Walk(role, "pools/", "", [&](std::string_view, v1::Record& record) {
+      if (record.pool().role() != role) return true;
+      const auto& members = record.pool().members();
+      const auto own = std::find_if(members.begin(), members.end(),
+                                    [&](const auto& member) { return member.host() == host; });
+      if (own == members.end()) return true;
+      drained = own->drained();
+      others =
+          std::any_of(members.begin(), members.end(), [](const auto& member) { return !member.drained(); });
+      return false;
+    });
+    return !walked.ok() || !drained || !others;
   }
 
   absl::StatusOr<Freshness> GetFreshness(v1::Role role) override {
@@ -120,6 +127,24 @@ class LmdbReader final : public StateReader {
     auto record = ParseRecord(stored->serialised);
     if (!record.ok()) return Unavailable(record.status());
     return record;
+  }
+
+  // Records whose keys begin so, those after `after`, until `visit` says false.
+  absl::Status Walk(v1::Role role, std::string_view prefix, std::string_view after,
+                    const std::function<bool(std::string_view key, v1::Record& record)>& visit) const {
+    PROV_ASSIGN_OR_RETURN(const RoleTables* role_tables, tables_.Of(role));
+    PROV_ASSIGN_OR_RETURN(const Transaction txn, Begin());
+    PROV_ASSIGN_OR_RETURN(Cursor walk, Cursor::Open(txn, role_tables->records));
+    PROV_ASSIGN_OR_RETURN(auto entry, walk.Seek(std::max(prefix, after)));
+    for (bool more = true; more && entry && entry->key.starts_with(prefix);) {
+      if (entry->key != after) {
+        PROV_ASSIGN_OR_RETURN(const StoredRecord stored, DecodeRecord(entry->value));
+        PROV_ASSIGN_OR_RETURN(v1::Record record, ParseRecord(stored.serialised));
+        more = visit(entry->key, record);
+      }
+      PROV_ASSIGN_OR_RETURN(entry, walk.Next());
+    }
+    return absl::OkStatus();
   }
 
   absl::StatusOr<v1::Record> FindByKey(v1::Role role, const std::string& key) const {

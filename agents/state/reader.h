@@ -50,6 +50,10 @@ class StateReader {
   // Role relay, pop-proxy, list or store: where another pool's hosts listen.
   virtual absl::StatusOr<v1::PoolMembers> FindPool(v1::Role role, std::string_view pool) = 0;
 
+  // Role relay or pop-proxy: false when the host is drained and another of its pool is not. True when that
+  // cannot be told.
+  virtual bool TakesNewSessions(v1::Role role, std::string_view host) = 0;
+
   virtual absl::StatusOr<Freshness> GetFreshness(v1::Role role) = 0;
 
   // Whether "not found" may be said for good: everything provd told of was received, and provd was heard

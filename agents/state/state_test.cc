@@ -83,6 +83,31 @@ TEST_F(State, FindsRecordsByAddressLoginAndName) {
   EXPECT_EQ(reader_->FindMailRoute("user1@example.net")->pool(), "main");
 }
 
+TEST_F(State, ADrainedHostTakesNewSessionsOnlyWhileNobodyElseInItsPoolDoes) {
+  v1::Record own;
+  own.set_key("pools/mx");
+  own.mutable_pool()->set_pool("mx");
+  own.mutable_pool()->set_role(v1::RELAY);
+  const auto members = [&](const std::vector<std::pair<const char*, bool>>& hosts) {
+    own.set_revision(own.revision() + 1);
+    own.mutable_pool()->clear_members();
+    for (const auto& [host, drained] : hosts) {
+      v1::PoolMembers::Member* member = own.mutable_pool()->add_members();
+      member->set_host(host);
+      member->set_drained(drained);
+    }
+    Apply(v1::RELAY, BatchOf(own.revision(), {own}));
+  };
+  EXPECT_TRUE(reader_->TakesNewSessions(v1::RELAY, "mx1"));  // nobody has told us
+  members({{"mx1", true}, {"mx2", false}});
+  EXPECT_FALSE(reader_->TakesNewSessions(v1::RELAY, "mx1"));
+  EXPECT_TRUE(reader_->TakesNewSessions(v1::RELAY, "mx2"));
+  EXPECT_TRUE(reader_->TakesNewSessions(v1::RELAY, "elsewhere"));
+  EXPECT_TRUE(reader_->TakesNewSessions(v1::POP_PROXY, "mx1"));
+  members({{"mx1", true}, {"mx2", true}});
+  EXPECT_TRUE(reader_->TakesNewSessions(v1::RELAY, "mx1"));
+}
+
 TEST_F(State, WithoutASnapshotNothingIsKnownNotToExist) {
   EXPECT_TRUE(absl::IsUnavailable(reader_->FindMailRoute("user1@example.net").status()));
   EXPECT_TRUE(absl::IsUnavailable(reader_->FindDomain(v1::RELAY, "example.net").status()));
@@ -194,6 +219,7 @@ TEST_F(State, AppliedFollowsDriversAndIsNotHeldUpByFailures) {
   auto failing = writer_->GetFailing(v1::STORE, 10);
   EXPECT_EQ(failing->count, 1u);
   EXPECT_EQ(failing->items.at(0).error, "disk away");
+  EXPECT_EQ(failing->items.at(0).attempts, 1u);
   EXPECT_EQ(*writer_->NextDue(v1::STORE, kNow), kNow + seconds(10));
   EXPECT_TRUE(writer_->Pending(v1::STORE, kNow + seconds(9), 10)->empty());
   pending = writer_->Pending(v1::STORE, kNow + seconds(10), 10);

@@ -290,7 +290,8 @@ class LmdbWriter final : public StateWriter {
       PROV_ASSIGN_OR_RETURN(const auto value, txn.Get(tables.pending, entry->value));
       if (!value) return absl::DataLossError("the state's queue names an item that is not there");
       PROV_ASSIGN_OR_RETURN(const StoredItem item, DecodeItem(*value));
-      failing.items.push_back({std::string(entry->value), item.revision, item.error, TimeOf(item.due)});
+      failing.items.push_back(
+          {std::string(entry->value), item.revision, item.error, TimeOf(item.due), item.attempts});
       PROV_ASSIGN_OR_RETURN(entry, walk.Next());
     }
     return absl::OkStatus();

@@ -47,6 +47,7 @@ struct Failing {
     uint64_t revision = 0;
     std::string error;
     std::optional<std::chrono::system_clock::time_point> retry_at;  // nothing: rejected, waits for another
+    uint64_t attempts = 0;
   };
   std::vector<Item> items;  // the first ones
   uint64_t count = 0;       // of all

@@ -52,7 +52,10 @@ absl::StatusOr<bool> Applier::Step() {
   for (const Work& work : works) {
     const auto delay = options_.retry.Delay(work.item.attempts + 1, RandomNumber());
     outcomes.push_back({work.item.key, work.item.ticket, work.status, clock_.Now() + delay});
-    if (work.status.ok()) continue;
+    if (work.status.ok()) {
+      ++done_;
+      continue;
+    }
     Log(work.item.attempts == 0 ? Level::kWarning : Level::kDebug, "item_failed",
         {{"key", work.item.key}, {"attempts", work.item.attempts + 1}, {"error", work.status}});
   }

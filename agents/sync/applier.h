@@ -1,6 +1,7 @@
 // Runs the drivers over what is pending for one role.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -38,6 +39,9 @@ class Applier {
   // When there will be something to do, if nothing new comes.
   absl::StatusOr<std::optional<std::chrono::system_clock::time_point>> NextDue();
 
+  // How many items the drivers have done since the start. From any thread.
+  uint64_t done() const { return done_; }
+
   // Has the drivers' Flush run in the next step, though nothing may be pending.
   void FlushAgain() { flush_ = true; }
 
@@ -53,6 +57,7 @@ class Applier {
   // Files that are written whole are written once at each start, so that they are right whatever happened.
   bool flush_ = true;
   bool whole_ = false;  // the copy, since some step; then they are written once more
+  std::atomic<uint64_t> done_{0};
 };
 
 }  // namespace prov::sync

@@ -78,7 +78,17 @@ class GrpcRoleSync final : public RoleSync {
     Cancel();
   }
 
+  void SetServing(std::optional<uint64_t> sessions, bool ready) override {
+    session_.SetServing(sessions, ready);
+    Wake();  // the drivers' thread reports
+  }
+
   bool connected() const override { return connected_; }
+  ProvdStanding standing() const override {
+    const std::lock_guard lock(mutex_);
+    return {connected_, told_, failed_, error_};
+  }
+  uint64_t applied_items() const override { return applier_.done(); }
   uint64_t drifting() const override { return drifting_; }
 
  private:
@@ -94,6 +104,11 @@ class GrpcRoleSync final : public RoleSync {
       const absl::Status status = FollowOnce(options_.provd[address], heard);
       connected_ = false;
       if (Stopping()) return;
+      {
+        const std::lock_guard lock(mutex_);
+        failed_ = true;
+        error_ = std::string(MessageOf(status));
+      }
       if (reconnect_.exchange(false)) {
         Log(Level::kInfo, "sync_reconnecting", {{"role", role_}});
         continue;
@@ -187,6 +202,7 @@ class GrpcRoleSync final : public RoleSync {
         stream_ = &stream;
       }
       PROV_RETURN_IF_ERROR(Take(message));
+      if (message.has_batch() || message.has_heartbeat()) told_ = true;
       Wake();
       PROV_RETURN_IF_ERROR(SendReport());
     }
@@ -354,7 +370,11 @@ class GrpcRoleSync final : public RoleSync {
   std::mutex write_mutex_;  // taken before mutex_, never after
   Stream* stream_ = nullptr;
 
+  bool failed_ = false;  // these two under mutex_
+  std::string error_;
+
   std::atomic<bool> connected_{false};
+  std::atomic<bool> told_{false};
   std::atomic<bool> reconnect_{false};
   std::atomic<uint64_t> drifting_{0};
   std::atomic<steady_clock::time_point> heard_{steady_clock::time_point()};

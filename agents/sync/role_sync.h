@@ -7,6 +7,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,14 @@ struct RoleSyncOptions {
   std::function<void(const absl::Status&)> on_fatal;
 };
 
+// How it stands with provd.
+struct ProvdStanding {
+  bool connected = false;
+  bool told = false;    // since the start: what the newest write is, and so what is missing here
+  bool failed = false;  // an attempt to reach it, since the start
+  std::string error;    // of the last attempt that failed
+};
+
 class RoleSync {
  public:
   // Starts both threads. All references must outlive it. Errors: unreadable TLS files.
@@ -55,7 +64,12 @@ class RoleSync {
   virtual void CheckSilence() = 0;
   // Begins the stream anew with the certificate that the files hold now. From any thread.
   virtual void Reconnect() = 0;
+  // Tells provd of the engine. From any thread.
+  virtual void SetServing(std::optional<uint64_t> sessions, bool ready) = 0;
   virtual bool connected() const = 0;
+  virtual ProvdStanding standing() const = 0;
+  // How many items the drivers have done since the start.
+  virtual uint64_t applied_items() const = 0;
   // What the last inspection found and did not mend.
   virtual uint64_t drifting() const = 0;
 };

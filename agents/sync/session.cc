@@ -27,6 +27,7 @@ void AddFailing(const state::Failing& failing, system_clock::time_point now, v1:
     out->set_key(item.key);
     out->set_revision(item.revision);
     out->set_error(item.error);
+    out->set_attempts(item.attempts);
     if (!item.retry_at) continue;
     SetDuration(out->mutable_retry_in(), std::chrono::duration_cast<milliseconds>(*item.retry_at - now));
   }
@@ -156,6 +157,8 @@ absl::StatusOr<std::optional<v1::SyncRequest>> Session::Report() {
     const std::lock_guard lock(mutex_);
     progress->set_nonce(nonce_);
     progress->set_observed_revision(observed_);
+    if (sessions_) progress->set_sessions(*sessions_);
+    progress->set_ready(ready_);
     if (inspection_.has_begin_time()) *progress->mutable_inspection() = inspection_;
     held = held_;
   }
@@ -163,9 +166,9 @@ absl::StatusOr<std::optional<v1::SyncRequest>> Session::Report() {
   progress->set_received_revision(freshness.received_revision);
   progress->set_applied_revision(freshness.applied_revision);
   std::vector<state::Failing::Item> first;
-  if (!held.empty()) first.push_back({std::string(kHeldItem), 0, held, {}});
+  if (!held.empty()) first.push_back({.key = std::string(kHeldItem), .error = held});
   if (freshness.received_revision == 0 && !options_.notice.empty()) {
-    first.push_back({std::string(kNoticeItem), 0, options_.notice, {}});
+    first.push_back({.key = std::string(kNoticeItem), .error = options_.notice});
   }
   PROV_ASSIGN_OR_RETURN(state::Failing failing,
                         state_.GetFailing(options_.role, kMostFailingTold - first.size()));
@@ -182,6 +185,12 @@ absl::StatusOr<std::optional<v1::SyncRequest>> Session::Report() {
 void Session::SetObserved(uint64_t revision) {
   const std::lock_guard lock(mutex_);
   observed_ = revision;
+}
+
+void Session::SetServing(std::optional<uint64_t> sessions, bool ready) {
+  const std::lock_guard lock(mutex_);
+  sessions_ = sessions;
+  ready_ = ready;
 }
 
 void Session::SetInspection(const v1::Inspection& inspection) {

@@ -51,6 +51,8 @@ class Session {
 
   // Effects were found on the host by inspection, up to here.
   void SetObserved(uint64_t revision);
+  // What the host's engine has in progress for the role, nothing where it has none, and whether all is ready.
+  void SetServing(std::optional<uint64_t> sessions, bool ready);
   // The inspection that is under way, or that has ended.
   void SetInspection(const v1::Inspection& inspection);
   // The newest one that provd asks for and that has not been taken from here, once.
@@ -79,6 +81,8 @@ class Session {
   mutable std::mutex mutex_;
   uint64_t nonce_ = 0;
   uint64_t observed_ = 0;
+  std::optional<uint64_t> sessions_;
+  bool ready_ = false;
   v1::Inspection inspection_;
   std::optional<v1::InspectionRequest> inspection_request_;
   std::string held_;  // why the stream does not move

@@ -68,6 +68,9 @@ absl::Status CheckProgress(const v1::Progress& progress) {
                         fmt::format("{} items; send at most {}, failing_items counts them all",
                                     progress.failing_size(), kMaxFailingItems));
   }
+  if (progress.sessions() > kMaxSessions) {
+    return InvalidField("progress.sessions", "more than a host can have");
+  }
   if (progress.failing_items() < static_cast<uint64_t>(progress.failing_size())) {
     return InvalidField("progress.failing_items", "less than the items listed");
   }
@@ -98,8 +101,12 @@ std::map<std::string, std::string> EndpointsOf(const v1::Hello& hello) {
 std::vector<store::FailingItem> FailingOf(const v1::Progress& progress) {
   std::vector<store::FailingItem> items;
   for (const v1::FailingItem& item : progress.failing()) {
-    items.push_back({item.key(), item.revision(), item.error().substr(0, kMaxErrorOctets),
-                     std::chrono::seconds(item.retry_in().seconds())});
+    store::FailingItem& one = items.emplace_back();
+    one.key = item.key();
+    one.revision = item.revision();
+    one.error = item.error().substr(0, kMaxErrorOctets);
+    one.attempts = item.attempts();
+    if (item.has_retry_in()) one.retry_in = std::chrono::seconds(item.retry_in().seconds());
   }
   return items;
 }

@@ -18,6 +18,13 @@ namespace {
 constexpr int kStepsPerTurn = 8;
 constexpr std::string_view kIdentityItem = "identity";
 
+v1::SyncResponse HeartbeatAt(uint64_t head_revision) {
+  v1::SyncResponse response;
+  response.mutable_heartbeat()->set_head_revision(head_revision);
+  response.mutable_heartbeat()->mutable_interval()->set_seconds(kHeartbeatInterval.count());
+  return response;
+}
+
 }  // namespace
 
 AgentStream::AgentStream(grpc::CallbackServerContext* context, const Parts& parts, std::string host,
@@ -143,10 +150,7 @@ void AgentStream::WantRound() {
 void AgentStream::Heartbeat(uint64_t head_revision) {
   const std::lock_guard lock(mutex_);
   if (!greeted_ || !CanWrite() || producing_) return;
-  v1::SyncResponse response;
-  response.mutable_heartbeat()->set_head_revision(std::max(head_revision, sent_revision_));
-  response.mutable_heartbeat()->mutable_interval()->set_seconds(kHeartbeatInterval.count());
-  Write(std::move(response));
+  Write(HeartbeatAt(std::max(head_revision, sent_revision_)));
 }
 
 absl::StatusOr<uint64_t> AgentStream::AnsweredInspection() {
@@ -212,6 +216,9 @@ void AgentStream::Produce() {
       batch->set_head_revision(std::max(batch->head_revision(), head_));
     }
     Write(*std::move(step->message));  // first: from here on nothing more is produced until it is done
+  } else if (!step->more && !told_all_) {
+    told_all_ = true;
+    Write(HeartbeatAt(std::max(feed_->head_revision(), sent_revision_)));
   }
   WantRound();
   Pump();
@@ -238,6 +245,8 @@ absl::Status AgentStream::TakeProgress(const v1::Progress& progress) {
   reported_.applied_revision = std::min(progress.applied_revision(), reported_.received_revision);
   reported_.failing_items = progress.failing_items();
   reported_.failing = FailingOf(progress);
+  reported_.sessions = progress.has_sessions() ? std::optional<uint64_t>(progress.sessions()) : std::nullopt;
+  reported_.ready = progress.has_ready() ? std::optional<bool>(progress.ready()) : std::nullopt;
   if (progress.has_inspection()) TakeInspection(progress.inspection());
   TellConvergence();
   PersistSoon();

@@ -105,6 +105,8 @@ class AgentStream final
   std::unique_ptr<feed::FeedStream> feed_;
   bool producing_ = false;
   bool wanted_ = false;  // there may be something to send
+  // Whether the agent was told that it has everything: it waits for that to call itself ready.
+  bool told_all_ = false;
 
   uint64_t head_ = 0;
   std::chrono::steady_clock::time_point next_round_;  // not earlier

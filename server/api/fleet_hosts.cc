@@ -12,6 +12,7 @@
 #include "server/api/resource_names.h"
 #include "server/api/translation.h"
 #include "server/model/validate.h"
+#include "server/store/certificate_repository.h"
 
 namespace prov::api {
 namespace {
@@ -20,6 +21,7 @@ using model::Host;
 using model::HostState;
 using model::HostStateName;
 using model::Pool;
+using store::CertificateRepository;
 using store::FleetRepository;
 using store::WriteTransaction;
 
@@ -170,15 +172,20 @@ grpc::Status FleetService::DeleteHost(grpc::ServerContext* context, const v1::De
     if (host.state == HostState::kServing) {
       return WrongState("HOST_SERVING", host, fmt::format("provctl drain-host {} comes first", host.id));
     }
+    // It may be anywhere by now; a host that comes back under this name enrols anew.
+    CertificateRepository::ForgetToken(write, key);
+    CertificateRepository::RevokeAllOf(write, "agent/" + key, "host removed");
     PROV_RETURN_IF_ERROR(FleetRepository::RemoveHost(write, key));
     const v1::Host before = ToProto(host);
     v1::DeleteHostResponse removed;
     removed.set_revision(write.revision());
     return Result(before.name(), &before, removed, removed);
   };
-  return ToGrpcStatus(writes_.Run(
+  const absl::Status status = writes_.Run(
       *context, {"/prov.v1.Fleet/DeleteHost", request, request->request_id(), request->validate_only()},
-      prepare, body, response));
+      prepare, body, response);
+  if (status.ok() && trust_changed_) trust_changed_();
+  return ToGrpcStatus(status);
 }
 
 template <typename Request>

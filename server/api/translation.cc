@@ -220,8 +220,11 @@ v1::HostProgress ToProto(const store::HostProgress& progress) {
     failing->set_key(item.key);
     failing->set_revision(item.revision);
     failing->set_error(item.error);
-    failing->mutable_retry_in()->set_seconds(item.retry_in.count());
+    if (item.retry_in) failing->mutable_retry_in()->set_seconds(item.retry_in->count());
+    failing->set_attempts(item.attempts);
   }
+  if (progress.sessions) proto.set_sessions(*progress.sessions);
+  if (progress.ready) proto.set_ready(*progress.ready);
   if (progress.inspection) *proto.mutable_inspection() = ToProto(*progress.inspection);
   return proto;
 }

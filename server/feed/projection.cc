@@ -47,8 +47,10 @@ bool IsEntitled(const model::Subscriber& subscriber, Role role) {
 bool UsesService(Role viewer, Role pool, std::string_view service) {
   switch (viewer) {
     case Role::kRelay:
+      if (pool == Role::kRelay) return false;
       return service == (pool == Role::kList ? "smtp" : "lmtp");
     case Role::kPopProxy:
+      if (pool == Role::kPopProxy) return false;
       return service == "pop3" || service == "pop3s";
     case Role::kList:
       return service == "smtp";

@@ -70,8 +70,9 @@ bool SeesMailboxMoves(Role role) { return role == Role::kStore; }
 bool SeesPool(Role role, Role pool) {
   switch (role) {
     case Role::kRelay:
-      return pool == Role::kStore || pool == Role::kList;
+      return pool == Role::kStore || pool == Role::kList || pool == Role::kRelay;
     case Role::kPopProxy:
+      return pool == Role::kStore || pool == Role::kPopProxy;
     case Role::kStore:
       return pool == Role::kStore;
     case Role::kList:

@@ -2,10 +2,10 @@
 //
 // Pure. Each role is given the kinds and the fields that it needs, and no others (I8):
 //
-//   relay      HostedDomain, MailRoute of subscribers and lists, PoolMembers of store and list pools
+//   relay      HostedDomain, MailRoute of subscribers and lists, PoolMembers of store, list and relay pools
 //   store      HostedDomain, Mailbox and MailboxTransit of its own pool, PoolMembers of store pools
 //   list       HostedDomain, ExpandedList and ListMember of its own pool, PoolMembers of relay pools
-//   pop-proxy  LoginRoute, PoolMembers of store pools
+//   pop-proxy  LoginRoute, PoolMembers of store and pop-proxy pools
 //   ftp, web   Account
 //   outbound   nothing yet
 #pragma once

@@ -343,9 +343,9 @@ TEST(View, RelayReachesListHostsBySmtpAndStoresByLmtp) {
 }
 
 TEST(View, PoolsTellOnlyWhomTheRoleTalksTo) {
-  const std::map<Role, std::set<Role>> sees = {{Role::kRelay, {Role::kStore, Role::kList}},
+  const std::map<Role, std::set<Role>> sees = {{Role::kRelay, {Role::kStore, Role::kList, Role::kRelay}},
                                                {Role::kStore, {Role::kStore}},
-                                               {Role::kPopProxy, {Role::kStore}},
+                                               {Role::kPopProxy, {Role::kStore, Role::kPopProxy}},
                                                {Role::kList, {Role::kRelay}}};
   for (const Role viewer : kAllRoles) {
     for (const Role role : kAllRoles) {
@@ -374,6 +374,15 @@ TEST(View, PoolMembersCarryTheEndpointsThatTheViewerUses) {
                   .members(0)
                   .endpoints(),
               UnorderedElementsAre(Pair("smtp", "10.0.0.1:25")));
+}
+
+// They need to know who is drained, and do not talk to each other.
+TEST(View, MembersOfTheViewersOwnRoleHaveNoEndpoints) {
+  for (const Role role : {Role::kRelay, Role::kPopProxy}) {
+    const auto own = ProjectPool(ViewerFor(role), PoolOf("own", role), {HostIn("a", {"own"})});
+    ASSERT_EQ(own->pool().members_size(), 1);
+    EXPECT_TRUE(own->pool().members(0).endpoints().empty()) << model::RoleName(role);
+  }
 }
 
 TEST(View, DrainedMembersAreMarkedAndEvictedOnesLeftOut) {

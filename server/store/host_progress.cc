@@ -14,12 +14,13 @@ namespace {
 
 constexpr char kUpsert[] = R"(
 INSERT INTO prov.host_progress (host, role, connected, received_revision, applied_revision, failing_items, failing,
-                                agent_version, inspection, last_seen)
-SELECT $1, $2, $3, $4, $5, $6, $7::jsonb, $8, $9::jsonb, now() WHERE EXISTS (SELECT 1 FROM prov.host WHERE id = $1)
+                                agent_version, inspection, sessions, ready, last_seen)
+SELECT $1, $2, $3, $4, $5, $6, $7::jsonb, $8, $9::jsonb, $10, $11, now() WHERE EXISTS (SELECT 1 FROM prov.host WHERE id = $1)
 ON CONFLICT (host, role) DO UPDATE SET connected = excluded.connected, received_revision = excluded.received_revision,
   applied_revision = excluded.applied_revision, failing_items = excluded.failing_items, failing = excluded.failing,
   agent_version = excluded.agent_version, last_seen = excluded.last_seen,
-  inspection = COALESCE(excluded.inspection, host_progress.inspection))";
+  inspection = COALESCE(excluded.inspection, host_progress.inspection), sessions = excluded.sessions,
+  ready = excluded.ready)";
 
 constexpr char kTouch[] = R"(
 UPDATE prov.host_progress p SET last_seen = now(), connected = true
@@ -27,16 +28,16 @@ FROM jsonb_to_recordset($1::jsonb) AS c(host text, role text) WHERE p.host = c.h
 
 constexpr char kSelect[] = R"(
 SELECT host, role, connected AND last_seen > now() - make_interval(secs => $2) AS connected, received_revision,
-       applied_revision, failing_items, failing, agent_version, inspection, (date_part('epoch', last_seen) * 1e6)::bigint AS seen_us
+       applied_revision, failing_items, failing, agent_version, inspection, sessions, ready, (date_part('epoch', last_seen) * 1e6)::bigint AS seen_us
 FROM prov.host_progress WHERE $1 = '' OR host = $1 ORDER BY host, role)";
 
 std::string FailingJson(const std::vector<FailingItem>& failing) {
   auto list = nlohmann::json::array();
   for (const FailingItem& item : failing) {
-    list.push_back({{"key", item.key},
-                    {"revision", item.revision},
-                    {"error", item.error},
-                    {"retry_in", item.retry_in.count()}});
+    nlohmann::json json = {
+        {"key", item.key}, {"revision", item.revision}, {"error", item.error}, {"attempts", item.attempts}};
+    if (item.retry_in) json["retry_in"] = item.retry_in->count();
+    list.push_back(std::move(json));
   }
   // An agent's error text may hold any octets.
   return list.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
@@ -96,14 +97,18 @@ HostProgress ProgressOf(const pqxx::row& row) {
   progress.received_revision = row["received_revision"].as<uint64_t>();
   progress.applied_revision = row["applied_revision"].as<uint64_t>();
   progress.failing_items = row["failing_items"].as<uint64_t>();
-  for (const auto& item : nlohmann::json::parse(row["failing"].c_str())) {
-    progress.failing.push_back({item.at("key"), item.at("revision"), item.at("error"),
-                                std::chrono::seconds(item.at("retry_in").get<int64_t>())});
+  for (const auto& json : nlohmann::json::parse(row["failing"].c_str())) {
+    FailingItem item{.key = json.at("key"), .revision = json.at("revision"), .error = json.at("error")};
+    item.attempts = json.value("attempts", uint64_t{0});  // not there in what a provd before 0009 wrote
+    if (json.contains("retry_in")) item.retry_in = std::chrono::seconds(json.at("retry_in").get<int64_t>());
+    progress.failing.push_back(std::move(item));
   }
   progress.agent_version = row["agent_version"].as<std::string>();
   if (!row["inspection"].is_null()) {
     progress.inspection = InspectionOf(nlohmann::json::parse(row["inspection"].c_str()));
   }
+  if (!row["sessions"].is_null()) progress.sessions = row["sessions"].as<uint64_t>();
+  if (!row["ready"].is_null()) progress.ready = row["ready"].as<bool>();
   progress.last_seen = model::Time(std::chrono::microseconds(row["seen_us"].as<int64_t>()));
   return progress;
 }
@@ -117,7 +122,7 @@ absl::Status HostProgressRepository::Record(const HostProgress& progress) {
     work.exec_params(kUpsert, progress.host, std::string(model::RoleName(progress.role)), progress.connected,
                      progress.received_revision, progress.applied_revision, progress.failing_items,
                      FailingJson(progress.failing), progress.agent_version,
-                     InspectionJson(progress.inspection));
+                     InspectionJson(progress.inspection), progress.sessions, progress.ready);
     work.commit();
     return absl::OkStatus();
   });

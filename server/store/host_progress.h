@@ -20,7 +20,8 @@ struct FailingItem {
   std::string key;
   uint64_t revision = 0;
   std::string error;
-  std::chrono::seconds retry_in{0};
+  std::optional<std::chrono::seconds> retry_in;  // nothing: rejected
+  uint64_t attempts = 0;
 };
 
 struct Drift {
@@ -55,6 +56,8 @@ struct HostProgress {
   std::string agent_version;
   model::Time last_seen;
   std::optional<Inspection> inspection;  // recorded as nothing: what was there before stays
+  std::optional<uint64_t> sessions;      // in progress; nothing: not known
+  std::optional<bool> ready;             // nothing: not told
 };
 
 // After that nothing is believed of a connection any more.

@@ -50,7 +50,7 @@ class Host:
 
     def start(self):
         self.stack.processes.start(self.name, [os.path.join(self.stack.bin, "prov-agent"), "--config",
-                                               self.configuration], ready_line=" ready")
+                                               self.configuration], ready_line=f" ready host={self.name} ")
 
     def connected(self):
         progress = self.stack.provctl_json("show-host", self.name).get("progress", [])

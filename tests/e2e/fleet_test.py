@@ -1,5 +1,8 @@
 """Pools and hosts come, change and go: placement by weight, drain, and a host that is gone."""
 
+import os
+import subprocess
+
 import case
 from case import StackError, subject_message, wait_until
 
@@ -63,14 +66,16 @@ class Fleet(case.StackCase):
         # Nobody waits for it any more.
         self.add_user()
 
-    def test_DeletedHostsAgentFollowsNoLonger(self):
+    def test_DeletedHostsAgentFollowsNoLongerUntilItIsEnrolledAnew(self):
         self.stack.provctl("drain-host", "web1", "--wait")
         self.stack.provctl("delete-host", "web1")
-        try:
-            wait_until(lambda: "may not follow" in self.stack.processes.log_tail("web1"), "web1 to be refused")
-            self.assertNotIn("web1", self.stack.provctl("status", allow=(0, 1, 7)))
-        finally:
-            self.stack.provctl("add-host", "web1", "--pool", "web")
+        wait_until(lambda: "sync_lost" in self.stack.processes.log_tail("web1"), "web1 to be refused")
+        self.assertNotIn("web1", self.stack.provctl("status", allow=(0, 1, 7)))
+        token = self.stack.provctl_json("enrol-host", "web1", "--pool", "web")["token"]
+        subprocess.run([os.path.join(self.stack.bin, "prov-agent"), "enrol", "--config",
+                        self.stack.path("hosts", "web1", "agent.toml"), "--provd", self.stack.address("enrolment")],
+                       input=token.encode() + b"\n", check=True, timeout=150)
+        self.stack.processes.give(self.stack.path("tls", "web1.key"))
         wait_until(lambda: any(role.get("connected") for role in self.host("web1").get("progress", [])),
                    "web1 to follow again")
 

@@ -1,5 +1,6 @@
 """A private slapd, set up from schema/ldap as its README tells."""
 
+import json
 import os
 import re
 import secrets
@@ -22,6 +23,10 @@ class Slapd:
         self.directory = directory
         self.port = port
         self.templates = os.path.join(repository, "schema", "ldap")
+        self.repository = repository
+        self.name = "slapd"
+        self.also_ask = None  # a replica that hosts try after this one
+        self.configuration = os.path.join(directory, "slapd.d")
         self.ldapi = "ldapi://" + urllib.parse.quote(os.path.join(directory, "run", "ldapi"), safe="")
         self.uri = f"ldap://127.0.0.1:{port}"
 
@@ -46,7 +51,8 @@ class Slapd:
 
     def pam_configuration(self):
         """pam_prov.toml: through the socket, as on a directory host."""
-        return f'''uri = ["{self.ldapi}"]
+        servers = [self.ldapi] + ([self.also_ask.ldapi] if self.also_ask else [])
+        return f'''uri = {json.dumps(servers)}
 base = "{self.base}"
 bind_dn = "{self.dn("pam")}"
 bind_password_file = "{self.password_file("pam")}"
@@ -57,17 +63,16 @@ bind_password_file = "{self.password_file("pam")}"
 
         slapd 2.5.13 itself can crash when a client dies within an LDAP transaction (RFC 5805), and is to be run under a
         supervisor for that; a test that kills provd plays the supervisor."""
-        configuration = os.path.join(self.directory, "slapd.d")
-        if not os.path.isdir(configuration):
-            self._create(configuration, tls)
-        self.processes.start("slapd", [SLAPD, "-d", "0", "-F", configuration, "-h", f"{self.ldapi} {self.uri}/"],
+        if not os.path.isdir(self.configuration):
+            self._create(self.configuration, tls)
+        self.processes.start(self.name, [SLAPD, "-d", "0", "-F", self.configuration, "-h", f"{self.ldapi} {self.uri}/"],
                              ready=self._answers)
 
     def _answers(self):
         return subprocess.run(["ldapsearch", "-x", "-H", self.ldapi, "-s", "base", "-b", "", "1.1"],
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
 
-    def _create(self, configuration, tls):
+    def _make_directories(self):
         for part in ("", "db", "run", "secret", "schema"):
             path = os.path.join(self.directory, part)
             os.makedirs(path, exist_ok=True)
@@ -75,8 +80,18 @@ bind_password_file = "{self.password_file("pam")}"
         os.chmod(os.path.join(self.directory, "secret"), 0o700)
         for name in ("prov.ldif", "ldapns.ldif"):
             shutil.copyfile(os.path.join(self.templates, name), os.path.join(self.directory, "schema", name))
-        words = {"BASE": self.base, "DB_DIR": os.path.join(self.directory, "db"),
-                 "RUN_DIR": os.path.join(self.directory, "run"), "SCHEMA_DIR": os.path.join(self.directory, "schema")}
+
+    def _words(self):
+        return {"BASE": self.base, "DB_DIR": os.path.join(self.directory, "db"),
+                "RUN_DIR": os.path.join(self.directory, "run"), "SCHEMA_DIR": os.path.join(self.directory, "schema")}
+
+    def _load(self, tool, database, name, words):
+        """Renders a template and hands it to slapadd or slapmodify."""
+        self.processes.run([tool, "-n", database, "-F", self.configuration, "-l", self._render(name, words)])
+
+    def _create(self, configuration, tls):
+        self._make_directories()
+        words = self._words()
         words.update({f"{account.upper()}_PASSWORD_HASH": self._make_password(account) for account in ACCOUNTS})
         if tls:
             words.update(zip(("TLS_CA", "TLS_CERTIFICATE", "TLS_KEY"), tls))
@@ -103,6 +118,30 @@ bind_password_file = "{self.password_file("pam")}"
         render(os.path.join(self.templates, name + ".in"), path, words)
         self.processes.give(path)
         return path
+
+    # Replicas ----------------------------------------------------------------------------------------------------
+
+    def let_replicas_follow(self):
+        """Before it is started for the first time: creates it as a provider, with an account for replicas."""
+        self._create(self.configuration, None)
+        words = {"BASE": self.base, "REPLICA_PASSWORD_HASH": self._make_password("replica")}
+        self._load("slapmodify", "0", "provider.ldif", words)
+        self._load("slapadd", "1", "replica_account.ldif", words)
+
+    def replica(self, port):
+        """Another slapd on this machine that follows this one; as start() starts it."""
+        other = Slapd(self.processes, self.directory + "-replica", port, self.repository)
+        other.name = "slapd-replica"
+        other._make_directories()
+        os.mkdir(other.configuration)
+        self.processes.give(other.configuration)
+        other._load("slapadd", "0", "slapd.ldif", other._words())
+        other._load("slapmodify", "0", "replica.ldif", {
+            "BASE": self.base, "PROVIDER": self.ldapi, "REPLICA_PASSWORD": self.password("replica"),
+            "PROVIDER_TLS": "starttls=no"})
+        # Whoever binds there has the same password.
+        other.password_file = self.password_file
+        return other
 
     # For tests ---------------------------------------------------------------------------------------------------
 

@@ -61,6 +61,7 @@ class Stack:
         self.host_certificate_lifetime = "30d"
         self.limits = {}  # calls a second, by role
         self.agent_tables = {}  # more of agent.toml, by host: whole tables
+        self.agent_keys = {}  # and keys that stand before all tables
         self.root_hosts = set()  # hosts whose agent runs as root, so that files get their owners
         self.provd_tables = ""  # more of provd.toml: whole tables
         self.provd_directory = ""  # more keys of its [directory]
@@ -76,6 +77,16 @@ class Stack:
         self.hosts.append((host, "store", pool))
         for name in STORE_PORTS:
             self.ports[f"{name}_{host}"] = free_port(besides=self.ports.values())
+
+    def add_clone(self, host, role, pool):
+        """One more host that runs an engine, likewise; where it listens is engine_address()."""
+        self.hosts.append((host, role, pool))
+        for name in ENGINE_PORTS[role]:
+            self.ports[f"{name}_{host}"] = free_port(besides=self.ports.values())
+
+    def engine_address(self, host, name):
+        """Where a relay or proxy listens: smtp_relay or pop3_proxy."""
+        return self.address(f"{name}_{host}" if f"{name}_{host}" in self.ports else name)
 
     def store_address(self, host, name):
         """Where a store listens: smtp_store, pop3 or transfer."""
@@ -229,7 +240,7 @@ password_file = "{self.slapd.publisher_password_file}"
         if role == "relay":
             tables += f'''
 [engine.smtp]
-listen = ["{self.address("smtp_relay")}"]
+listen = ["{self.engine_address(host, "smtp_relay")}"]
 trusted_networks = {quoted(self.trusted_networks)}
 smarthost = {quoted(self.smarthost)}
 '''
@@ -250,7 +261,7 @@ workers = 4
         if role == "pop-proxy":
             tables += f'''
 [engine.pop3_proxy]
-listen = ["{self.address("pop3_proxy")}"]
+listen = ["{self.engine_address(host, "pop3_proxy")}"]
 '''
         if role in ("relay", "store"):
             tables += f'''
@@ -278,7 +289,7 @@ maildir_root = "{self.mail_root(pool if role == "store" else "main")}"
 provd = ["{self.address("provd")}"]
 roles = ["{role}"]
 state_directory = "{self.path("hosts", host, "state")}"
-
+{self.agent_keys.get(host, "")}
 [tls]
 ca = "{self.path("tls", "ca.pem")}"
 certificate = "{self.path("tls", host + ".pem")}"
@@ -325,7 +336,8 @@ hostname = "{host}.example.net"
         role, pool = next((r, p) for h, r, p in self.hosts if h == host)
         self.progress(f"agent {host} ({role})")
         self.processes.start(host, [os.path.join(self.bin, "prov-agent"), "--config",
-                                    self.write_agent_configuration(host, role, pool)], ready_line=" ready",
+                                    self.write_agent_configuration(host, role, pool)],
+                             ready_line=f" ready host={host} ",
                              as_root=host in self.root_hosts)
 
     def start(self):

@@ -88,12 +88,10 @@ class CountedConnection final : public Connection {
   std::list<Connection*>::iterator place_;
 };
 
-void Refuse(const Shared& shared, tcp::socket socket, const std::string& address) {
-  Log(Level::kWarning, "connection_refused",
-      {{"protocol", shared.options.protocol}, {"client", address}, {"reason", "too many connections"}});
+void Refuse(tcp::socket socket, const std::string& reply) {
   std::error_code ignored;
   socket.non_blocking(true, ignored);
-  socket.write_some(asio::buffer(shared.options.busy_reply), ignored);
+  socket.write_some(asio::buffer(reply), ignored);
 }
 
 void Admit(const std::shared_ptr<Shared>& shared, tcp::socket socket) {
@@ -101,13 +99,19 @@ void Admit(const std::shared_ptr<Shared>& shared, tcp::socket socket) {
   const tcp::endpoint remote = socket.remote_endpoint(error);
   if (error) return;  // gone already
   std::string key = ClientKey(remote.address());
-  const auto count = shared->by_address.find(key);
   const ListenOptions& options = shared->options;
+  if (options.takes_new && !options.takes_new()) {
+    Log(Level::kDebug, "connection_refused",
+        {{"protocol", options.protocol}, {"client", key}, {"reason", "this host is drained"}});
+    return Refuse(std::move(socket), options.elsewhere_reply);
+  }
+  const auto count = shared->by_address.find(key);
   const bool many_of_it = count != shared->by_address.end() && count->second >= options.most_per_address &&
                           !(options.unlimited && options.unlimited(AddressText(remote.address())));
   if (many_of_it || shared->sessions >= options.most_connections) {
-    Refuse(*shared, std::move(socket), key);
-    return;
+    Log(Level::kWarning, "connection_refused",
+        {{"protocol", options.protocol}, {"client", key}, {"reason", "too many connections"}});
+    return Refuse(std::move(socket), options.busy_reply);
   }
   auto connection =
       std::make_unique<CountedConnection>(shared, std::move(key), MakeTcpConnection(std::move(socket)));

@@ -21,6 +21,9 @@ struct ListenOptions {
   // Addresses that most_per_address does not hold for; nothing: none.
   std::function<bool(const std::string& address)> unlimited;
   std::string busy_reply;  // said to those beyond the limits, whole lines; empty: nothing is said
+  // Whether new sessions are taken now; nothing: always. Asked for each connection.
+  std::function<bool()> takes_new;
+  std::string elsewhere_reply;  // said to newcomers when they are not
 };
 
 // Belongs to one event loop, but for sessions() and port().

@@ -26,6 +26,8 @@ struct SessionTimes {  // shorter in tests
   std::chrono::milliseconds write = kWriteTime;
 };
 
+constexpr char kDrainedReply[] =
+    "-ERR [SYS/TEMP] This host takes no new sessions for now, another one does\r\n";
 constexpr char kBusyReply[] = "-ERR [SYS/TEMP] Too many connections, try again later\r\n";
 
 }  // namespace prov::pop3

@@ -23,6 +23,10 @@ absl::StatusOr<std::unique_ptr<net::Listener>> StartPop3Proxy(const asio::any_io
   listen.address = options.address;
   listen.protocol = "pop3_proxy";
   listen.busy_reply = kBusyReply;
+  listen.takes_new = [&state, host = std::move(options.host)] {
+    return state.TakesNewSessions(v1::POP_PROXY, host);
+  };
+  listen.elsewhere_reply = kDrainedReply;
   const auto context = std::make_shared<ProxyContext>(
       ProxyContext{std::move(options.hostname), options.times, StoreChoice(state), delay, pool});
   return net::Listener::Start(

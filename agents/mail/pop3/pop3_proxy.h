@@ -18,6 +18,7 @@ namespace prov::pop3 {
 
 struct Pop3ProxyOptions {
   std::string address;   // host:port
+  std::string host;      // as in the fleet
   std::string hostname;  // in the greeting
   SessionTimes times;
 };

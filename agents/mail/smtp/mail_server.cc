@@ -20,6 +20,8 @@ namespace prov::smtp {
 namespace {
 
 constexpr mode_t kQueueMode = 0700;
+// RFC 5321 section 3.8, RFC 3463 X.3.2: the client tries the next MX.
+constexpr char kDrainedReply[] = "421 4.3.2 this host takes no new sessions for now, another one does\r\n";
 constexpr char kBusyReply[] = "421 4.7.0 too many connections, come again\r\n";
 // The relay adds its header to messages that were as large as allowed.
 constexpr uint64_t kHeaderAllowanceOctets = 64 * 1024;
@@ -85,13 +87,15 @@ class RelayServer final : public ServerBase {
  public:
   RelayServer(const AgentConfig::Engine& engine, state::StateReader& state, net::BlockingPool& pool,
               const Clock& clock)
-      : router_(state, clock),
+      : state_(state),
+        router_(state, clock),
         hops_(router_, engine.smtp.smarthost),
         recipients_(router_, pool, engine.hostname),
         policies_({&recipients_}) {}
 
-  absl::Status Start(const asio::any_io_executor& executor, const AgentConfig::Engine& engine,
+  absl::Status Start(const asio::any_io_executor& executor, const AgentConfig& config,
                      net::BlockingPool& pool, const Clock& clock) {
+    const AgentConfig::Engine& engine = config.engine;
     PROV_ASSIGN_OR_RETURN(trusted_, net::AddressSet::Parse(engine.smtp.trusted_networks));
     PROV_RETURN_IF_ERROR(queue_.Open(engine, "relay", hops_, executor, pool, clock));
     services_ = {engine.hostname, &policies_, queue_.spool.get(), queue_.runner.get(), &pool, &clock};
@@ -100,6 +104,8 @@ class RelayServer final : public ServerBase {
     net::ListenOptions listen;
     listen.protocol = "smtp";
     listen.unlimited = [this](const std::string& address) { return trusted_.Contains(address); };
+    listen.takes_new = [this, host = config.host] { return state_.TakesNewSessions(v1::RELAY, host); };
+    listen.elsewhere_reply = kDrainedReply;
     return Listen(executor, engine.smtp.listen, listen,
                   [this, options](std::unique_ptr<net::Connection> connection) {
                     const net::Peer& peer = connection->peer();
@@ -109,6 +115,7 @@ class RelayServer final : public ServerBase {
   }
 
  private:
+  state::StateReader& state_;
   const route::Router router_;
   const route::RelayHops hops_;
   policy::RelayPolicy recipients_;
@@ -160,7 +167,7 @@ absl::StatusOr<std::unique_ptr<MailServer>> StartRelay(const asio::any_io_execut
                                                        const AgentConfig& config, state::StateReader& state,
                                                        net::BlockingPool& pool, const Clock& clock) {
   auto server = std::make_unique<RelayServer>(config.engine, state, pool, clock);
-  PROV_RETURN_IF_ERROR(server->Start(executor, config.engine, pool, clock));
+  PROV_RETURN_IF_ERROR(server->Start(executor, config, pool, clock));
   return server;
 }
 
