@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <map>
 #include <mutex>
 #include <set>
@@ -21,6 +22,15 @@ using std::chrono::steady_clock;
 
 // A small host's new account is there at once, and a large one's files are not written without end.
 constexpr int kRestPerWrite = 3;
+
+// passwd readers give lines that begin otherwise a meaning of their own ("+", "-", "#"). Mailboxes may have
+// such logins, accounts have not.
+absl::Status CheckLogin(const std::string& login) {
+  const char first = login.empty() ? '\0' : login.front();
+  if ((first >= 'a' && first <= 'z') || (first >= '0' && first <= '9') || first == '_')
+    return absl::OkStatus();
+  return absl::InvalidArgumentError("the login must begin with a letter, a digit or _ to be a Unix account");
+}
 
 // What the files are to hold, and whom they cannot.
 struct Gathered {
@@ -114,9 +124,10 @@ class AccountDriver final : public Driver {
     std::map<uint32_t, std::string> key_of_uid;
     for (const v1::Role role : options_.roles) {
       PROV_RETURN_IF_ERROR(state_.ForEachRecord(role, [&](const v1::Record& record) -> absl::Status {
-        if (!record.has_account()) return absl::OkStatus();
-        const v1::Account& account = record.account();
-        const absl::Status fit = Fits(record, key_of_login, key_of_uid);
+        const std::optional<v1::Account> wanted = AccountOf(record);
+        if (!wanted) return absl::OkStatus();
+        const v1::Account& account = *wanted;
+        const absl::Status fit = Fits(record.key(), account, key_of_login, key_of_uid);
         if (!fit.ok()) {
           gathered.refused.emplace(record.key(), fit);
           return absl::OkStatus();
@@ -135,19 +146,21 @@ class AccountDriver final : public Driver {
   }
 
   // One subscriber may be seen by several roles, but no login and no uid by several subscribers.
-  absl::Status Fits(const v1::Record& record, const std::map<std::string, std::string>& key_of_login,
+  absl::Status Fits(const std::string& key, const v1::Account& account,
+                    const std::map<std::string, std::string>& key_of_login,
                     const std::map<uint32_t, std::string>& key_of_uid) const {
-    const v1::Account& account = record.account();
+    PROV_RETURN_IF_ERROR(CheckLogin(account.login()));
+    if (account.uid_number() > INT32_MAX) return absl::InvalidArgumentError("the uid is no subscriber's");
     if (account.uid_number() < options_.least_uid) {
       return absl::InvalidArgumentError(fmt::format("uid {} is lower than accounts.least_uid, {}",
                                                     account.uid_number(), options_.least_uid));
     }
     const auto login = key_of_login.find(account.login());
-    if (login != key_of_login.end() && login->second != record.key()) {
+    if (login != key_of_login.end() && login->second != key) {
       return absl::FailedPreconditionError(fmt::format("{} has this login already", login->second));
     }
     const auto uid = key_of_uid.find(account.uid_number());
-    if (uid != key_of_uid.end() && uid->second != record.key()) {
+    if (uid != key_of_uid.end() && uid->second != key) {
       return absl::FailedPreconditionError(fmt::format("{} has this uid already", uid->second));
     }
     return absl::OkStatus();
@@ -168,6 +181,19 @@ class AccountDriver final : public Driver {
 };
 
 }  // namespace
+
+std::optional<v1::Account> AccountOf(const v1::Record& record) {
+  if (record.has_account()) return record.account();
+  if (!record.has_mailbox()) return std::nullopt;
+  const v1::Mailbox& mailbox = record.mailbox();
+  v1::Account account;
+  account.set_login(mailbox.login());
+  account.set_uid_number(mailbox.uid_number());
+  account.set_home_id(mailbox.mailbox_id());  // as in the other roles: the subscriber's own id
+  account.set_use(mailbox.login_disposition());
+  account.set_closed(mailbox.closed());
+  return account;
+}
 
 std::unique_ptr<Driver> MakeAccountDriver(AccountOptions options, state::StateWriter& state,
                                           const Clock& clock) {

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,10 @@ struct AccountOptions {
   std::vector<v1::Role> roles;
   std::chrono::milliseconds longest_rest = std::chrono::seconds(1);  // between two writes
 };
+
+// The account that a record of one of the roles stands for: its own, or in role store that of the subscriber
+// to whom the mailbox belongs. Nothing: none.
+std::optional<v1::Account> AccountOf(const v1::Record& record);
 
 // Gathers: the files are written whole by Flush, from the state, for all roles. A write is followed by a rest
 // that is some times as long as the write was. Suspended and closed accounts stay in them, so that their
