@@ -52,4 +52,13 @@ void UpdateCertificateMetrics(std::chrono::system_clock::time_point expires, uin
   failed.Add({}).Set(static_cast<double>(failures));
 }
 
+void UpdatePurgeMetrics(uint64_t waiting, uint64_t removed) {
+  static auto& kept =
+      Family("prov_agent_purged_waiting", "Purged mailboxes and homes that are kept for a while.");
+  static auto& gone =
+      Family("prov_agent_purged_removed", "Purged mailboxes and homes removed since the start.");
+  kept.Add({}).Set(static_cast<double>(waiting));
+  gone.Add({}).Set(static_cast<double>(removed));
+}
+
 }  // namespace prov

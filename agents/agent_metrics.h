@@ -23,4 +23,7 @@ void UpdateAgentMetrics(state::StateWriter& state, const std::vector<RoleHealth>
 // How long this host's certificate is good, and how often in a row its renewal has failed.
 void UpdateCertificateMetrics(std::chrono::system_clock::time_point expires, uint64_t failures);
 
+// What of the data of purged subscribers this host watches over, and has removed since its start.
+void UpdatePurgeMetrics(uint64_t waiting, uint64_t removed);
+
 }  // namespace prov
