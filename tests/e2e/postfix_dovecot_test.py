@@ -231,7 +231,8 @@ class DovecotWithMaildirsOfAccounts(case.StackCase):
 
     def mailbox(self, login):
         uid = self.stack.provctl_json("show-user", login)["uid"]
-        return next(os.path.join(directory, uid) for directory, names, _ in os.walk(self.stack.mail_root()) if uid in names)
+        return next(os.path.join(directory, uid) for directory, names, _ in os.walk(self.stack.mail_root())
+                    if uid in names)
 
     def test_MailIsDeliveredAndReadAsTheSubscriberItself(self):
         login, other = self.add_user(), self.add_user()
