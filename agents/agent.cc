@@ -12,12 +12,14 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "agents/agent_metrics.h"
 #include "agents/certificate_files.h"
 #include "agents/config.h"
 #include "agents/crash_count.h"
+#include "agents/drivers/purge_worker.h"
 #include "agents/endpoints.h"
 #include "agents/engine_status.h"
 #include "agents/engine_supervisor.h"
@@ -152,8 +154,16 @@ class Agent {
 
   absl::Status StartSync(const std::optional<EngineUser>& user) {
     std::optional<drivers::FileOwner> spool;
-    if (user) spool = drivers::FileOwner{user->uid, user->gid};
-    PROV_RETURN_IF_ERROR(StartMoves(spool));
+    if (config_.store.owned_by_account) {
+      if (geteuid() != 0)
+        return absl::InvalidArgumentError("store.owner = \"account\" needs an agent that runs as root");
+    } else {
+      if (user) spool = drivers::FileOwner{user->uid, user->gid};
+      PROV_RETURN_IF_ERROR(StartMoves(spool));
+    }
+    if (auto roots = PurgeRoots(config_, spool); !roots.empty()) {
+      purge_ = drivers::PurgeWorker::Start(std::move(roots), config_.purge.grace, SystemClock());
+    }
     drivers_ = MakeHostDrivers(config_, spool, *state_, *reader_, SystemClock(), [this] {
       if (moves_) moves_->Wake();
     });
@@ -246,6 +256,7 @@ class Agent {
     TellServing();
     const CertificateRenewal::Health certificate = renewal_->health();
     UpdateCertificateMetrics(certificate.expires, certificate.failures);
+    if (purge_) UpdatePurgeMetrics(purge_->waiting(), purge_->removed());
     UpdateAgentMetrics(*state_, health, engine_ && engine_->pid() != 0, engine_ ? engine_->starts() : 0);
   }
 
@@ -331,6 +342,7 @@ class Agent {
   std::optional<EngineStatusReader> engine_status_;  // none: no role has an engine
   std::unique_ptr<moves::TransferServer> transfer_;
   std::unique_ptr<moves::MoveWorker> moves_;
+  std::unique_ptr<drivers::PurgeWorker> purge_;
   HostDrivers drivers_;
   std::vector<std::unique_ptr<sync::RoleSync>> syncs_;
   std::unique_ptr<CertificateRenewal> renewal_;

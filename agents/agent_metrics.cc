@@ -61,4 +61,13 @@ void UpdateStateMetrics(std::chrono::system_clock::time_point broken) {
   time.Add({}).Set(std::chrono::duration<double>(broken.time_since_epoch()).count());
 }
 
+void UpdatePurgeMetrics(uint64_t waiting, uint64_t removed) {
+  static auto& kept =
+      Family("prov_agent_purged_waiting", "Purged mailboxes and homes that are kept for a while.");
+  static auto& gone =
+      Family("prov_agent_purged_removed", "Purged mailboxes and homes removed since the start.");
+  kept.Add({}).Set(static_cast<double>(waiting));
+  gone.Add({}).Set(static_cast<double>(removed));
+}
+
 }  // namespace prov

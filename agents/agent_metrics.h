@@ -27,4 +27,7 @@ void UpdateCertificateMetrics(std::chrono::system_clock::time_point expires, uin
 // When a broken copy was put aside last; the epoch: never.
 void UpdateStateMetrics(std::chrono::system_clock::time_point broken);
 
+// What of the data of purged subscribers this host watches over, and has removed since its start.
+void UpdatePurgeMetrics(uint64_t waiting, uint64_t removed);
+
 }  // namespace prov

@@ -287,6 +287,29 @@ TEST_F(Agent, RefusesAnAddressThatIsNoHostAndPort) {
   EXPECT_TRUE(CheckAddresses(right).ok()) << CheckAddresses(right);
 }
 
+// One user can neither deliver into other uids' maildirs nor read them.
+TEST_F(Agent, RefusesOwnEnginesForMaildirsOfAccounts) {
+  const std::string text = Configuration();
+  const auto with = [&](const std::string& store, const std::string& listen) {
+    std::string changed = text;
+    changed.replace(changed.find("[ftp]"), 0, store + "\n");
+    const std::string lmtp = "listen = [\"0.0.0.0:2424\"]\n";
+    changed.replace(changed.find(lmtp), lmtp.size(), listen);
+    Write("agent.toml", changed);
+    const auto config = LoadAgentConfig(Path("agent.toml"));
+    return config.ok() ? "" : std::string(config.status().message());
+  };
+  const std::string account = "owner = \"account\"";
+  EXPECT_EQ(with(account, ""), "");
+  EXPECT_NE(with(account, "listen = [\"0.0.0.0:24\"]\n").find("engine.lmtp.listen is not possible"),
+            std::string::npos);
+  EXPECT_NE(with(account, "[engine.pop3]\nlisten = [\"0.0.0.0:110\"]\n").find("engine.pop3.listen is not"),
+            std::string::npos);
+  EXPECT_NE(with(account + "\ntransfer_listen = \"0.0.0.0:1\"", "").find("store.transfer_listen is not"),
+            std::string::npos);
+  EXPECT_NE(with("owner = \"root\"", "").find("neither service nor account"), std::string::npos);
+}
+
 TEST_F(Agent, BrokenStateIsPutAsideAndBegunAnew) {
   fs::create_directory(Path("state"));
   Write("state/data.mdb", std::string(100000, 'x'));

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <string_view>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -29,6 +30,8 @@ constexpr std::array kRoleNames = {
 
 constexpr const char* kNssCache = "nss-cache";
 constexpr const char* kShadow = "shadow";
+constexpr const char* kService = "service";
+constexpr const char* kAccount = "account";
 constexpr int64_t kDefaultMessageOctets = 10 << 20;  // Postfix's message_size_limit
 constexpr int64_t kMostMessageOctets = int64_t{1} << 30;
 constexpr milliseconds kLeastRetry{100};  // without a pause a next hop that is down would keep us busy
@@ -63,6 +66,20 @@ absl::StatusOr<std::string> MachineName() {
   char name[HOST_NAME_MAX + 1] = {};
   if (gethostname(name, sizeof name - 1) != 0) return ErrnoStatus(errno, "ask for the machine's name");
   return absl::AsciiStrToLower(name);
+}
+
+// Our engines have one user, who could neither write to such maildirs nor read them.
+absl::Status CheckOwner(const AgentConfig& config) {
+  if (!config.store.owned_by_account) return absl::OkStatus();
+  std::string_view key;
+  if (!config.engine.lmtp.listen.empty()) key = "engine.lmtp.listen";
+  if (!config.engine.pop3.listen.empty()) key = "engine.pop3.listen";
+  if (!config.store.transfer_listen.empty()) key = "store.transfer_listen";
+  if (key.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(fmt::format(
+      "{}: {} is not possible with store.owner = \"{}\": what serves there takes on no subscriber's uid; "
+      "use other software for it, Dovecot for example, or store.owner = \"{}\"",
+      config.path, key, kAccount, kService));
 }
 
 }  // namespace
@@ -101,6 +118,9 @@ absl::StatusOr<AgentConfig> LoadAgentConfig(const std::string& path) {
   config.accounts.home_prefix = reader.Path("accounts.home_prefix", "/srv/prov/homes");
   config.inspection.every = reader.Duration("inspection.every", hours(1), seconds(1));
   config.inspection.repair = reader.Bool("inspection.repair", true);
+  config.purge.grace = reader.Duration("purge.grace", hours(7 * 24));
+  const std::string owner = reader.String("store.owner", kService);
+  config.store.owned_by_account = owner == kAccount;
   config.store.maildir_root = reader.Path("store.maildir_root", "/srv/prov/mail");
   config.store.transfer_listen = reader.String("store.transfer_listen", "");
   config.ftp.home_root = reader.Path("ftp.home_root", "/srv/prov/homes");
@@ -130,6 +150,11 @@ absl::StatusOr<AgentConfig> LoadAgentConfig(const std::string& path) {
     PROV_ASSIGN_OR_RETURN(config.host, MachineName());
   }
   if (config.engine.hostname.empty()) config.engine.hostname = config.host;
+  if (owner != kService && owner != kAccount) {
+    return absl::InvalidArgumentError(
+        fmt::format("{}: store.owner: \"{}\" is neither {} nor {}", path, owner, kService, kAccount));
+  }
+  PROV_RETURN_IF_ERROR(CheckOwner(config));
   return config;
 }
 

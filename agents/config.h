@@ -40,8 +40,14 @@ struct AgentConfig {
     bool repair = false;              // mend what somebody else changed; false: tell of it and leave it
   } inspection;
 
+  struct Purge {
+    std::chrono::milliseconds
+        grace;  // data is kept out of service so long before it is removed; 0: not at all
+  } purge;
+
   struct Store {
     std::string maildir_root;
+    bool owned_by_account = false;  // maildirs belong to their subscribers' uids rather than to engine.user
     std::string transfer_listen;  // host:port for hosts of other pools, to which mailboxes move; empty: none
   } store;
   struct Ftp {

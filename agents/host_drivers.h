@@ -11,6 +11,7 @@
 #include "agents/config.h"
 #include "agents/drivers/driver.h"
 #include "agents/drivers/file_owner.h"
+#include "agents/drivers/purge_worker.h"
 #include "agents/state/reader.h"
 #include "agents/state/writer.h"
 #include "common/clock.h"
@@ -27,5 +28,9 @@ struct HostDrivers {
 HostDrivers MakeHostDrivers(const AgentConfig& config, std::optional<drivers::FileOwner> spool,
                             state::StateWriter& state, state::StateReader& reader, const Clock& clock,
                             const std::function<void()>& moves_changed);
+
+// Where this host keeps the data of purged subscribers for a while. `spool` as above.
+std::vector<drivers::PurgeRoot> PurgeRoots(const AgentConfig& config,
+                                           const std::optional<drivers::FileOwner>& spool);
 
 }  // namespace prov

@@ -96,6 +96,8 @@ TEST_F(SamplesTest, WhatIsCommentedOutShowsTheAgentsDefault) {
   EXPECT_EQ(given->tls.ca, left_out->tls.ca);
   EXPECT_EQ(given->tls.certificate, left_out->tls.certificate);
   EXPECT_EQ(given->tls.key, left_out->tls.key);
+  EXPECT_EQ(given->purge.grace, left_out->purge.grace);
+  EXPECT_EQ(given->store.owned_by_account, left_out->store.owned_by_account);
   EXPECT_EQ(given->accounts.in_passwd, left_out->accounts.in_passwd);
   EXPECT_EQ(given->accounts.root, left_out->accounts.root);
   EXPECT_EQ(given->accounts.least_uid, left_out->accounts.least_uid);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -37,6 +38,15 @@ struct Touched {
   std::unordered_set<uint32_t> uids;  // that the keys had before
 };
 
+// passwd readers give lines that begin otherwise a meaning of their own ("+", "-", "#"). Mailboxes may have
+// such logins, accounts have not.
+absl::Status CheckLogin(const std::string& login) {
+  const char first = login.empty() ? '\0' : login.front();
+  if ((first >= 'a' && first <= 'z') || (first >= '0' && first <= '9') || first == '_')
+    return absl::OkStatus();
+  return absl::InvalidArgumentError("the login must begin with a letter, a digit or _ to be a Unix account");
+}
+
 // What the files are to hold, and whom they cannot.
 struct Gathered {
   PasswdLines lines;
@@ -54,9 +64,8 @@ class AccountDriver final : public Driver {
     const std::lock_guard lock(wanted_mutex_);
     ++wanted_;
     touched_.keys.insert(item.key);
-    if (item.previous && item.previous->has_account()) {
-      touched_.uids.insert(item.previous->account().uid_number());
-    }
+    const std::optional<v1::Account> before = item.previous ? AccountOf(*item.previous) : std::nullopt;
+    if (before) touched_.uids.insert(before->uid_number());
     return absl::OkStatus();
   }
 
@@ -206,7 +215,8 @@ class AccountDriver final : public Driver {
   absl::StatusOr<std::optional<v1::Account>> FindAccount(const std::string& key) const {
     for (const v1::Role role : options_.roles) {
       PROV_ASSIGN_OR_RETURN(const auto record, state_.FindRecord(role, key));
-      if (record && record->has_account()) return record->account();
+      std::optional<v1::Account> account = record ? AccountOf(*record) : std::nullopt;
+      if (account) return account;
     }
     return std::nullopt;
   }
@@ -223,19 +233,20 @@ class AccountDriver final : public Driver {
     std::unordered_map<uint32_t, std::string> key_of_uid;
     for (const v1::Role role : options_.roles) {
       PROV_RETURN_IF_ERROR(state_.ForEachRecord(role, [&](const v1::Record& record) -> absl::Status {
-        if (!record.has_account()) return absl::OkStatus();
-        if (const absl::Status fit = Fits(record.account(), own); !fit.ok()) {
+        const std::optional<v1::Account> account = AccountOf(record);
+        if (!account) return absl::OkStatus();
+        if (const absl::Status fit = Fits(*account, own); !fit.ok()) {
           gathered.refused.emplace(record.key(), fit);
           return absl::OkStatus();
         }
-        const uint32_t uid = record.account().uid_number();
+        const uint32_t uid = account->uid_number();
         const auto [claim, is_first] = key_of_uid.emplace(uid, record.key());
         if (!is_first && claim->second != record.key()) {
           gathered.refused.emplace(record.key(), TakenBy(claim->second, "uid"));
         }
         if (!is_first) return absl::OkStatus();
-        PROV_ASSIGN_OR_RETURN(const UnixAccount account, UnixAccountOf(record.account()));
-        gathered.lines.Add(account);
+        PROV_ASSIGN_OR_RETURN(const UnixAccount line, UnixAccountOf(*account));
+        gathered.lines.Add(line);
         return absl::OkStatus();
       }));
     }
@@ -250,7 +261,9 @@ class AccountDriver final : public Driver {
   }
 
   absl::Status Fits(const v1::Account& account, const PasswdFile& own) const {
+    PROV_RETURN_IF_ERROR(CheckLogin(account.login()));
     const uint32_t uid = account.uid_number();
+    if (uid > INT32_MAX) return absl::InvalidArgumentError("the uid is no subscriber's");
     if (uid < options_.least_uid) {
       return absl::InvalidArgumentError(
           fmt::format("uid {} is lower than accounts.least_uid, {}", uid, options_.least_uid));
@@ -285,6 +298,19 @@ class AccountDriver final : public Driver {
 };
 
 }  // namespace
+
+std::optional<v1::Account> AccountOf(const v1::Record& record) {
+  if (record.has_account()) return record.account();
+  if (!record.has_mailbox()) return std::nullopt;
+  const v1::Mailbox& mailbox = record.mailbox();
+  v1::Account account;
+  account.set_login(mailbox.login());
+  account.set_uid_number(mailbox.uid_number());
+  account.set_home_id(mailbox.mailbox_id());  // as in the other roles: the subscriber's own id
+  account.set_use(mailbox.login_disposition());
+  account.set_closed(mailbox.closed());
+  return account;
+}
 
 std::unique_ptr<Driver> MakeAccountDriver(AccountOptions options, state::StateWriter& state,
                                           const Clock& clock) {

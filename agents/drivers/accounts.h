@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,10 @@ struct AccountOptions {
   std::vector<v1::Role> roles;
   std::chrono::milliseconds write_interval = std::chrono::seconds(1);  // at least, between large ones
 };
+
+// The account that a record of one of the roles stands for: its own, or in role store that of the subscriber
+// to whom the mailbox belongs. Nothing: none.
+std::optional<v1::Account> AccountOf(const v1::Record& record);
 
 // Gathers: the files are written whole by Flush, for all roles. What was applied is put in its place among
 // the lines that are there (docs/decisions/0020); they are made from the state when the agent starts, when

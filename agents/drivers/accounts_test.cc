@@ -33,6 +33,7 @@ namespace {
 namespace fs = std::filesystem;
 using state::AccountRecord;
 using state::BatchOf;
+using state::MailboxRecord;
 using state::TestDirectory;
 
 constexpr size_t kMostOctets = 64 << 20;
@@ -184,6 +185,24 @@ class Accounts : public testing::Test {
   TestDirectory root_, state_directory_;
   std::unique_ptr<state::StateWriter> state_;
 };
+
+// Where maildirs belong to their subscribers. A mailbox's login may be what a passwd line may not begin with.
+TEST_F(Accounts, OwnersOfMailboxesHaveAccountsAndOddLoginsNone) {
+  const auto driver = MakeAccountDriver(
+      {.root = root_.path(), .home_prefix = "/srv/homes", .least_uid = 10000, .roles = {v1::STORE}}, *state_,
+      SystemClock());
+  v1::Record plain = MailboxRecord(1, 1), odd = MailboxRecord(2, 1), low = MailboxRecord(3, 1);
+  plain.mutable_mailbox()->set_uid_number(20001);
+  odd.mutable_mailbox()->set_uid_number(20002);
+  odd.mutable_mailbox()->set_login("+odd@example.net");
+  low.mutable_mailbox()->set_uid_number(0);
+  Store(v1::STORE, BatchOf(1, {plain, odd, low}));
+  for (const Work& work : Apply(*driver, v1::STORE)) {
+    EXPECT_EQ(work.status.ok(), work.item.key == plain.key()) << work.item.key << work.status;
+  }
+  EXPECT_EQ(PasswdLines(), 1);
+  EXPECT_EQ(Passwd().substr(0, 32), "user1@example.net:*:20001:20001:");
+}
 
 TEST_F(Accounts, TheRealModuleFindsEveryAccountThroughTheIndexesAndNoOther) {
   std::vector<v1::Record> records;

@@ -53,7 +53,7 @@ class Drivers : public testing::Test {
 };
 
 TEST_F(Drivers, MaildirIsMadeOnceKeptWhenClosedAndRemovedWithItsRecord) {
-  const auto driver = MakeMaildirDriver(directory_.path(), std::nullopt);
+  const auto driver = MakeMaildirDriver({.root = directory_.path()});
   v1::Record record = MailboxRecord(1, 1);
   const std::string path = maildir::MailboxPath(directory_.path(), "box-1").value();
   EXPECT_NE(driver->Inspect(record).value(), "");
@@ -71,7 +71,7 @@ TEST_F(Drivers, MaildirIsMadeOnceKeptWhenClosedAndRemovedWithItsRecord) {
 
 // A move takes it away; this host's part is to make nothing and, at the end, to lose nothing.
 TEST_F(Drivers, LeavingMaildirIsNotMadeAndNotRemovedWithMailInIt) {
-  const auto driver = MakeMaildirDriver(directory_.path(), std::nullopt);
+  const auto driver = MakeMaildirDriver({.root = directory_.path()});
   v1::Record record = MailboxRecord(1, 1);
   record.mutable_mailbox()->set_leaving(true);
   const std::string path = maildir::MailboxPath(directory_.path(), "box-1").value();
@@ -88,7 +88,7 @@ TEST_F(Drivers, LeavingMaildirIsNotMadeAndNotRemovedWithMailInIt) {
 }
 
 TEST_F(Drivers, ManyMaildirsAreMadeTogetherAndOneBadOneHarmsNone) {
-  const auto driver = MakeMaildirDriver(directory_.path(), std::nullopt);
+  const auto driver = MakeMaildirDriver({.root = directory_.path()});
   std::vector<Work> works;
   constexpr int kMany = 150;  // more than are open at once
   for (int i = 0; i < kMany; ++i) works.push_back({Wanted(MailboxRecord(i, 1)), absl::OkStatus()});
@@ -107,7 +107,7 @@ TEST_F(Drivers, RootMakesMaildirsForTheEnginesUser) {
   if (geteuid() != 0) GTEST_SKIP() << "needs root to act as another user";
   constexpr FileOwner kSpool{54322, 54321};
   ASSERT_EQ(chown(directory_.path().c_str(), kSpool.uid, kSpool.gid), 0);
-  const auto driver = MakeMaildirDriver(directory_.path(), kSpool);
+  const auto driver = MakeMaildirDriver({.root = directory_.path(), .owner = kSpool});
   ASSERT_TRUE(Do(*driver, Wanted(MailboxRecord(1, 1))).ok());
   const std::string path = maildir::MailboxPath(directory_.path(), "box-1").value();
   EXPECT_EQ(StatOf(path + "/new").st_uid, kSpool.uid);
@@ -141,7 +141,7 @@ TEST_F(Drivers, MaildirThatTheEngineMayNotUseIsTold) {
   if (geteuid() != 0) GTEST_SKIP() << "needs root to act as another user";
   constexpr FileOwner kSpool{54322, 54321};
   ASSERT_EQ(chown(directory_.path().c_str(), kSpool.uid, kSpool.gid), 0);
-  const auto driver = MakeMaildirDriver(directory_.path(), kSpool);
+  const auto driver = MakeMaildirDriver({.root = directory_.path(), .owner = kSpool});
   const v1::Record record = MailboxRecord(1, 1);
   ASSERT_TRUE(Do(*driver, Wanted(record)).ok());
   const std::string path = maildir::MailboxPath(directory_.path(), "box-1").value();
@@ -173,7 +173,7 @@ TEST_F(Drivers, HomeIsOursItsFolderTheSubscribers) {
 
 TEST_F(Drivers, HostileIdsAndUidsReachNoPath) {
   const auto homes = MakeHomeDriver(FtpHomes(directory_.path(), kLeastUid));
-  const auto maildirs = MakeMaildirDriver(directory_.path(), std::nullopt);
+  const auto maildirs = MakeMaildirDriver({.root = directory_.path()});
   for (const std::string& id :
        {std::string(".."), std::string("../../x"), std::string("a/b"), std::string("a\0b", 3),
         std::string("a\nb"), std::string(), std::string(65, 'a'), std::string("A")}) {

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "agents/drivers/purged_data.h"
 #include "agents/drivers/tree_removal.h"
 #include "agents/mail/maildir/directory.h"
 #include "common/file.h"
@@ -50,7 +51,8 @@ class HomeDriver final : public Driver {
       Log(Level::kInfo, "home_kept", {{"key", item.key}, {"home", account.home_id()}});
       return absl::OkStatus();
     }
-    Log(Level::kInfo, "home_remove", {{"key", item.key}, {"home", account.home_id()}});
+    Log(Level::kInfo, "home_purge",
+        {{"key", item.key}, {"home", account.home_id()}, {"kept_s", options_.purge_grace.count() / 1000}});
     return Remove(account);
   }
 
@@ -101,10 +103,25 @@ class HomeDriver final : public Driver {
     PROV_ASSIGN_OR_RETURN(const FileDescriptor second, MakeBelow(first.get(), steps.second, kHashMode));
     PROV_ASSIGN_OR_RETURN(const FileDescriptor home, MakeBelow(second.get(), steps.name, kHomeMode));
     PROV_RETURN_IF_ERROR(KeepFromSubscriber(home.get()));
+    PROV_RETURN_IF_ERROR(TakeBackFolder(account, home.get()));
     PROV_ASSIGN_OR_RETURN(const FileDescriptor folder,
                           MakeBelow(home.get(), options_.folder, options_.folder_mode));
     if (geteuid() != 0) return absl::OkStatus();
     return GiveTo(folder.get(), account.uid_number());
+  }
+
+  // Where it was purged not long ago, and came back.
+  absl::Status TakeBackFolder(const v1::Account& account, int home) const {
+    PROV_ASSIGN_OR_RETURN(const PurgedDays days, PurgedDays::Open(options_.root));
+    PROV_ASSIGN_OR_RETURN(const bool there, days.Has(PurgedName(account)));
+    if (!there) return absl::OkStatus();
+    Log(Level::kInfo, "home_taken_back", {{"home", account.home_id()}, {"folder", options_.folder}});
+    return days.TakeBack(PurgedName(account), home, options_.folder);
+  }
+
+  // Unlike those of mailboxes, and of the other role's folders, whose root may be the same.
+  std::string PurgedName(const v1::Account& account) const {
+    return fmt::format("{}.{}", account.home_id(), options_.folder);
   }
 
   // What is writable to the subscriber is no cage: servers refuse to lock anybody into it, and should.
@@ -159,7 +176,12 @@ class HomeDriver final : public Driver {
     const auto home = OpenHome(account);
     if (absl::IsNotFound(home.status())) return absl::OkStatus();
     PROV_RETURN_IF_ERROR(home.status());
-    PROV_RETURN_IF_ERROR(RemoveTree(home->get(), options_.folder));
+    if (options_.purge_grace.count() > 0) {
+      PROV_RETURN_IF_ERROR(
+          TakeOut(options_.root, home->get(), options_.folder, PurgedName(account), options_.clock->Now()));
+    } else {
+      PROV_RETURN_IF_ERROR(RemoveTree(home->get(), options_.folder));
+    }
     PROV_RETURN_IF_ERROR(SyncOpenDirectory(home->get(), "home"));
     PROV_ASSIGN_OR_RETURN(const auto steps, StepsOf(account.home_id()));
     PROV_ASSIGN_OR_RETURN(const FileDescriptor above, OpenBelow(home->get(), ".."));

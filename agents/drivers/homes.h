@@ -5,11 +5,13 @@
 // has a folder of its own.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
 
 #include "agents/drivers/driver.h"
+#include "common/clock.h"
 
 namespace prov::drivers {
 
@@ -18,14 +20,17 @@ struct HomeOptions {
   std::string folder;        // "files", "public_html"
   uint32_t folder_mode = 0;  // of the folder
   uint32_t least_uid = 0;    // lower ones are refused
+  // As for maildirs (maildirs.h).
+  std::chrono::milliseconds purge_grace{0};
+  const Clock* clock = &SystemClock();
 };
 
 HomeOptions FtpHomes(std::string root, uint32_t least_uid);
 HomeOptions WebHomes(std::string root, uint32_t least_uid);
 
-// The folder belongs to the subscriber's uid when the process is root. It is removed when the record leaves
-// the view of a subscriber that was closed. One that leaves it otherwise lost its entitlement, not its data:
-// everything stays.
+// The folder belongs to the subscriber's uid when the process is root. It goes when the record leaves the
+// view of a subscriber that was closed, and is put back if that one returns while it is kept. One that leaves
+// the view otherwise lost its entitlement, not its data: everything stays.
 std::unique_ptr<Driver> MakeHomeDriver(HomeOptions options);
 
 }  // namespace prov::drivers

@@ -53,19 +53,24 @@ class ShadowDriver final : public Driver {
   absl::Status Apply(const state::PendingItem& item) override {
     // The programs lock the files: side by side they would wait for each other.
     const std::lock_guard lock(mutex_);
-    if (item.record) return item.record->has_account() ? Make(item.record->account()) : absl::OkStatus();
-    if (!item.previous || !item.previous->has_account()) return absl::OkStatus();
+    if (item.record) {
+      const auto account = AccountOf(*item.record);
+      return account ? Make(*account) : absl::OkStatus();
+    }
+    const auto previous = item.previous ? AccountOf(*item.previous) : std::nullopt;
+    if (!previous) return absl::OkStatus();
     PROV_ASSIGN_OR_RETURN(const bool wanted, IsWanted(item.key));
-    return wanted ? absl::OkStatus() : Remove(item.previous->account());
+    return wanted ? absl::OkStatus() : Remove(*previous);
   }
 
   absl::StatusOr<std::string> Inspect(const v1::Record& record) override {
-    if (!record.has_account()) return "";
+    const auto account = AccountOf(record);
+    if (!account) return "";
     PROV_ASSIGN_OR_RETURN(const PasswdFile file, ReadPasswd());
-    const PasswdEntry* entry = file.FindName(record.account().login());
+    const PasswdEntry* entry = file.FindName(account->login());
     if (entry == nullptr) return "is not in /etc/passwd";
-    if (entry->uid != record.account().uid_number()) return fmt::format("has uid {}", entry->uid);
-    PROV_ASSIGN_OR_RETURN(const std::vector<std::string> changes, ChangesOf(*entry, record.account()));
+    if (entry->uid != account->uid_number()) return fmt::format("has uid {}", entry->uid);
+    PROV_ASSIGN_OR_RETURN(const std::vector<std::string> changes, ChangesOf(*entry, *account));
     return changes.empty() ? "" : "differs in name, home, shell or group";
   }
 
@@ -77,7 +82,7 @@ class ShadowDriver final : public Driver {
   absl::StatusOr<bool> IsWanted(const std::string& key) const {
     for (const v1::Role role : options_.roles) {
       PROV_ASSIGN_OR_RETURN(const auto record, state_.FindRecord(role, key));
-      if (record && record->has_account()) return true;
+      if (record && AccountOf(*record)) return true;
     }
     return false;
   }

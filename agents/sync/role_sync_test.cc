@@ -43,7 +43,7 @@ class Following : public testing::Test {
     agent_ = Issue("prov://agent/store1", {});
     state_ = state::StateWriter::Open(Made("state")).value();
     reader_ = state::StateReader::Open(Path("state")).value();
-    driver_ = drivers::MakeMaildirDriver(Made("mail"), std::nullopt);
+    driver_ = drivers::MakeMaildirDriver({.root = Made("mail")});
   }
   void TearDown() override { sync_.reset(); }
 

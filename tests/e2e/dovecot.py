@@ -11,7 +11,7 @@ TEMPLATES = os.path.join("integrations", "dovecot")
 
 
 class Dovecot:
-    def __init__(self, stack, passdb="ldap"):
+    def __init__(self, stack, passdb="ldap", owner="service"):
         self.stack = stack
         self.directory = stack.path("dovecot")
         self.lmtp_port, self.pop3_port, self.pop3s_port = free_port(), free_port(), free_port()
@@ -20,7 +20,8 @@ class Dovecot:
         user = stack.processes.user.pw_name if stack.processes.user else pwd.getpwuid(os.geteuid()).pw_name
         self.words = {
             "LISTEN": "127.0.0.1", "TLS_CERTIFICATE": certificate, "TLS_KEY": key, "SPOOL_USER": user,
-            "CONFIG": os.path.join(self.directory, "conf"), "PASSDB": passdb, "LMTP_PORT": str(self.lmtp_port),
+            "CONFIG": os.path.join(self.directory, "conf"), "PASSDB": passdb, "OWNER": owner,
+            "LEAST_UID": "10000", "LMTP_PORT": str(self.lmtp_port),
             "POP3_PORT": str(self.pop3_port), "POP3S_PORT": str(self.pop3s_port), "AUTH_SOCKET": self.auth_socket,
             "AUTH_SOCKET_USER": "postfix", "LDAP_URI": stack.slapd.uri, "BASE": stack.slapd.base, "LDAP_STARTTLS": "yes",
             "LDAP_CA": stack.path("tls", "ca.pem"), "MAIL_PASSWORD": stack.slapd.password("mail"),

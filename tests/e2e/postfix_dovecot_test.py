@@ -204,5 +204,65 @@ class DovecotThroughPam(case.StackCase):
             attempt(PASSWORD)
 
 
+@unittest.skipIf(os.geteuid() != 0, "Dovecot takes on the uids of subscribers")
+class DovecotWithMaildirsOfAccounts(case.StackCase):
+    @classmethod
+    def configure(cls, stack):
+        stack.root_hosts.add("store1")
+        stack.foreign_stores.add("store1")
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.dovecot = Dovecot(cls.stack, owner="account")
+        cls.dovecot.start()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.dovecot.stop()
+        super().tearDownClass()
+
+    def deliver(self, login, message):
+        with smtplib.LMTP("127.0.0.1", self.dovecot.lmtp_port, local_hostname="relay.example.net") as client:
+            client.sendmail(SENDER, [login], message)
+
+    def pop3(self, login, password=PASSWORD, port="pop3"):
+        return log_in(poplib.POP3("127.0.0.1", self.dovecot.pop3_port, timeout=60), login, password)
+
+    def mailbox(self, login):
+        uid = self.stack.provctl_json("show-user", login)["uid"]
+        return next(os.path.join(directory, uid) for directory, names, _ in os.walk(self.stack.mail_root())
+                    if uid in names)
+
+    def test_MailIsDeliveredAndReadAsTheSubscriberItself(self):
+        login, other = self.add_user(), self.add_user()
+        for one in (login, other):
+            self.deliver(one, subject_message(f"for {one}"))
+            self.assertIn(f"Subject: for {one}".encode(), self.messages(one)[0])
+        owners = [os.stat(self.mailbox(one)).st_uid for one in (login, other)]
+        self.assertNotEqual(owners[0], owners[1])
+        self.assertTrue(all(owner >= 10000 for owner in owners))
+        message = next(os.path.join(directory, name) for directory, _, names in os.walk(self.mailbox(login))
+                       for name in names if os.path.basename(directory) in ("new", "cur"))
+        self.assertEqual(os.stat(message).st_uid, owners[0])
+
+    def test_OwnersHaveAccounts(self):
+        login = self.add_user()
+        uid = os.stat(self.mailbox(login)).st_uid
+        with open(self.stack.path("hosts", "store1", "root", "etc", "passwd.cache"), encoding="utf-8") as file:
+            self.assertTrue(any(line.startswith(f"{login}:*:{uid}:") for line in file))
+
+    def test_FullMailboxIsPutOffAndItsLimitIsInTheMaildir(self):
+        login = self.add_user("--quota", "20K")
+        with open(os.path.join(self.mailbox(login), "maildirsize"), encoding="utf-8") as file:
+            self.assertEqual(file.readline(), "20480S\n")
+        self.deliver(login, subject_message("fits"))
+        with self.assertRaises(smtplib.SMTPDataError) as refused:
+            self.deliver(login, subject_message("too large") + (b"y" * 70 + b"\r\n") * 600)
+        self.assertEqual(refused.exception.smtp_code, 452)
+        with open(os.path.join(self.mailbox(login), "maildirsize"), encoding="utf-8") as file:
+            self.assertEqual(file.readline(), "20480S\n", "Dovecot keeps the limit that the agent wrote")
+
+
 if __name__ == "__main__":
     case.main()

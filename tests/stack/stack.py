@@ -63,6 +63,7 @@ class Stack:
         self.agent_tables = {}  # more of agent.toml, by host: whole tables
         self.agent_keys = {}  # and keys that stand before all tables
         self.root_hosts = set()  # hosts whose agent runs as root, so that files get their owners
+        self.foreign_stores = set()  # stores served by other software; their maildirs belong to the accounts
         self.provd_tables = ""  # more of provd.toml: whole tables
         self.provd_directory = ""  # more keys of its [directory]
         self.postgres = Postgres(self.processes, os.path.join(state, "postgres"), self.ports["postgres"])
@@ -244,7 +245,7 @@ listen = ["{self.engine_address(host, "smtp_relay")}"]
 trusted_networks = {quoted(self.trusted_networks)}
 smarthost = {quoted(self.smarthost)}
 '''
-        if role == "store":
+        if role == "store" and host not in self.foreign_stores:
             tables += f'''
 [engine.lmtp]
 listen = ["{self.store_address(host, "smtp_store")}"]
@@ -276,7 +277,9 @@ first_retry = "{self.queue_first_retry}"
 [store]
 maildir_root = "{self.mail_root(pool if role == "store" else "main")}"
 '''
-        if role == "store":
+        if host in self.foreign_stores:
+            table += 'owner = "account"\n'
+        elif role == "store":
             table += f'transfer_listen = "{self.store_address(host, "transfer")}"\n'
         return table
 
@@ -367,8 +370,8 @@ hostname = "{host}.example.net"
         return old.st_size != new.st_size or int(old.st_mtime) != int(new.st_mtime)
 
     def wait_for_engines(self):
-        for _, role, _ in self.hosts:
-            for name in ENGINE_PORTS.get(role, ()):
+        for host, role, _ in self.hosts:
+            for name in () if host in self.foreign_stores else ENGINE_PORTS.get(role, ()):
                 wait_until(lambda name=name: not can_listen(self.ports[name]), f"{name} to listen")
 
     def stop(self):

@@ -1,0 +1,53 @@
+// A mailbox's quota as Maildir++ keeps it, in the file `maildirsize`: the first line says the limit, the
+// others what came and went. Dovecot, Courier, maildrop and Exim read and write it as well.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace prov::maildir {
+
+struct Usage {
+  int64_t octets = 0;  // as files lie there, with LF line ends
+  int64_t messages = 0;
+};
+
+struct QuotaLimit {
+  int64_t octets = 0;    // 0: none
+  int64_t messages = 0;  // 0: none
+  bool operator==(const QuotaLimit&) const = default;
+};
+
+struct MaildirSize {
+  QuotaLimit limit;
+  Usage usage;
+};
+
+// A longer file is counted anew, as Maildir++ has it: one line came with each message.
+inline constexpr size_t kMaxMaildirSizeOctets = 5120;
+
+// INVALID_ARGUMENT for what is no such file: then it is to be counted anew.
+absl::StatusOr<MaildirSize> ParseMaildirSize(std::string_view text);
+std::string FormatMaildirSize(const MaildirSize& size);
+
+// What is in an open mailbox and its folders; neither what is flagged as trashed nor the folder Trash. A
+// message's size is in its name, or else asked for.
+absl::StatusOr<Usage> CountUsage(int mailbox);
+
+// NOT_FOUND when the mailbox has none, INVALID_ARGUMENT as above.
+absl::StatusOr<MaildirSize> ReadMaildirSize(int mailbox);
+
+// Has the mailbox, which is there, say this limit in octets: where it says another one it is counted and the
+// file replaced. 0: the file is removed. Whoever writes to the old file meanwhile is not counted until
+// somebody counts anew, as with every program of this kind. Not made durable: an inspection finds what a
+// power cut took.
+absl::Status KeepQuota(std::string_view root, std::string_view mailbox_id, int64_t octets);
+
+// How what it says differs, for people; empty: not at all.
+absl::StatusOr<std::string> InspectQuota(std::string_view root, std::string_view mailbox_id, int64_t octets);
+
+}  // namespace prov::maildir
