@@ -31,11 +31,11 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/status.h"
+#include "common/version.h"
 
 namespace prov {
 namespace {
 
-constexpr const char* kVersion = "0.1.0";
 constexpr int kExitFailure = 1;
 constexpr int kExitConfiguration = 2;
 // An agent that was told to stop may still be finishing when the next one starts.
@@ -59,7 +59,8 @@ int WaitForSignal(const sigset_t& set, std::chrono::milliseconds pause) {
 // Everything that runs, in the order in which it is made; it ends in the reverse order.
 class Agent {
  public:
-  explicit Agent(const AgentConfig& config) : config_(config) {}
+  // `runs_engine`: where a role has one.
+  Agent(const AgentConfig& config, bool runs_engine) : config_(config), runs_engine_(runs_engine) {}
 
   absl::Status Start() {
     std::optional<EngineUser> user;
@@ -84,7 +85,7 @@ class Agent {
     if (!config_.metrics.empty()) {
       PROV_ASSIGN_OR_RETURN(metrics_, MetricsServer::Start(config_.metrics));
     }
-    if (!has_engine) return absl::OkStatus();
+    if (!has_engine || !runs_engine_) return absl::OkStatus();
     EngineOptions options{.program = config_.engine.program,
                           .config = config_.path,
                           .user = user,
@@ -175,10 +176,13 @@ class Agent {
       syncs_[i]->CheckSilence();
       health.push_back({config_.roles[i], syncs_[i]->connected(), syncs_[i]->drifting()});
     }
-    if (engine_) engine_->Poll();
+    if (engine_) {
+      engine_->Poll();
+      UpdateEngineMetrics(engine_->pid() != 0, engine_->starts());
+    }
     const CertificateRenewal::Health certificate = renewal_->health();
     UpdateCertificateMetrics(certificate.expires, certificate.failures);
-    UpdateAgentMetrics(*state_, health, engine_ && engine_->pid() != 0, engine_ ? engine_->starts() : 0);
+    UpdateAgentMetrics(*state_, health);
   }
 
   void ReloadLogLevel() const {
@@ -192,6 +196,7 @@ class Agent {
   }
 
   const AgentConfig config_;
+  const bool runs_engine_;
   std::atomic<bool> fatal_{false};
   std::optional<StateDirectory> directory_;
   std::unique_ptr<state::StateWriter> state_;
@@ -210,13 +215,13 @@ int Complain(const absl::Status& status, int code) {
   return code;
 }
 
-int RunAgent(const AgentConfig& config) {
+int RunAgent(const AgentConfig& config, bool runs_engine) {
   const sigset_t signals = WaitedSignals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   if (const absl::Status status = InitLog("prov-agent", config.log_level); !status.ok()) {
     return Complain(status, kExitConfiguration);
   }
-  Agent agent(config);
+  Agent agent(config, runs_engine);
   if (const absl::Status status = agent.Start(); !status.ok()) {
     Log(Level::kError, "start_failed", {{"error", status}});
     return absl::IsInvalidArgument(status) ? kExitConfiguration : kExitFailure;
@@ -265,6 +270,8 @@ int Main(int argc, char** argv) {
       app.add_option("--allow-removals", removals,
                      "let the agent that is running remove up to so many records at once, for "
                      "an hour; then end");
+  bool no_engine = false;
+  app.add_flag("--no-engine", no_engine, "leave the mail engine to others, such as prov-engine.service");
   app.set_version_flag("--version", std::string("prov-agent ") + kVersion);
   app.fallthrough();
   EnrolArguments enrolment;
@@ -285,7 +292,7 @@ int Main(int argc, char** argv) {
     return status.ok() ? 0 : Complain(status, kExitFailure);
   }
   if (*enrol) return RunEnrol(*config, enrolment);
-  return RunAgent(*config);
+  return RunAgent(*config, !no_engine);
 }
 
 }  // namespace
