@@ -61,7 +61,7 @@ class DebianRoot:
              f"--machine={self.name}", f"--directory={self.directory}"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self._init = wait_until(self._child, "the container's process 1", BOOT_SECONDS)
-        return wait_until(self._state, "the container to boot", BOOT_SECONDS)
+        wait_until(self._booted, "the container to boot", BOOT_SECONDS)
 
     def _child(self):
         if self._container.poll() is not None:
@@ -75,11 +75,9 @@ class DebianRoot:
                     return child
         return None
 
-    def _state(self):
-        """"running" or "degraded"; nothing while it boots."""
+    def _booted(self):
         done = self._enter(["systemctl", "is-system-running"])
-        state = done.stdout.decode().strip()
-        return state if state in ("running", "degraded") else None
+        return done.stdout.decode().strip() in ("running", "degraded")
 
     def _enter(self, arguments, stdin="", namespaces=("--all",)):
         return subprocess.run(["nsenter", "-t", self._init, *namespaces, "--", *arguments], input=stdin.encode(),

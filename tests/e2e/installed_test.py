@@ -14,7 +14,7 @@ from template import render
 
 PACKAGES = ("libpam-prov", "prov-agent", "prov-cli", "prov-integrations", "prov-server")
 UNITS = ("provd", "prov-agent", "prov-engine")
-SERVERS = ("systemd-sysv", "dbus", "postgresql", "slapd", "ldap-utils")
+SERVERS = ("systemd-sysv", "dbus", "procps", "postgresql", "slapd", "ldap-utils")
 DEBCONF = "slapd slapd/no_configuration boolean true"
 ALICE = "alice@example.net"
 SCHEMA = "/usr/share/prov/schema/ldap"
@@ -46,7 +46,7 @@ class InstalledTest(unittest.TestCase):
         cls.root = DebianRoot(os.path.join(cls.state, "root"))
         try:
             cls.root.create(SERVERS, DEBCONF, packages())
-            cls.booted = cls.root.boot()
+            cls.root.boot()
         except BaseException:
             cls.tearDownClass()
             raise
@@ -79,8 +79,8 @@ class InstalledTest(unittest.TestCase):
         self.root.write(path, text)
 
     def test_1FreshMachineBootsAndItsServicesWaitToBeConfigured(self):
-        self.assertEqual(self.booted, "running", self.root.run("systemctl", "--failed", "--no-pager"))
-        self.assertEqual(set(self.states().values()), {"inactive"})
+        # Inactive, not failed. (Debian's slapd fails without a configuration.)
+        self.assertEqual(set(self.states().values()), {"inactive"}, self.states())
         self.root.run("systemctl", "is-enabled", *UNITS)
         self.root.run("systemd-analyze", "verify", "--man=no", *(unit + ".service" for unit in UNITS))
         version = self.root.run("dpkg-query", "-W", "-f", "${Version}", "prov-server")
@@ -140,8 +140,8 @@ class InstalledTest(unittest.TestCase):
                                                                       f"/etc/prov/{account}.password").strip()
         self.root.run("install", "-d", "-o", "openldap", "-g", "openldap", "/etc/ldap/slapd.d", "/var/lib/ldap")
         for number, name in enumerate(("slapd", "base")):
-            render(self.root.path(f"{SCHEMA}/{name}.ldif.in"), self.root.path(f"/tmp/{name}.ldif"), words)
-            self.root.run("slapadd", "-n", str(number), "-F", "/etc/ldap/slapd.d", "-l", f"/tmp/{name}.ldif",
+            render(self.root.path(f"{SCHEMA}/{name}.ldif.in"), self.root.path(f"/var/tmp/{name}.ldif"), words)
+            self.root.run("slapadd", "-n", str(number), "-F", "/etc/ldap/slapd.d", "-l", f"/var/tmp/{name}.ldif",
                           user="openldap")
         self.root.run("systemctl", "start", "slapd")
 
@@ -165,7 +165,7 @@ class InstalledTest(unittest.TestCase):
 
     def set_up_store(self):
         """prov-agent(8), pam_prov(8)."""
-        self.edit("/etc/prov/pam_prov.toml", ("uri", 'uri = ["ldapi:///"]'))
+        self.edit("/etc/prov/pam_prov.toml", ("uri", 'uri = ["ldapi://%2Frun%2Fslapd%2Fldapi"]'))
         self.root.run("install", "-m", "640", "-g", "prov-engine", "/etc/prov/pam.password", "/etc/prov/pam.password.new")
         self.root.run("mv", "/etc/prov/pam.password.new", "/etc/prov/pam.password")
         self.root.run("install", "-d", "-o", "prov-engine", "/srv/prov/mail")
