@@ -39,11 +39,11 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/status.h"
+#include "common/version.h"
 
 namespace prov {
 namespace {
 
-constexpr const char* kVersion = "0.1.0";
 constexpr int kExitFailure = 1;
 constexpr int kExitConfiguration = 2;
 // An agent that was told to stop may still be finishing when the next one starts.
@@ -86,7 +86,9 @@ std::string NoticeOf(const std::string& state_directory) {
 // Everything that runs, in the order in which it is made; it ends in the reverse order.
 class Agent {
  public:
-  explicit Agent(const AgentConfig& config) : config_(config), readiness_(SystemClock().Monotonic()) {}
+  // `runs_engine`: where a role has one.
+  Agent(const AgentConfig& config, bool runs_engine)
+      : config_(config), runs_engine_(runs_engine), readiness_(SystemClock().Monotonic()) {}
 
   absl::Status Start() {
     std::optional<EngineUser> user;
@@ -111,7 +113,7 @@ class Agent {
     if (!config_.metrics.empty()) {
       PROV_ASSIGN_OR_RETURN(metrics_, MetricsServer::Start(config_.metrics));
     }
-    if (!has_engine) return absl::OkStatus();
+    if (!has_engine || !runs_engine_) return absl::OkStatus();
     EngineOptions options{.program = config_.engine.program,
                           .config = config_.path,
                           .user = user,
@@ -244,7 +246,10 @@ class Agent {
       health.push_back(
           {config_.roles[i], syncs_[i]->connected(), syncs_[i]->drifting(), syncs_[i]->applied_items()});
     }
-    if (engine_) engine_->Poll();
+    if (engine_) {
+      engine_->Poll();
+      UpdateEngineMetrics(engine_->pid() != 0, engine_->starts());
+    }
     CheckAfterCrash();
     ForgetCrashesOnceSettled();
     UpdateStateMetrics(BrokenStateTime(config_.state_directory));
@@ -257,7 +262,7 @@ class Agent {
     const CertificateRenewal::Health certificate = renewal_->health();
     UpdateCertificateMetrics(certificate.expires, certificate.failures);
     if (purge_) UpdatePurgeMetrics(purge_->waiting(), purge_->removed());
-    UpdateAgentMetrics(*state_, health, engine_ && engine_->pid() != 0, engine_ ? engine_->starts() : 0);
+    UpdateAgentMetrics(*state_, health);
   }
 
   bool EngineListens() const { return !engine_status_ || engine_status_->sessions().has_value(); }
@@ -327,6 +332,7 @@ class Agent {
   };
 
   const AgentConfig config_;
+  const bool runs_engine_;
   Readiness readiness_;
   std::string told_waiting_;
   std::chrono::steady_clock::time_point extend_at_;
@@ -355,13 +361,13 @@ int Complain(const absl::Status& status, int code) {
   return code;
 }
 
-int RunAgent(const AgentConfig& config) {
+int RunAgent(const AgentConfig& config, bool runs_engine) {
   const sigset_t signals = WaitedSignals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   if (const absl::Status status = InitLog("prov-agent", config.log_level); !status.ok()) {
     return Complain(status, kExitConfiguration);
   }
-  Agent agent(config);
+  Agent agent(config, runs_engine);
   if (const absl::Status status = agent.Start(); !status.ok()) {
     Log(Level::kError, "start_failed", {{"error", status}});
     return absl::IsInvalidArgument(status) ? kExitConfiguration : kExitFailure;
@@ -391,6 +397,8 @@ int Main(int argc, char** argv) {
       app.add_option("--allow-removals", removals,
                      "let the agent that is running remove up to so many records at once, for "
                      "an hour; then end");
+  bool no_engine = false;
+  app.add_flag("--no-engine", no_engine, "leave the mail engine to others, such as prov-engine.service");
   app.set_version_flag("--version", std::string("prov-agent ") + kVersion);
   app.fallthrough();
   EnrolArguments enrolment;
@@ -416,7 +424,7 @@ int Main(int argc, char** argv) {
   }
   if (*check_state) return RunCheckState(*config);
   if (*enrol) return RunEnrol(*config, enrolment);
-  return RunAgent(*config);
+  return RunAgent(*config, !no_engine);
 }
 
 }  // namespace

@@ -15,8 +15,7 @@ prometheus::Family<prometheus::Gauge>& Family(const std::string& name, const std
 
 }  // namespace
 
-void UpdateAgentMetrics(state::StateWriter& state, const std::vector<RoleHealth>& roles, bool engine_runs,
-                        uint64_t engine_starts) {
+void UpdateAgentMetrics(state::StateWriter& state, const std::vector<RoleHealth>& roles) {
   static auto& connected = Family("prov_agent_connected", "Whether provd is connected, by role.");
   static auto& received = Family("prov_agent_received_revision", "The host's copy is durable up to here.");
   static auto& applied = Family("prov_agent_applied_revision", "Effects are durable up to here.");
@@ -27,10 +26,6 @@ void UpdateAgentMetrics(state::StateWriter& state, const std::vector<RoleHealth>
       Family("prov_agent_drifting_records", "What the last inspection found and did not mend.");
   static auto& items = Family("prov_agent_applied_items",
                               "Changes that drivers have made on the host since the agent started.");
-  static auto& engine = Family("prov_agent_engine_running", "Whether the mail engine runs.");
-  static auto& starts = Family("prov_agent_engine_starts", "How often the mail engine was started.");
-  engine.Add({}).Set(engine_runs ? 1 : 0);
-  starts.Add({}).Set(static_cast<double>(engine_starts));
   for (const RoleHealth& role : roles) {
     const std::map<std::string, std::string> labels = {{"role", RoleName(role.role)}};
     connected.Add(labels).Set(role.connected ? 1 : 0);
@@ -44,6 +39,13 @@ void UpdateAgentMetrics(state::StateWriter& state, const std::vector<RoleHealth>
     head.Add(labels).Set(static_cast<double>(freshness->head_revision));
     failing.Add(labels).Set(static_cast<double>(troubles->count));
   }
+}
+
+void UpdateEngineMetrics(bool running, uint64_t starts) {
+  static auto& engine = Family("prov_agent_engine_running", "Whether the mail engine runs.");
+  static auto& started = Family("prov_agent_engine_starts", "How often the mail engine was started.");
+  engine.Add({}).Set(running ? 1 : 0);
+  started.Add({}).Set(static_cast<double>(starts));
 }
 
 void UpdateCertificateMetrics(std::chrono::system_clock::time_point expires, uint64_t failures) {

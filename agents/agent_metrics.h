@@ -18,8 +18,10 @@ struct RoleHealth {
 };
 
 // Sets the gauges; to be called about once a second. What cannot be read keeps its last value.
-void UpdateAgentMetrics(state::StateWriter& state, const std::vector<RoleHealth>& roles, bool engine_runs,
-                        uint64_t engine_starts);
+void UpdateAgentMetrics(state::StateWriter& state, const std::vector<RoleHealth>& roles);
+
+// Of the engine that this agent starts; an agent that starts none shows none.
+void UpdateEngineMetrics(bool running, uint64_t starts);
 
 // How long this host's certificate is good, and how often in a row its renewal has failed.
 void UpdateCertificateMetrics(std::chrono::system_clock::time_point expires, uint64_t failures);

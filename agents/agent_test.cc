@@ -232,6 +232,16 @@ TEST_F(Agent, KilledOneTakesItsEngineAlongAndTheNextTakesOver) {
   EXPECT_NE(EngineOf(second), first_engine);
 }
 
+TEST_F(Agent, LeavesTheEngineToItsOwnUnitWhenTold) {
+  const pid_t agent = Start("log", {"--no-engine"});
+  ASSERT_TRUE(IsReady("log")) << Read("log");
+  // What the engine reads belongs to its group all the same.
+  EXPECT_TRUE(state::StateReader::Open(Path("state")).ok());
+  kill(agent, SIGTERM);
+  EXPECT_EQ(Wait(agent), 0);
+  EXPECT_FALSE(fs::exists(Path("out/pid")));
+}
+
 TEST_F(Agent, KilledEngineIsStartedAgain) {
   const pid_t agent = Start("log");
   const pid_t engine = EngineOf(agent);

@@ -1,5 +1,5 @@
 // prov-engine: SMTP, LMTP, POP3 and its proxy, as the host's roles ask for. Unprivileged; supervised by
-// prov-agent. Man page: docs/man/prov-engine.8.
+// prov-agent, or by systemd beside it. Man page: docs/man/prov-engine.8.
 #include <fmt/format.h>
 #include <signal.h>
 #include <systemd/sd-daemon.h>
@@ -32,11 +32,11 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/status.h"
+#include "common/version.h"
 
 namespace prov {
 namespace {
 
-constexpr char kVersion[] = "0.1.0";
 constexpr int kExitFailure = 1;
 constexpr int kExitConfiguration = 2;
 constexpr size_t kBlockingThreads = 16;
@@ -191,12 +191,12 @@ absl::Status Serve(const AgentConfig& config) {
 }
 
 int Main(int argc, char** argv) {
-  CLI::App app("prov-engine: the mail engine of a host; prov-agent starts it.");
+  CLI::App app("prov-engine: the mail engine of a host; prov-agent or systemd starts it.");
   std::string path = "/etc/prov/agent.toml";
   bool check = false;
   app.add_option("--config", path, "configuration, TOML; see agent.toml(5)")->capture_default_str();
   app.add_flag("--check", check, "read the configuration, say whether it is good, and end");
-  app.set_version_flag("--version", kVersion);
+  app.set_version_flag("--version", std::string("prov-engine ") + kVersion);
   CLI11_PARSE(app, argc, argv);
   const absl::StatusOr<AgentConfig> config = LoadAgentConfig(path);
   const absl::Status good = config.ok() ? CheckAddresses(*config) : config.status();
@@ -206,10 +206,17 @@ int Main(int argc, char** argv) {
   }
   if (check) return 0;
   if (geteuid() == 0) {
-    fmt::print(stderr, "prov-engine: refuses to run as root; set engine.user and let prov-agent start it\n");
+    fmt::print(stderr,
+               "prov-engine: refuses to run as root; let prov-agent or prov-engine.service start it\n");
     return kExitConfiguration;
   }
   absl::Status status = InitLog("prov-engine", config->log_level);
+  if (status.ok() && !NeedsEngine(*config)) {
+    // Its unit is started on every host of ours; to end is right where no role listens, and no failure.
+    Log(Level::kInfo, "nothing_to_serve", {{"config", config->path}});
+    sd_notify(0, "READY=1\nSTOPPING=1");
+    return 0;
+  }
   if (status.ok()) status = Serve(*config);
   if (status.ok()) return 0;
   Log(Level::kError, "failed", {{"error", status}});

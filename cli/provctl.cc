@@ -13,11 +13,11 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/session.h"
+#include "common/version.h"
 
 namespace prov::cli {
 namespace {
 
-constexpr char kVersion[] = "provctl 0.1.0";
 constexpr char kAbout[] =
     "provctl: subscribers, domains and hosts of a service provider.\n\n"
     "Example:\n"
@@ -115,7 +115,7 @@ int Main(int argc, char** argv) {
   app.footer(kExits);
   app.require_subcommand(1);
   app.fallthrough();  // global options may stand behind the command
-  app.set_version_flag("--version", kVersion);
+  app.set_version_flag("--version", std::string("provctl ") + kVersion);
   AddGlobalOptions(app, session.options);
   AddSubscriberCommands(app, chosen);
   AddMailboxCommands(app, chosen);

@@ -17,6 +17,7 @@
 #include "cli/scripted_provd.h"
 #include "common/retry_info.h"
 #include "common/status.h"
+#include "common/version.h"
 
 namespace prov::cli {
 namespace {
@@ -346,7 +347,9 @@ TEST_F(ProvctlTest, WrongUsageIsStatus2) {
   EXPECT_EQ(RunProvctl(directory_, "", {"show-user", "a", "--server", "x:1"}).status, 2);
 }
 
-TEST_F(ProvctlTest, VersionIsTold) { EXPECT_EQ(Run({"--version"}).out, "provctl 0.1.0\n"); }
+TEST_F(ProvctlTest, VersionIsTold) {
+  EXPECT_EQ(Run({"--version"}).out, fmt::format("provctl {}\n", kVersion));
+}
 
 }  // namespace
 }  // namespace prov::cli

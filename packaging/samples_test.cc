@@ -11,6 +11,7 @@
 #include "cli/connection.h"
 #include "common/file.h"
 #include "common/status.h"
+#include "pam_module/config.h"
 #include "server/config.h"
 
 namespace prov {
@@ -128,6 +129,20 @@ TEST_F(SamplesTest, WhatIsCommentedOutShowsTheAgentsDefault) {
   EXPECT_EQ(engine.pam.config_directory, defaults.pam.config_directory);
   EXPECT_EQ(engine.pam.workers, defaults.pam.workers);
   EXPECT_EQ(engine.pam.timeout, defaults.pam.timeout);
+}
+
+TEST_F(SamplesTest, PamModuleReadsItsSampleAndWhatIsCommentedOutShowsItsDefault) {
+  std::string sample = Sample("pam_prov.toml");
+  const std::string password_file = "/etc/prov/pam.password";
+  sample.replace(sample.find(password_file), password_file.size(), "password");
+  std::ofstream(directory_ + "/password") << "secret\n";
+  const auto left_out = pam::LoadConfig(Save(sample));
+  ASSERT_TRUE(left_out.ok()) << left_out.status();
+  const auto given = pam::LoadConfig(Save(Uncommented(sample)));
+  ASSERT_TRUE(given.ok()) << given.status();
+  EXPECT_EQ(given->starttls, left_out->starttls);
+  EXPECT_EQ(given->timeout, left_out->timeout);
+  EXPECT_EQ(given->dead_for, left_out->dead_for);
 }
 
 TEST_F(SamplesTest, ProvctlReadsItsSample) {

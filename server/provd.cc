@@ -21,6 +21,7 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/status.h"
+#include "common/version.h"
 #include "prov/v1/directory.grpc.pb.h"
 #include "server/api/agent_sync_service.h"
 #include "server/api/approvals_service.h"
@@ -58,7 +59,6 @@
 namespace prov {
 namespace {
 
-constexpr char kVersion[] = "0.1.0";
 constexpr size_t kWorkerThreads = 8;
 constexpr int kMaxRequestOctets = 4 << 20;
 constexpr int kKeepaliveMilliseconds = 20'000;
@@ -447,7 +447,7 @@ int Main(int argc, char** argv) {
       "provd migrate --help of the database's owner.");
   std::string config = "/etc/prov/provd.toml";
   app.add_option("--config", config, "configuration, TOML; see provd.toml(5)")->capture_default_str();
-  app.set_version_flag("--version", kVersion);
+  app.set_version_flag("--version", std::string("provd ") + kVersion);
   CLI11_PARSE(app, argc, argv);
   const absl::Status status = Serve(config);
   if (status.ok()) return 0;

@@ -18,7 +18,7 @@ memory_kib=$(awk '/MemAvailable/ { print $2 }' /proc/meminfo)
 if [ "$memory_kib" -gt 3000000 ]; then good "$((memory_kib / 1048576)) GiB of memory to be had"; else bad "less than 3 GB of memory to be had" "end other programs; the compiler needs it"; fi
 
 echo "Debian packages"
-for stage in build run test lint; do
+for stage in build package run test lint; do
   missing=
   for package in $(awk -v stage="$stage" '$1 == stage { for (i = 2; i <= NF; i++) print $i }' packaging/debian-packages); do
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing="$missing $package"

@@ -17,6 +17,7 @@
 #include "agents/mail/auth/secret.h"
 #include "agents/mail/auth/worker_protocol.h"
 #include "common/file.h"
+#include "common/version.h"
 
 namespace prov::auth {
 namespace {
@@ -80,7 +81,7 @@ int main(int argc, char** argv) {
   pid_t parent = 0;
   app.add_option("--config-directory", config_directory, "where PAM's service files lie; default /etc/pam.d");
   app.add_option("--parent", parent, "the engine's process; the worker ends with it");
-  app.set_version_flag("--version", "prov-pam-worker 0.1.0");
+  app.set_version_flag("--version", std::string("prov-pam-worker ") + prov::kVersion);
   CLI11_PARSE(app, argc, argv);
   prov::auth::Harden(parent);
   return prov::auth::Serve(config_directory);
