@@ -149,24 +149,27 @@ absl::Status Session::WithLimit(const std::function<absl::Status(const state::Re
 absl::StatusOr<std::optional<v1::SyncRequest>> Session::Report() {
   v1::SyncRequest request;
   v1::Progress* progress = request.mutable_progress();
-  std::string held;
+  std::vector<state::Failing::Item> first;
   {
     // Before the state is read, so that what the nonce answers is in it.
     const std::lock_guard lock(mutex_);
     progress->set_nonce(nonce_);
     progress->set_observed_revision(observed_);
     if (inspection_.has_begin_time()) *progress->mutable_inspection() = inspection_;
-    held = held_;
+    if (!held_.empty()) first.push_back({std::string(kHeldItem), 0, held_, {}});
+    for (const drivers::Unfinished& thing : unfinished_) {
+      if (thing.error.empty()) continue;
+      const auto retry_in = std::chrono::duration_cast<milliseconds>(thing.retry_at - clock_.Monotonic());
+      first.push_back({thing.file, 0, thing.error, clock_.Now() + retry_in});
+    }
   }
   PROV_ASSIGN_OR_RETURN(const state::Freshness freshness, state_.GetFreshness(options_.role));
   progress->set_received_revision(freshness.received_revision);
   progress->set_applied_revision(freshness.applied_revision);
   PROV_ASSIGN_OR_RETURN(state::Failing failing,
-                        state_.GetFailing(options_.role, kMostFailingTold - (held.empty() ? 0 : 1)));
-  if (!held.empty()) {
-    failing.items.insert(failing.items.begin(), {std::string(kHeldItem), 0, held, {}});
-    ++failing.count;
-  }
+                        state_.GetFailing(options_.role, kMostFailingTold - first.size()));
+  failing.count += first.size();
+  failing.items.insert(failing.items.begin(), first.begin(), first.end());
   AddFailing(failing, clock_.Now(), progress);
   std::string comparable = Comparable(*progress);
   const std::lock_guard lock(mutex_);
@@ -178,6 +181,11 @@ absl::StatusOr<std::optional<v1::SyncRequest>> Session::Report() {
 void Session::SetObserved(uint64_t revision) {
   const std::lock_guard lock(mutex_);
   observed_ = revision;
+}
+
+void Session::SetUnfinished(std::vector<drivers::Unfinished> unfinished) {
+  const std::lock_guard lock(mutex_);
+  unfinished_ = std::move(unfinished);
 }
 
 void Session::SetInspection(const v1::Inspection& inspection) {

@@ -9,9 +9,11 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "agents/drivers/driver.h"
 #include "agents/state/writer.h"
 #include "common/clock.h"
 #include "prov/v1/agent_sync.pb.h"
@@ -48,6 +50,8 @@ class Session {
 
   // Effects were found on the host by inspection, up to here.
   void SetObserved(uint64_t revision);
+  // What drivers have left undone that is no record's; told as failing items named for their files.
+  void SetUnfinished(std::vector<drivers::Unfinished> unfinished);
   // The inspection that is under way, or that has ended.
   void SetInspection(const v1::Inspection& inspection);
   // The newest one that provd asks for and that has not been taken from here, once.
@@ -76,6 +80,7 @@ class Session {
   mutable std::mutex mutex_;
   uint64_t nonce_ = 0;
   uint64_t observed_ = 0;
+  std::vector<drivers::Unfinished> unfinished_;
   v1::Inspection inspection_;
   std::optional<v1::InspectionRequest> inspection_request_;
   std::string held_;  // why the stream does not move
