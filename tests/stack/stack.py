@@ -61,6 +61,7 @@ class Stack:
         self.host_certificate_lifetime = "30d"
         self.limits = {}  # calls a second, by role
         self.agent_tables = {}  # more of agent.toml, by host: whole tables
+        self.web_keys = ""  # more keys of [web] in agent.toml
         self.root_hosts = set()  # hosts whose agent runs as root, so that files get their owners
         self.provd_tables = ""  # more of provd.toml: whole tables
         self.provd_directory = ""  # more keys of its [directory]
@@ -293,7 +294,8 @@ home_root = "{self.path("homes")}"
 
 [web]
 home_root = "{self.path("homes")}"
-
+sites_root = "{self.path("hosts", host, "sites")}"
+{self.web_keys}
 [engine]
 program = "{self.bin}/prov-engine"
 hostname = "{host}.example.net"
