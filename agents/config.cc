@@ -82,6 +82,47 @@ absl::Status CheckOwner(const AgentConfig& config) {
       config.path, key, kAccount, kService));
 }
 
+AgentConfig::Web ReadWeb(ConfigReader& reader) {
+  AgentConfig::Web web;
+  web.home_root = reader.Path("web.home_root", "/srv/prov/homes");
+  web.sites_root = reader.Path("web.sites_root", "/srv/prov/sites");
+  web.suspended_page = reader.Path("web.suspended_page", "");
+  web.configuration = reader.Path("web.configuration", "");
+  web.check_command =
+      reader.Strings("web.check_command", {"/usr/sbin/apachectl", "-t", "-D", "PROV_SITES_CHECK"});
+  web.reload_command = reader.Strings("web.reload_command", {"/usr/sbin/apachectl", "graceful"});
+  web.reload_every = reader.Duration("web.reload_every", seconds(5), milliseconds(100));
+  return web;
+}
+
+// It stands in Apache's configuration as it is.
+absl::Status CheckPlainPath(std::string_view key, const std::string& path) {
+  constexpr std::string_view kOctets = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-";
+  const bool plain = path.size() > 1 && path.front() == '/' && path.back() != '/' &&
+                     path.find_first_not_of(kOctets) == std::string::npos &&
+                     path.find("..") == std::string::npos;
+  if (plain) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      fmt::format("{}: \"{}\" must be an absolute path of letters, digits, / . _ and - only, for it stands "
+                  "in Apache's configuration",
+                  key, path));
+}
+
+absl::Status CheckWeb(const AgentConfig::Web& web) {
+  if (web.configuration.empty()) return absl::OkStatus();
+  PROV_RETURN_IF_ERROR(CheckPlainPath("web.sites_root", web.sites_root));
+  if (!web.suspended_page.empty())
+    PROV_RETURN_IF_ERROR(CheckPlainPath("web.suspended_page", web.suspended_page));
+  for (const auto& [key, words] : {std::pair{"web.check_command", &web.check_command},
+                                   std::pair{"web.reload_command", &web.reload_command}}) {
+    if (words->empty() || !words->front().starts_with('/')) {
+      return absl::InvalidArgumentError(
+          fmt::format("{} must be a list of a program's absolute path and its arguments", key));
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 std::string RoleName(v1::Role role) {
@@ -124,7 +165,7 @@ absl::StatusOr<AgentConfig> LoadAgentConfig(const std::string& path) {
   config.store.maildir_root = reader.Path("store.maildir_root", "/srv/prov/mail");
   config.store.transfer_listen = reader.String("store.transfer_listen", "");
   config.ftp.home_root = reader.Path("ftp.home_root", "/srv/prov/homes");
-  config.web.home_root = reader.Path("web.home_root", "/srv/prov/homes");
+  config.web = ReadWeb(reader);
   config.engine = ReadEngine(reader);
   PROV_RETURN_IF_ERROR(reader.Finish());
 
@@ -149,6 +190,7 @@ absl::StatusOr<AgentConfig> LoadAgentConfig(const std::string& path) {
   if (config.host.empty()) {
     PROV_ASSIGN_OR_RETURN(config.host, MachineName());
   }
+  PROV_RETURN_IF_ERROR(Annotate(CheckWeb(config.web), path));
   if (config.engine.hostname.empty()) config.engine.hostname = config.host;
   if (owner != kService && owner != kAccount) {
     return absl::InvalidArgumentError(

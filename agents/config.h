@@ -55,6 +55,12 @@ struct AgentConfig {
   } ftp;
   struct Web {
     std::string home_root;
+    std::string sites_root;                   // links from names to homes
+    std::string suspended_page;               // file; empty: one sentence
+    std::string configuration;                // file for Apache to include; empty: none
+    std::vector<std::string> check_command;   // program, arguments
+    std::vector<std::string> reload_command;  // program, arguments
+    std::chrono::milliseconds reload_every;   // at most
   } web;
 
   struct Engine {

@@ -9,8 +9,23 @@
 #include "agents/drivers/maildirs.h"
 #include "agents/drivers/routes.h"
 #include "agents/drivers/shadow.h"
+#include "agents/drivers/sites.h"
 
 namespace prov {
+namespace {
+
+drivers::SiteOptions SitesOf(const AgentConfig::Web& web) {
+  drivers::SiteOptions sites{
+      .root = web.sites_root, .home_root = web.home_root, .suspended_page = web.suspended_page, .apache = {}};
+  if (web.configuration.empty()) return sites;
+  sites.apache = {.path = web.configuration,
+                  .check_command = web.check_command,
+                  .reload_command = web.reload_command,
+                  .least_between_reloads = web.reload_every};
+  return sites;
+}
+
+}  // namespace
 
 HostDrivers MakeHostDrivers(const AgentConfig& config, std::optional<drivers::FileOwner> spool,
                             state::StateWriter& state, state::StateReader& reader, const Clock& clock,
@@ -63,7 +78,7 @@ HostDrivers MakeHostDrivers(const AgentConfig& config, std::optional<drivers::Fi
         break;
       case v1::WEB:
         of_role = {add(drivers::MakeHomeDriver(kept(drivers::WebHomes(config.web.home_root, least_uid)))),
-                   account_driver};
+                   account_driver, add(drivers::MakeSiteDriver(SitesOf(config.web), state, clock))};
         break;
       default:
         break;

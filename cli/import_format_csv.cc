@@ -94,6 +94,12 @@ absl::Status ReadAddresses(const std::string& cell, ImportRow& row) {
   return absl::OkStatus();
 }
 
+absl::Status ReadWebNames(const std::string& cell, ImportRow& row) {
+  for (const std::string& name : Words(cell)) row.mutable_subscriber()->add_web_names(name);
+  row.mutable_fields()->add_paths("web_names");
+  return absl::OkStatus();
+}
+
 absl::Status ReadForward(const std::string& cell, ImportRow& row) {
   for (const std::string& target : Words(cell))
     row.mutable_subscriber()->mutable_forward()->add_targets(target);
@@ -146,6 +152,7 @@ const std::map<std::string, Reader, std::less<>>& Readers() {
       {"web", [](const std::string& cell,
                  ImportRow& row) { return ReadEntitlement("web", &v1::Entitlements::set_web, cell, row); }},
       {"addresses", &ReadAddresses},
+      {"web_names", &ReadWebNames},
       {"forward", &ReadForward},
       {"forward_keep_copy", &ReadKeepCopy},
       {"quota_bytes", &ReadQuota},
@@ -204,9 +211,21 @@ absl::StatusOr<ImportRow> RowOfCells(const std::vector<std::string>& header,
 }
 
 const std::vector<std::string>& CsvHeader() {
-  static const std::vector<std::string> header = {
-      "login",       "display_name", "addresses", "forward", "forward_keep_copy", "mail",      "ftp", "web",
-      "quota_bytes", "plan",         "labels",    "state",   "suspend_reason",    "store_pool"};
+  static const std::vector<std::string> header = {"login",
+                                                  "display_name",
+                                                  "addresses",
+                                                  "forward",
+                                                  "forward_keep_copy",
+                                                  "mail",
+                                                  "ftp",
+                                                  "web",
+                                                  "quota_bytes",
+                                                  "plan",
+                                                  "labels",
+                                                  "state",
+                                                  "suspend_reason",
+                                                  "store_pool",
+                                                  "web_names"};
   return header;
 }
 
@@ -226,7 +245,8 @@ std::vector<std::string> CellsOf(const v1::Subscriber& s) {
           labels.dump(),
           v1::Subscriber::State_Name(s.state()),
           s.suspend_reason(),
-          s.store_pool()};
+          s.store_pool(),
+          fmt::format("{}", fmt::join(s.web_names(), " "))};
 }
 
 std::string CsvLine(const std::vector<std::string>& cells) {

@@ -132,6 +132,11 @@ const std::map<std::string, Reader>& Readers() {
          r.mutable_fields()->add_paths("addresses");
          return GetList("addresses", v, r.mutable_subscriber()->mutable_addresses());
        }},
+      {"web_names",
+       [](const json& v, ImportRow& r) {
+         r.mutable_fields()->add_paths("web_names");
+         return GetList("web_names", v, r.mutable_subscriber()->mutable_web_names());
+       }},
       {"quota_bytes",
        [](const json& v, ImportRow& r) {
          if (!v.is_number_integer()) return MustBe("quota_bytes", "a whole number of octets");
@@ -187,6 +192,7 @@ std::string JsonOf(const v1::Subscriber& s) {
   object["entitlements"]["mail"] = s.entitlements().mail();
   object["entitlements"]["ftp"] = s.entitlements().ftp();
   object["entitlements"]["web"] = s.entitlements().web();
+  object["web_names"] = std::vector<std::string>(s.web_names().begin(), s.web_names().end());
   object["quota_bytes"] = s.quota_bytes();
   object["plan"] = s.plan();
   object["labels"] = std::map<std::string, std::string>(s.labels().begin(), s.labels().end());

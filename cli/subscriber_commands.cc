@@ -21,7 +21,7 @@ using v1::Subscribers;
 
 struct AddUser {
   std::string login, name, quota, plan, pool;
-  std::vector<std::string> labels;
+  std::vector<std::string> labels, web_names;
   bool ftp = false, web = false, no_mail = false;
   PasswordSource password;
 };
@@ -43,6 +43,7 @@ absl::Status RunAddUser(Session& session, const AddUser& o) {
     subscriber.set_quota_bytes(octets);
   }
   PROV_RETURN_IF_ERROR(SetLabels(o.labels, subscriber));
+  PROV_RETURN_IF_ERROR(SetWebNames(o.web_names, subscriber));
   subscriber.mutable_entitlements()->set_mail(!o.no_mail);
   subscriber.mutable_entitlements()->set_ftp(o.ftp);
   subscriber.mutable_entitlements()->set_web(o.web);
@@ -106,8 +107,8 @@ absl::Status RunListUsers(Session& session, const ListUsers& o) {
 
 struct UpdateUser {
   std::string login, name, quota, plan;
-  std::vector<std::string> labels, entitlements;
-  bool set_name = false, set_plan = false, clear_labels = false;
+  std::vector<std::string> labels, web_names, entitlements;
+  bool set_name = false, set_plan = false, clear_labels = false, clear_web_names = false;
 };
 
 absl::Status RunUpdateUser(Session& session, const UpdateUser& o) {
@@ -136,6 +137,10 @@ absl::Status RunUpdateUser(Session& session, const UpdateUser& o) {
     PROV_RETURN_IF_ERROR(SetLabels(o.labels, subscriber));
     mask.add_paths("labels");
   }
+  if (!o.web_names.empty() || o.clear_web_names) {
+    PROV_RETURN_IF_ERROR(SetWebNames(o.web_names, subscriber));
+    mask.add_paths("web_names");
+  }
   if (!o.entitlements.empty()) {
     for (const std::string& name : o.entitlements) {
       if (name == "mail") subscriber.mutable_entitlements()->set_mail(true);
@@ -147,7 +152,8 @@ absl::Status RunUpdateUser(Session& session, const UpdateUser& o) {
   }
   if (mask.paths().empty()) {
     return InvalidField("update-user",
-                        "has nothing to change; give --name, --quota, --plan, --label or --may-use");
+                        "has nothing to change; give --name, --quota, --plan, --label, --web-name or "
+                        "--may-use");
   }
   auto stub = Subscribers::NewStub(session.channel());
   Subscriber updated;
@@ -173,6 +179,9 @@ void AddSubscriberCommands(CLI::App& app, Action& chosen) {
   command->add_option("--pool", add->pool, "store pool for the mailbox; else chosen by weight");
   command->add_flag("--ftp", add->ftp, "may use FTP");
   command->add_flag("--web", add->web, "has web space");
+  command
+      ->add_option("--web-name", add->web_names, "host name of the web space, www.shop.example; repeatable")
+      ->allow_extra_args(false);
   command->add_flag("--no-mail", add->no_mail, "has no mail");
   command->add_flag("--password-stdin", add->password.from_stdin, kPasswordStdinHelp);
   add->password.none_is_offered = true;
@@ -192,14 +201,14 @@ void AddSubscriberCommands(CLI::App& app, Action& chosen) {
                  "Example: provctl list-users --filter 'state = \"SUSPENDED\" AND labels.billing = \"4711\"'",
                  list, RunListUsers);
   command->add_option("--filter", list->filter,
-                      "terms on state, domain, login (x* for a prefix), labels.KEY, joined by AND");
+                      "terms on state, domain, login (x* for a prefix), web_name, labels.KEY, joined by AND");
   command->add_option("--domain", list->domain, "only of this domain");
   command->add_option("--limit", list->limit, "at most so many; 0: all")->check(CLI::NonNegativeNumber);
   command->add_flag("--show-deleted", list->show_deleted, "closed ones as well");
 
   auto update = std::make_shared<UpdateUser>();
   command = AddCommand(app, chosen, "update-user",
-                       "Change name, quota, plan, labels or what may be used.\n"
+                       "Change name, quota, plan, labels, names of the web space, or what may be used.\n"
                        "Example: provctl update-user alice@example.net --may-use mail --may-use web",
                        update, RunUpdateUser);
   command->add_option("login", update->login, "login or id")->required();
@@ -221,6 +230,11 @@ void AddSubscriberCommands(CLI::App& app, Action& chosen) {
   command->add_option("--label", update->labels, "KEY=VALUE; replaces all labels; repeatable")
       ->allow_extra_args(false);
   command->add_flag("--clear-labels", update->clear_labels, "no labels");
+  command
+      ->add_option("--web-name", update->web_names,
+                   "host name of the web space, www.shop.example; replaces all; repeatable")
+      ->allow_extra_args(false);
+  command->add_flag("--clear-web-names", update->clear_web_names, "no host names of its own");
   command->add_option("--may-use", update->entitlements, "mail, ftp, web, or none; replaces all; repeatable")
       ->allow_extra_args(false)
       ->check(CLI::IsMember({"mail", "ftp", "web", "none"}));

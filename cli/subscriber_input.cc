@@ -28,6 +28,14 @@ absl::Status SetLabels(const std::vector<std::string>& labels, v1::Subscriber& s
   return absl::OkStatus();
 }
 
+absl::Status SetWebNames(const std::vector<std::string>& names, v1::Subscriber& subscriber) {
+  for (const std::string& name : names) {
+    PROV_RETURN_IF_ERROR(CheckUtf8("subscriber.web_names", name));
+    subscriber.add_web_names(name);
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::string> GetPassword(const PasswordSource& source, const std::string& login) {
   if (source.none) return std::string();
   absl::StatusOr<std::string> password =

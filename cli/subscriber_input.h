@@ -20,6 +20,8 @@ absl::Status CheckUtf8(std::string_view field, std::string_view text);
 // "KEY=VALUE" each.
 absl::Status SetLabels(const std::vector<std::string>& labels, v1::Subscriber& subscriber);
 
+absl::Status SetWebNames(const std::vector<std::string>& names, v1::Subscriber& subscriber);
+
 struct PasswordSource {
   bool from_stdin = false;
   bool none = false;             // no password at all

@@ -49,6 +49,7 @@ void PrintSubscriber(const Session& session, const v1::Subscriber& s) {
   for (const std::string& target : s.forward().targets()) {
     fields.emplace_back("forward", target + (s.forward().keep_copy() ? " (keeps a copy)" : ""));
   }
+  for (const std::string& name : s.web_names()) fields.emplace_back("web name", name);
   fields.emplace_back("quota", SizeText(s.quota_bytes()));
   if (!s.plan().empty()) fields.emplace_back("plan", s.plan());
   for (const auto& [key, value] : std::map<std::string, std::string>(s.labels().begin(), s.labels().end())) {

@@ -109,6 +109,12 @@ TEST_F(SamplesTest, WhatIsCommentedOutShowsTheAgentsDefault) {
   EXPECT_EQ(given->store.transfer_listen, left_out->store.transfer_listen);
   EXPECT_EQ(given->ftp.home_root, left_out->ftp.home_root);
   EXPECT_EQ(given->web.home_root, left_out->web.home_root);
+  EXPECT_EQ(given->web.sites_root, left_out->web.sites_root);
+  EXPECT_EQ(given->web.configuration, left_out->web.configuration);
+  EXPECT_EQ(given->web.suspended_page, left_out->web.suspended_page);
+  EXPECT_EQ(given->web.check_command, left_out->web.check_command);
+  EXPECT_EQ(given->web.reload_command, left_out->web.reload_command);
+  EXPECT_EQ(given->web.reload_every, left_out->web.reload_every);
   const AgentConfig::Engine &engine = given->engine, &defaults = left_out->engine;
   EXPECT_EQ(engine.program, defaults.program);
   EXPECT_EQ(engine.hostname, defaults.hostname);

@@ -1,6 +1,9 @@
-// What changes the host so that it follows its copy of the view: accounts, maildirs, homes.
+// What changes the host so that it follows its copy of the view: accounts, maildirs, homes, web
+// sites.
 #pragma once
 
+#include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +25,13 @@ struct Work {
 struct Difference {
   std::string file;
   std::string text;  // for people
+};
+
+// What a driver keeps on the host for no record in particular, and has not made as it should be.
+struct Unfinished {
+  std::string file;
+  std::string error;                               // for people; empty: it only waits for its time
+  std::chrono::steady_clock::time_point retry_at;  // Flush tries again from then on
 };
 
 // Thread-safe.
@@ -46,6 +56,8 @@ class Driver {
   virtual absl::StatusOr<std::vector<Difference>> InspectWhole() { return std::vector<Difference>(); }
   // Has the next Flush write it, whatever came before.
   virtual void Redo() {}
+  // What Flush left undone without an error, for it is no item's fault.
+  virtual std::optional<Unfinished> GetUnfinished() { return std::nullopt; }
 };
 
 }  // namespace prov::drivers

@@ -152,6 +152,18 @@ absl::Status CheckAccount(const v1::Record& record) {
   return absl::OkStatus();
 }
 
+// They become names of links, and a web server looks them up as requests give them.
+absl::Status CheckWebNames(v1::Role role, const v1::Account& account) {
+  constexpr std::string_view kField = "account.web_names";
+  if (role != v1::WEB && account.web_names_size() > 0) return InvalidField(kField, "are not for this role");
+  if (static_cast<size_t>(account.web_names_size()) > kMaxWebNames) {
+    return InvalidField(kField,
+                        fmt::format("has {} entries, more than {}", account.web_names_size(), kMaxWebNames));
+  }
+  for (const std::string& name : account.web_names()) PROV_RETURN_IF_ERROR(CheckDomainName(kField, name));
+  return absl::OkStatus();
+}
+
 absl::Status CheckList(const v1::Record& record) {
   if (!record.key().starts_with("lists/")) return InvalidField("key", "does not name a list");
   PROV_RETURN_IF_ERROR(CheckAddress("list.address", record.list().address()));
@@ -235,6 +247,7 @@ absl::Status CheckRecord(v1::Role role, const v1::Record& record) {
     case Body::kLoginRoute:
       return CheckLoginRoute(record);
     case Body::kAccount:
+      PROV_RETURN_IF_ERROR(CheckWebNames(role, record.account()));
       return CheckAccount(record);
     case Body::kList:
       return CheckList(record);

@@ -15,6 +15,7 @@ constexpr size_t kMaxRecordKeyOctets = 480;  // "lists/", 200 octets, "/members/
 constexpr size_t kMaxRecordAddresses = 1000;
 constexpr size_t kMaxForwardTargets = 100;
 constexpr size_t kMaxListOwners = 100;
+constexpr size_t kMaxWebNames = 100;
 constexpr size_t kMaxPoolMembers = 10000;
 constexpr size_t kMaxDisplayNameOctets = 1024;
 constexpr size_t kMaxIdOctets = 64;

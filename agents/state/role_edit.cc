@@ -23,6 +23,23 @@ std::string RejectionKey(std::string_view key) {
   return fmt::format("invalid/{:016x}", std::hash<std::string_view>()(key));
 }
 
+constexpr int kMostNamesKept = 1000;  // beyond them an inspection finds what is left over
+
+// What drivers may have made of two versions of a record, one of which they never came to: ids never change,
+// but names of web space do, so that those of both are kept for whoever removes them.
+absl::StatusOr<std::string> WithNamesOf(std::string_view older, std::string_view newer) {
+  PROV_ASSIGN_OR_RETURN(const v1::Record before, ParseRecord(older));
+  PROV_ASSIGN_OR_RETURN(v1::Record record, ParseRecord(newer));
+  if (!before.has_account() || !record.has_account()) return std::string(newer);
+  auto& names = *record.mutable_account()->mutable_web_names();
+  for (const std::string& name : before.account().web_names()) {
+    if (names.size() < kMostNamesKept && std::find(names.begin(), names.end(), name) == names.end()) {
+      *names.Add() = name;
+    }
+  }
+  return Serialise(record);
+}
+
 uint64_t Millis(std::chrono::system_clock::time_point time) {
   const auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
   return static_cast<uint64_t>(std::max<int64_t>(millis, 1));  // 0 means: not tried yet
@@ -157,7 +174,11 @@ absl::Status RoleEdit::Enqueue(std::string_view key, uint64_t revision, std::str
     item.previous = old.previous;
     PROV_RETURN_IF_ERROR(EraseItem(key, old));
   }
-  if (!previous.empty()) item.previous = previous;
+  if (item.previous.empty()) {
+    item.previous = previous;
+  } else if (!previous.empty()) {
+    PROV_ASSIGN_OR_RETURN(item.previous, WithNamesOf(item.previous, previous));
+  }
   item.ticket = cursor_.next_number++;
   item.revision = revision;
   return PutItem(key, item);

@@ -444,6 +444,44 @@ TEST_F(State, HostileAccountsAreRejected) {
   EXPECT_TRUE(SettleAll(v1::FTP).empty());
 }
 
+TEST_F(State, HostileNamesOfWebSpaceAreRejected) {
+  const std::vector<std::string> names = {"",
+                                          ".",
+                                          "..",
+                                          "../../etc",
+                                          "localhost",
+                                          "www.shop.example/x",
+                                          "www.shop.example\nx",
+                                          "WWW.shop.example",
+                                          "b\xc3\xbc"
+                                          "cher.example",
+                                          "*.shop.example",
+                                          "%{ENV:X}.example",
+                                          "${a}.example",
+                                          "-a.example",
+                                          "a b.example",
+                                          std::string("a\0.example", 10),
+                                          std::string(64, 'a') + ".example",
+                                          std::string(250, 'a')};
+  std::vector<v1::Record> hostile;
+  for (const std::string& name : names) {
+    hostile.push_back(AccountRecord(100 + hostile.size(), 1, 20100 + hostile.size()));
+    hostile.back().mutable_account()->add_web_names(name);
+  }
+  hostile.push_back(AccountRecord(99, 1, 20099));
+  for (int i = 0; i < 101; ++i)
+    hostile.back().mutable_account()->add_web_names(fmt::format("www{}.example.org", i));
+  std::vector<v1::Record> all = hostile;
+  all.push_back(AccountRecord(1, 1, 20001));
+  all.back().mutable_account()->add_web_names("www.shop.example");
+  Apply(v1::WEB, BatchOf(1, all));
+  EXPECT_EQ(writer_->GetFailing(v1::WEB, 100)->count, hostile.size());
+  EXPECT_EQ(SettleAll(v1::WEB), std::vector<std::string>{"subscribers/1"});
+  // They are for web hosts alone.
+  Apply(v1::FTP, BatchOf(1, {all.back()}));
+  EXPECT_EQ(writer_->GetFailing(v1::FTP, 100)->count, 1u);
+}
+
 TEST_F(State, RejectedIsNotAbsentAndIdsOfDataNeverChange) {
   Apply(v1::STORE, BatchOf(1, {MailboxRecord(1, 1)}));
   v1::Record other = MailboxRecord(1, 2);

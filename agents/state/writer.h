@@ -24,10 +24,12 @@ namespace prov::state {
 // What drivers have yet to do for one key. Survives restarts until settled.
 struct PendingItem {
   std::string key;
-  uint64_t ticket = 0;                 // another one for each version of the key
-  uint64_t revision = 0;               // of the record; 0 when it is a removal
-  std::optional<v1::Record> record;    // nothing: remove
-  std::optional<v1::Record> previous;  // what drivers did, or began to do, for this key before, if anything
+  uint64_t ticket = 0;               // another one for each version of the key
+  uint64_t revision = 0;             // of the record; 0 when it is a removal
+  std::optional<v1::Record> record;  // nothing: remove
+  // What drivers did, or began to do, for this key before, if anything; its web_names are those of all
+  // versions since the last one that they came to an end with.
+  std::optional<v1::Record> previous;
   uint64_t attempts = 0;
   std::string error;  // of the last attempt
 };

@@ -33,6 +33,9 @@ absl::StatusOr<bool> Applier::Step() {
   }
   PROV_ASSIGN_OR_RETURN(std::vector<state::PendingItem> items,
                         state_.Pending(role_, clock_.Now(), options_.slice));
+  for (const drivers::Unfinished& unfinished : Unfinished()) {
+    flush_ = flush_ || unfinished.retry_at <= clock_.Monotonic();
+  }
   if (items.empty() && !flush_) return false;
   std::vector<Work> works;
   for (state::PendingItem& item : items) works.push_back({std::move(item), absl::OkStatus()});
@@ -79,6 +82,14 @@ void Applier::ApplyOne(Work& work) {
     work.status = Annotate(driver->Apply(work.item), driver->name());
     if (!work.status.ok()) return;
   }
+}
+
+std::vector<drivers::Unfinished> Applier::Unfinished() const {
+  std::vector<drivers::Unfinished> all;
+  for (drivers::Driver* driver : drivers_) {
+    if (auto unfinished = driver->GetUnfinished()) all.push_back(*std::move(unfinished));
+  }
+  return all;
 }
 
 absl::StatusOr<std::optional<system_clock::time_point>> Applier::NextDue() {

@@ -45,6 +45,9 @@ class Applier {
   // Has the drivers' Flush run in the next step, though nothing may be pending.
   void FlushAgain() { flush_ = true; }
 
+  // What the drivers' Flush has left undone. A step from its time on tries again.
+  std::vector<drivers::Unfinished> Unfinished() const;
+
  private:
   void ApplyAll(std::vector<drivers::Work>& works);
   void ApplyOne(drivers::Work& work);

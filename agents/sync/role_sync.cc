@@ -260,6 +260,8 @@ class GrpcRoleSync final : public RoleSync {
 
   absl::Status DriveOnce(uint64_t seen, steady_clock::time_point& inspect_at) {
     PROV_ASSIGN_OR_RETURN(const bool worked, applier_.Step());
+    const std::vector<drivers::Unfinished> unfinished = applier_.Unfinished();
+    session_.SetUnfinished(unfinished);
     PROV_RETURN_IF_ERROR(SendReport());
     if (worked) return absl::OkStatus();
     PROV_RETURN_IF_ERROR(BeginInspection(inspect_at));
@@ -269,6 +271,9 @@ class GrpcRoleSync final : public RoleSync {
     if (due) {
       const auto rest = std::chrono::duration_cast<milliseconds>(*due - clock_.Now());
       pause = std::min<milliseconds>({pause, rest, kLongestPause});
+    }
+    for (const drivers::Unfinished& thing : unfinished) {
+      pause = std::min(pause, std::chrono::duration_cast<milliseconds>(thing.retry_at - clock_.Monotonic()));
     }
     WaitForWork(seen, std::max(pause, milliseconds(1)));
     return absl::OkStatus();

@@ -151,7 +151,7 @@ absl::Status Session::WithLimit(const std::function<absl::Status(const state::Re
 absl::StatusOr<std::optional<v1::SyncRequest>> Session::Report() {
   v1::SyncRequest request;
   v1::Progress* progress = request.mutable_progress();
-  std::string held;
+  std::vector<state::Failing::Item> first;
   {
     // Before the state is read, so that what the nonce answers is in it.
     const std::lock_guard lock(mutex_);
@@ -160,20 +160,23 @@ absl::StatusOr<std::optional<v1::SyncRequest>> Session::Report() {
     if (sessions_) progress->set_sessions(*sessions_);
     progress->set_ready(ready_);
     if (inspection_.has_begin_time()) *progress->mutable_inspection() = inspection_;
-    held = held_;
+    if (!held_.empty()) first.push_back({std::string(kHeldItem), 0, held_, {}});
+    for (const drivers::Unfinished& thing : unfinished_) {
+      if (thing.error.empty()) continue;
+      const auto retry_in = std::chrono::duration_cast<milliseconds>(thing.retry_at - clock_.Monotonic());
+      first.push_back({thing.file, 0, thing.error, clock_.Now() + retry_in});
+    }
   }
   PROV_ASSIGN_OR_RETURN(const state::Freshness freshness, state_.GetFreshness(options_.role));
   progress->set_received_revision(freshness.received_revision);
   progress->set_applied_revision(freshness.applied_revision);
-  std::vector<state::Failing::Item> first;
-  if (!held.empty()) first.push_back({.key = std::string(kHeldItem), .error = held});
   if (freshness.received_revision == 0 && !options_.notice.empty()) {
     first.push_back({.key = std::string(kNoticeItem), .error = options_.notice});
   }
   PROV_ASSIGN_OR_RETURN(state::Failing failing,
                         state_.GetFailing(options_.role, kMostFailingTold - first.size()));
-  failing.items.insert(failing.items.begin(), first.begin(), first.end());
   failing.count += first.size();
+  failing.items.insert(failing.items.begin(), first.begin(), first.end());
   AddFailing(failing, clock_.Now(), progress);
   std::string comparable = Comparable(*progress);
   const std::lock_guard lock(mutex_);
@@ -191,6 +194,11 @@ void Session::SetServing(std::optional<uint64_t> sessions, bool ready) {
   const std::lock_guard lock(mutex_);
   sessions_ = sessions;
   ready_ = ready;
+}
+
+void Session::SetUnfinished(std::vector<drivers::Unfinished> unfinished) {
+  const std::lock_guard lock(mutex_);
+  unfinished_ = std::move(unfinished);
 }
 
 void Session::SetInspection(const v1::Inspection& inspection) {

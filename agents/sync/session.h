@@ -9,9 +9,11 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "agents/drivers/driver.h"
 #include "agents/state/writer.h"
 #include "common/clock.h"
 #include "prov/v1/agent_sync.pb.h"
@@ -53,6 +55,8 @@ class Session {
   void SetObserved(uint64_t revision);
   // What the host's engine has in progress for the role, nothing where it has none, and whether all is ready.
   void SetServing(std::optional<uint64_t> sessions, bool ready);
+  // What drivers have left undone that is no record's; told as failing items named for their files.
+  void SetUnfinished(std::vector<drivers::Unfinished> unfinished);
   // The inspection that is under way, or that has ended.
   void SetInspection(const v1::Inspection& inspection);
   // The newest one that provd asks for and that has not been taken from here, once.
@@ -83,6 +87,7 @@ class Session {
   uint64_t observed_ = 0;
   std::optional<uint64_t> sessions_;
   bool ready_ = false;
+  std::vector<drivers::Unfinished> unfinished_;
   v1::Inspection inspection_;
   std::optional<v1::InspectionRequest> inspection_request_;
   std::string held_;  // why the stream does not move

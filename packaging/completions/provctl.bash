@@ -5,9 +5,9 @@ _provctl_options() {
   local global="--help --config --server --ca --certificate --key -o --output --timeout --wait --dry-run --request-id -q --quiet"
   case $1 in
     "") echo "--version $global" ;;
-    add-user) echo "$global --name --quota --plan --label --pool --ftp --web --no-mail --password-stdin --no-password" ;;
+    add-user) echo "$global --name --quota --plan --label --pool --ftp --web --web-name --no-mail --password-stdin --no-password" ;;
     list-users) echo "$global --filter --domain --limit --show-deleted" ;;
-    update-user) echo "$global --name --quota --plan --label --clear-labels --may-use" ;;
+    update-user) echo "$global --name --quota --plan --label --clear-labels --web-name --clear-web-names --may-use" ;;
     set-password) echo "$global --password-stdin" ;;
     set-forward) echo "$global --keep-copy --none" ;;
     import) echo "$global --format --rejects --sync --max-removals" ;;

@@ -15,7 +15,8 @@ namespace {
 using model::State;
 
 constexpr char kSubscriberTerms[] =
-    "state = \"SUSPENDED\", domain = \"example.net\", login = \"ali*\", labels.KEY = \"value\"";
+    "state = \"SUSPENDED\", domain = \"example.net\", login = \"ali*\", web_name = \"www.shop.example\", "
+    "labels.KEY = \"value\"";
 constexpr char kMailingListTerms[] = "domain = \"example.net\", address = \"staff*\"";
 
 // ParseTerms adds what is right.
@@ -128,6 +129,10 @@ absl::Status ApplyTerm(const Term& term, store::SubscriberQuery& query) {
         FoldAddress(term.value.substr(0, term.value.size() - prefix));
     return absl::OkStatus();
   }
+  if (term.field == "web_name") {
+    query.web_name = FoldAddress(term.value);
+    return absl::OkStatus();
+  }
   if (term.field.starts_with(kLabels) && term.field.size() > kLabels.size()) {
     query.labels[term.field.substr(kLabels.size())] = term.value;
     return absl::OkStatus();
@@ -163,7 +168,8 @@ absl::StatusOr<store::MailingListQuery> ParseMailingListFilter(std::string_view 
 }
 
 absl::Status CheckLookUp(const store::SubscriberQuery& query) {
-  if (!query.login.empty() || !query.labels.empty() || query.login_prefix.size() >= kLeastLookUpOctets) {
+  if (!query.login.empty() || !query.web_name.empty() || !query.labels.empty() ||
+      query.login_prefix.size() >= kLeastLookUpOctets) {
     return absl::OkStatus();
   }
   return FieldError(absl::StatusCode::kPermissionDenied, "filter", "LOOK_UP_ONLY",

@@ -1,6 +1,7 @@
 // The filter language of lists of subscribers and mailing lists: a subset of AIP-160, terms joined by AND.
 //
 //   state = "SUSPENDED" AND domain = "example.net" AND labels.billing = "4711" AND login = "ali*"
+//   web_name = "www.shop.example"
 #pragma once
 
 #include <string_view>
@@ -18,8 +19,8 @@ constexpr size_t kMaxFilterTerms = 16;
 absl::StatusOr<store::SubscriberQuery> ParseSubscriberFilter(std::string_view filter);
 absl::StatusOr<store::MailingListQuery> ParseMailingListFilter(std::string_view filter);
 
-// The helpdesk looks subscribers up and does not export them: it names a login, three characters of one, or a
-// label, and gets so many at most, in one page.
+// The helpdesk looks subscribers up and does not export them: it names a login, three characters of one, a
+// web name or a label, and gets so many at most, in one page.
 constexpr size_t kMostLookedUp = 50;
 constexpr size_t kLeastLookUpOctets = 3;
 

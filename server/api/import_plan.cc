@@ -7,6 +7,7 @@
 #include <set>
 
 #include "common/status.h"
+#include "server/api/web_name_rules.h"
 #include "server/model/placement.h"
 #include "server/model/validate.h"
 
@@ -63,8 +64,10 @@ absl::Status ImportPlanner::PlanNew(const ImportedRow& row, ImportStep& step) {
   if (domain != facts_.domains.end()) s.suspended_mail = domain->second;
   PROV_RETURN_IF_ERROR(CheckAddresses(s.login, s.addresses));
   PROV_RETURN_IF_ERROR(CheckWhole(s));
+  PROV_RETURN_IF_ERROR(PlanWebNames(step));
   PROV_RETURN_IF_ERROR(PlaceMailbox(s));
   for (const std::string& address : s.addresses) facts_.address_owners[address] = kClaimed;
+  Claim(step);
   step.action = v1::ImportResult::ADDED;
   return absl::OkStatus();
 }
@@ -89,8 +92,8 @@ absl::Status ImportPlanner::PlanExisting(const ImportedRow& row, const Subscribe
   std::set_difference(had.begin(), had.end(), has.begin(), has.end(), std::back_inserter(step.removed));
   PROV_RETURN_IF_ERROR(CheckAddresses(s.login, step.added));
   PROV_RETURN_IF_ERROR(CheckWhole(s));
-  for (const std::string& address : step.added) facts_.address_owners[address] = kClaimed;
-  for (const std::string& address : step.removed) facts_.address_owners.erase(address);
+  PROV_RETURN_IF_ERROR(PlanWebNames(step));
+  Claim(step);
   const bool closed = s.state == State::kClosed && existing.state != State::kClosed;
   const bool changed = !DifferencesOf(existing, s).empty();
   step.action = closed    ? v1::ImportResult::REMOVED
@@ -117,6 +120,26 @@ absl::Status ImportPlanner::CheckAddresses(const std::string& login,
   return absl::OkStatus();
 }
 
+absl::Status ImportPlanner::PlanWebNames(ImportStep& step) const {
+  const std::vector<std::string>&had = step.before.web_names, &has = step.after.web_names;
+  std::set_difference(has.begin(), has.end(), had.begin(), had.end(),
+                      std::back_inserter(step.added_web_names));
+  std::set_difference(had.begin(), had.end(), has.begin(), has.end(),
+                      std::back_inserter(step.removed_web_names));
+  for (const std::string& name : step.added_web_names) {
+    if (facts_.withheld_web_names.contains(name)) return WithheldError("web_names", name);
+    if (facts_.web_name_owners.contains(name)) return TakenError("web_names", name);
+  }
+  return absl::OkStatus();
+}
+
+void ImportPlanner::Claim(const ImportStep& step) {
+  for (const std::string& address : step.added) facts_.address_owners[address] = kClaimed;
+  for (const std::string& address : step.removed) facts_.address_owners.erase(address);
+  for (const std::string& name : step.added_web_names) facts_.web_name_owners[name] = kClaimed;
+  for (const std::string& name : step.removed_web_names) facts_.web_name_owners.erase(name);
+}
+
 absl::Status ImportPlanner::PlaceMailbox(Subscriber& s) {
   PROV_ASSIGN_OR_RETURN(s.store_pool, model::PlaceMailbox(facts_.store_pools, s.store_pool, "store_pool"));
   for (model::Pool& pool : facts_.store_pools) pool.mailboxes += pool.id == s.store_pool ? 1 : 0;
@@ -124,17 +147,20 @@ absl::Status ImportPlanner::PlaceMailbox(Subscriber& s) {
 }
 
 ImportQuestions QuestionsOf(const std::vector<absl::StatusOr<ImportedRow>>& rows) {
-  std::set<std::string> logins, addresses, domains;
+  std::set<std::string> logins, addresses, domains, web_names;
   for (const auto& row : rows) {
     if (!row.ok()) continue;
     logins.insert(row->login);
+    web_names.insert(row->values.web_names.begin(), row->values.web_names.end());
     for (const std::string& address : row->values.addresses) {
       addresses.insert(address);
       domains.insert(DomainPart(address));
     }
   }
-  return {
-      {logins.begin(), logins.end()}, {addresses.begin(), addresses.end()}, {domains.begin(), domains.end()}};
+  return {{logins.begin(), logins.end()},
+          {addresses.begin(), addresses.end()},
+          {domains.begin(), domains.end()},
+          {web_names.begin(), web_names.end()}};
 }
 
 }  // namespace prov::api

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -17,7 +18,9 @@ namespace prov::api {
 // What the rows touch, as it is before them. Planning a row claims its addresses here.
 struct ImportFacts {
   std::map<std::string, model::Subscriber> existing;  // by login
-  std::map<std::string, int64_t> address_owners;  // 0: nobody who could give it away; see SubscriberImport
+  std::map<std::string, int64_t> address_owners;   // 0: nobody who could give it away; see SubscriberImport
+  std::map<std::string, int64_t> web_name_owners;  // 0: reserved
+  std::set<std::string> withheld_web_names;        // that the caller may not give; see web_name_rules.h
   std::map<std::string, model::SuspendedMail> domains;
   std::vector<model::Pool> store_pools;
 };
@@ -27,6 +30,7 @@ struct ImportStep {
   absl::Status refused;  // why, naming the row's field
   model::Subscriber before, after;
   std::vector<std::string> added, removed;  // addresses of an existing one
+  std::vector<std::string> added_web_names, removed_web_names;
 };
 
 class ImportPlanner {
@@ -40,6 +44,8 @@ class ImportPlanner {
   absl::Status PlanNew(const ImportedRow& row, ImportStep& step);
   absl::Status PlanExisting(const ImportedRow& row, const model::Subscriber& existing, ImportStep& step);
   absl::Status CheckAddresses(const std::string& login, const std::vector<std::string>& addresses) const;
+  absl::Status PlanWebNames(ImportStep& step) const;
+  void Claim(const ImportStep& step);
   absl::Status PlaceMailbox(model::Subscriber& subscriber);
 
   ImportFacts facts_;
@@ -49,7 +55,7 @@ class ImportPlanner {
 
 // What must be known before the rows can be planned, each once.
 struct ImportQuestions {
-  std::vector<std::string> logins, addresses, domains;
+  std::vector<std::string> logins, addresses, domains, web_names;
 };
 ImportQuestions QuestionsOf(const std::vector<absl::StatusOr<ImportedRow>>& rows);
 

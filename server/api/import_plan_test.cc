@@ -173,5 +173,29 @@ TEST_F(ImportPlan, EffectsAreThoseOfEachView) {
                                  "pools/web +1 -0"));
 }
 
+TEST_F(ImportPlan, WebNamesAreGivenAndTakenAndThoseOfOthersRefused) {
+  facts_.existing["alice@example.net"].web_names = {"a.example.org", "b.example.org"};
+  facts_.web_name_owners = {{"a.example.org", 7}, {"b.example.org", 7}, {"reserved.example.org", 0}};
+  facts_.withheld_web_names = {"www.example.net"};
+  ImportPlanner planner = Planner();
+  v1::ImportRow row = Row("alice@example.net");
+  for (const char* name : {"C.example.org", "b.example.org"}) row.mutable_subscriber()->add_web_names(name);
+  const ImportStep step = planner.Plan(ParseImportRow(row));
+  EXPECT_EQ(step.action, ImportResult::CHANGED);
+  EXPECT_THAT(step.added_web_names, ElementsAre("c.example.org"));
+  EXPECT_THAT(step.removed_web_names, ElementsAre("a.example.org"));
+  int number = 0;
+  for (const char* name :
+       {"b.example.org", "c.example.org", "reserved.example.org", "www.example.net", "no name"}) {
+    v1::ImportRow other = Row("other" + std::to_string(++number) + "@example.net");
+    other.mutable_subscriber()->add_web_names(name);
+    EXPECT_EQ(Field(planner.Plan(ParseImportRow(other))), "web_names") << name;
+  }
+  // What a row before gave away is free.
+  v1::ImportRow heir = Row("heir@example.net");
+  heir.mutable_subscriber()->add_web_names("a.example.org");
+  EXPECT_EQ(planner.Plan(ParseImportRow(heir)).action, ImportResult::ADDED);
+}
+
 }  // namespace
 }  // namespace prov::api

@@ -13,6 +13,7 @@
 #include "server/api/translation.h"
 #include "server/model/password.h"
 #include "server/model/validate.h"
+#include "server/model/web_names.h"
 
 namespace prov::api {
 namespace {
@@ -26,7 +27,8 @@ constexpr std::string_view kLabelPrefix = "labels.";
 // What a row may speak of besides labels by key.
 constexpr std::string_view kFields[] = {
     "display_name",     "quota_bytes",      "plan",      "labels",  "entitlements", "entitlements.mail",
-    "entitlements.ftp", "entitlements.web", "addresses", "forward", "state",        "store_pool"};
+    "entitlements.ftp", "entitlements.web", "addresses", "forward", "state",        "store_pool",
+    "web_names"};
 
 bool IsField(std::string_view path) {
   if (path.starts_with(kLabelPrefix)) return path.size() > kLabelPrefix.size();
@@ -49,6 +51,7 @@ absl::StatusOr<std::set<std::string>> FieldsOf(const v1::ImportRow& row) {
     add("forward", s.has_forward());
     add("state", s.state() != v1::Subscriber::STATE_UNSPECIFIED);
     add("store_pool", !s.store_pool().empty());
+    add("web_names", s.web_names_size() > 0);
     return fields;
   }
   if (static_cast<size_t>(row.fields().paths_size()) > kMaxFields) {
@@ -158,6 +161,8 @@ absl::StatusOr<ImportedRow> ParseImportRow(const v1::ImportRow& message) {
   values.entitlements = {proto.entitlements().mail(), proto.entitlements().ftp(), proto.entitlements().web()};
   PROV_RETURN_IF_ERROR(ParseAddresses(proto, row));
   PROV_ASSIGN_OR_RETURN(values.forward, ForwardOf("forward", proto.forward()));
+  values.web_names = {proto.web_names().begin(), proto.web_names().end()};
+  PROV_RETURN_IF_ERROR(model::CheckWebNames("web_names", values.web_names));
   if (row.fields.count("state")) PROV_RETURN_IF_ERROR(ParseState(proto, values));
   if (!proto.store_pool().empty()) {
     PROV_ASSIGN_OR_RETURN(values.store_pool, PoolKeyOf("store_pool", proto.store_pool()));
@@ -183,6 +188,7 @@ void ApplyImportRow(const ImportedRow& row, const ImportMoment& moment, Subscrib
   if (says("entitlements.web")) s.entitlements.web = values.entitlements.web;
   if (says("addresses") || s.addresses.empty()) s.addresses = values.addresses;
   if (says("forward")) s.forward = values.forward;
+  if (says("web_names")) s.web_names = values.web_names;
   if (says("store_pool") && s.id == 0) s.store_pool = values.store_pool;
   if (says("state")) SetState(row, moment, s);
   if (!row.password_hash.empty()) s.password_hash = row.password_hash;
@@ -204,6 +210,7 @@ std::vector<v1::FieldChange> DifferencesOf(const Subscriber& before, const Subsc
   const auto yes_no = [](bool value) { return std::string(value ? "true" : "false"); };
   compare("display_name", before.display_name, after.display_name);
   compare("addresses", Joined(before.addresses), Joined(after.addresses));
+  compare("web_names", Joined(before.web_names), Joined(after.web_names));
   compare("forward.targets", Joined(before.forward.targets), Joined(after.forward.targets));
   compare("forward.keep_copy", yes_no(before.forward.keep_copy), yes_no(after.forward.keep_copy));
   compare("entitlements.mail", yes_no(before.entitlements.mail), yes_no(after.entitlements.mail));

@@ -7,6 +7,7 @@
 #include "server/store/mailbox_move_repository.h"
 #include "server/store/schedule_repository.h"
 #include "server/store/subscriber_repository.h"
+#include "server/store/web_name_repository.h"
 
 namespace prov::api {
 namespace {
@@ -99,6 +100,7 @@ absl::StatusOr<bool> Purge(WriteTransaction& write, Subscriber& subscriber, cons
   PROV_RETURN_IF_ERROR(EndMove(write, subscriber));
   PROV_RETURN_IF_ERROR(
       store::SubscriberRepository::ReserveAddresses(write, subscriber, options.reserve_days));
+  PROV_RETURN_IF_ERROR(store::WebNameRepository::Reserve(write, subscriber.id, options.reserve_days));
   PROV_RETURN_IF_ERROR(store::ScheduleRepository::RemoveAllOf(write, subscriber.id));
   subscriber.state = State::kPurged;
   subscriber.password_hash.clear();

@@ -9,14 +9,17 @@
 #include "common/status.h"
 #include "server/api/import_effects.h"
 #include "server/api/translation.h"
+#include "server/api/web_name_rules.h"
 #include "server/feed/change_set.h"
 #include "server/store/approval_repository.h"
 #include "server/store/subscriber_import.h"
+#include "server/store/web_name_repository.h"
 
 namespace prov::api {
 namespace {
 
 using store::SubscriberImport;
+using store::WebNameRepository;
 using store::WriteTransaction;
 
 constexpr std::string_view kMethod = "/prov.v1.Subscribers/ImportSubscribers";
@@ -27,6 +30,9 @@ absl::StatusOr<ImportFacts> ReadFacts(WriteTransaction& write, const ImportQuest
   ImportFacts facts;
   PROV_ASSIGN_OR_RETURN(facts.existing, SubscriberImport::FindByLogin(write, questions.logins));
   PROV_ASSIGN_OR_RETURN(facts.address_owners, SubscriberImport::AddressOwners(write, questions.addresses));
+  PROV_ASSIGN_OR_RETURN(facts.web_name_owners, WebNameRepository::Owners(write, questions.web_names));
+  PROV_ASSIGN_OR_RETURN(const std::vector<std::string> withheld, NamesWithheld(write, questions.web_names));
+  facts.withheld_web_names = {withheld.begin(), withheld.end()};
   PROV_ASSIGN_OR_RETURN(facts.domains, SubscriberImport::HostedDomains(write, questions.domains));
   PROV_ASSIGN_OR_RETURN(facts.store_pools, SubscriberImport::StorePools(write));
   return facts;
@@ -37,6 +43,17 @@ bool IsHarm(const ImportStep& step) {
   return step.action == v1::ImportResult::REMOVED ||
          (step.action == v1::ImportResult::CHANGED && step.before.state == model::State::kActive &&
           step.after.state == model::State::kSuspended);
+}
+
+absl::Status WriteWebNames(WriteTransaction& write, const std::vector<ImportStep>& steps) {
+  std::vector<WebNameRepository::Edit> edits;
+  for (const ImportStep& step : steps) {
+    if (step.action == v1::ImportResult::REFUSED || step.action == v1::ImportResult::UNCHANGED) continue;
+    edits.push_back({step.after.id, step.added_web_names, step.removed_web_names});
+  }
+  PROV_ASSIGN_OR_RETURN(const std::vector<std::string> refused, WebNameRepository::Change(write, edits));
+  if (refused.empty()) return absl::OkStatus();
+  return absl::InternalError("a name of web space was taken although it was free");
 }
 
 absl::Status WriteSteps(WriteTransaction& write, std::vector<ImportStep>& steps,
@@ -53,7 +70,8 @@ absl::Status WriteSteps(WriteTransaction& write, std::vector<ImportStep>& steps,
   }
   // In this order, for a new one may have an address that another one gives away.
   PROV_RETURN_IF_ERROR(SubscriberImport::Save(write, edits));
-  return SubscriberImport::Insert(write, added);
+  PROV_RETURN_IF_ERROR(SubscriberImport::Insert(write, added));
+  return WriteWebNames(write, steps);
 }
 
 v1::ImportResult ResultOf(const ImportStep& step) {

@@ -10,6 +10,7 @@
 #include "server/api/resource_names.h"
 #include "server/api/translation.h"
 #include "server/model/validate.h"
+#include "server/model/web_names.h"
 
 namespace prov::api {
 namespace {
@@ -32,6 +33,12 @@ struct UpdatableField {
   void (*apply)(const v1::Subscriber&, model::Subscriber&);
 };
 
+absl::StatusOr<std::vector<std::string>> WebNamesOf(const v1::Subscriber& proto) {
+  std::vector<std::string> names(proto.web_names().begin(), proto.web_names().end());
+  PROV_RETURN_IF_ERROR(model::CheckWebNames("subscriber.web_names", names));
+  return names;
+}
+
 absl::Status Good(const v1::Subscriber&) { return absl::OkStatus(); }
 
 constexpr UpdatableField kFields[] = {
@@ -53,6 +60,9 @@ constexpr UpdatableField kFields[] = {
      [](const v1::Subscriber& p, model::Subscriber& s) {
        s.entitlements = EntitlementsOf(p.entitlements());
      }},
+    {"web_names", [](const v1::Subscriber& p) { return p.web_names_size() > 0; },
+     [](const v1::Subscriber& p) { return WebNamesOf(p).status(); },
+     [](const v1::Subscriber& p, model::Subscriber& s) { s.web_names = WebNamesOf(p).value(); }},
 };
 
 bool IsNamed(const v1::UpdateSubscriberRequest& request, const UpdatableField& field) {
@@ -96,8 +106,8 @@ absl::Status CheckUpdate(const v1::UpdateSubscriberRequest& request) {
     if (!known) {
       return InvalidField(
           "update_mask",
-          fmt::format("{} cannot be updated; there are display_name, quota_bytes, plan, labels and "
-                      "entitlements, and methods for the rest",
+          fmt::format("{} cannot be updated; there are display_name, quota_bytes, plan, labels, "
+                      "entitlements and web_names, and methods for the rest",
                       model::Echo(path)));
     }
   }

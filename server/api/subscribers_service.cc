@@ -10,6 +10,7 @@
 #include "server/api/resource_names.h"
 #include "server/api/subscriber_update.h"
 #include "server/api/translation.h"
+#include "server/api/web_name_rules.h"
 #include "server/model/password.h"
 #include "server/model/placement.h"
 #include "server/model/validate.h"
@@ -86,6 +87,7 @@ grpc::Status SubscribersService::CreateSubscriber(grpc::ServerContext* context,
   const auto body = [&](WriteTransaction& write) -> absl::StatusOr<store::WriteResult> {
     PROV_RETURN_IF_ERROR(PlaceMailbox(write, wanted));
     PROV_ASSIGN_OR_RETURN(const Subscriber created, SubscriberRepository::Insert(write, wanted));
+    if (!wanted.web_names.empty()) PROV_RETURN_IF_ERROR(SetWebNames(write, created.id, {}, wanted.web_names));
     const v1::Subscriber proto = ToProto(created);
     return Result(proto.name(), nullptr, proto, proto);
   };
@@ -180,9 +182,12 @@ grpc::Status SubscribersService::UpdateSubscriber(grpc::ServerContext* context,
       context, call,
       [&](WriteTransaction& write, Subscriber& subscriber) -> absl::StatusOr<bool> {
         PROV_RETURN_IF_ERROR(NotClosed(subscriber));
-        const model::Entitlements before = subscriber.entitlements;
+        const Subscriber before = subscriber;
         ApplyUpdate(*request, subscriber);
-        if (subscriber.entitlements != before) subscriber.credential_version = write.revision();
+        if (subscriber.entitlements != before.entitlements) subscriber.credential_version = write.revision();
+        if (subscriber.web_names != before.web_names) {
+          PROV_RETURN_IF_ERROR(SetWebNames(write, subscriber.id, before.web_names, subscriber.web_names));
+        }
         return true;
       },
       response);

@@ -97,6 +97,7 @@ v1::Subscriber ToProto(const model::Subscriber& s) {
   proto.set_login(s.login);
   proto.set_display_name(s.display_name);
   for (const std::string& address : s.addresses) proto.add_addresses(address);
+  for (const std::string& name : s.web_names) proto.add_web_names(name);
   if (!s.forward.targets.empty()) {
     for (const std::string& target : s.forward.targets) proto.mutable_forward()->add_targets(target);
     proto.mutable_forward()->set_keep_copy(s.forward.keep_copy);

@@ -159,6 +159,7 @@ std::optional<v1::Record> ProjectSubscriber(const Viewer& viewer, const model::S
       return record;
     case Role::kWeb:
       FillAccount(subscriber, may.web, record.mutable_account());
+      for (const std::string& name : subscriber.web_names) record.mutable_account()->add_web_names(name);
       return record;
     case Role::kOutbound:
     case Role::kList:

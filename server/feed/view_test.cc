@@ -30,6 +30,7 @@ model::Subscriber Alice() {
   alice.display_name = "DISPLAYNAME";
   alice.addresses = {"alice@example.net", "info@example.net"};
   alice.forward = {{"FORWARDTARGET@example.org"}, true};
+  alice.web_names = {"WEBNAME.example"};
   alice.entitlements = {true, true, true};
   alice.quota_bytes = 77;
   alice.plan = "PLAN";
@@ -247,7 +248,7 @@ TEST(View, NothingOfOtherRolesLeaks) {
       {Role::kStore, {"FORWARDTARGET", "uid"}},
       {Role::kPopProxy, {}},
       {Role::kFtp, {"DISPLAYNAME", "uid"}},
-      {Role::kWeb, {"DISPLAYNAME", "uid"}},
+      {Role::kWeb, {"DISPLAYNAME", "WEBNAME", "uid"}},
   };
   for (const auto& [role, allowed] : may_see) {
     for (const State state : {State::kActive, State::kSuspended, State::kClosed}) {
@@ -259,7 +260,7 @@ TEST(View, NothingOfOtherRolesLeaks) {
       for (const char* secret : {"PASSWORDHASH", "PLAN", "LABELVALUE", "SUSPENDREASON"}) {
         EXPECT_THAT(wire, Not(HasSubstr(secret))) << model::RoleName(role);
       }
-      for (const char* some : {"DISPLAYNAME", "FORWARDTARGET"}) {
+      for (const char* some : {"DISPLAYNAME", "FORWARDTARGET", "WEBNAME"}) {
         EXPECT_TRUE(allowed.contains(some) || wire.find(some) == wire.npos) << model::RoleName(role) << some;
       }
       EXPECT_TRUE(allowed.contains("uid") || wire.find(alice.uid) == wire.npos) << model::RoleName(role);

@@ -27,6 +27,7 @@ struct Subscriber {
   std::string display_name;
   std::vector<std::string> addresses;  // normalised; login first, the others sorted
   Forward forward;
+  std::vector<std::string> web_names;  // normalised, sorted
   Entitlements entitlements;
   int64_t quota_bytes = 0;
   std::string plan;

@@ -70,7 +70,8 @@ s.password_hash,
 s.credential_version, d.suspended_mail, (date_part('epoch', s.create_time) * 1e6)::bigint AS create_us,
 (date_part('epoch', s.update_time) * 1e6)::bigint AS update_us, (date_part('epoch', s.delete_time) * 1e6)::bigint AS delete_us,
 (date_part('epoch', s.expire_time) * 1e6)::bigint AS expire_us, s.revision,
-COALESCE((SELECT jsonb_agg(a.address) FROM prov.address a WHERE a.subscriber_id = s.id), '[]') AS addresses)";
+COALESCE((SELECT jsonb_agg(a.address) FROM prov.address a WHERE a.subscriber_id = s.id), '[]') AS addresses,
+COALESCE((SELECT jsonb_agg(w.name ORDER BY w.name) FROM prov.web_name w WHERE w.subscriber_id = s.id), '[]') AS web_names)";
 
 // Fields by their place: looking a name up among so many costs more than all the rest, and this is read by
 // the million.
@@ -105,6 +106,7 @@ model::Subscriber SubscriberOf(const pqxx::row& row) {
   s.expire_time = OptionalTimeOf(next());
   s.revision = next().as<uint64_t>();
   s.addresses = FromJson<std::vector<std::string>>(next());
+  s.web_names = FromJson<std::vector<std::string>>(next());
   // The login first, the others sorted.
   std::sort(s.addresses.begin(), s.addresses.end(), [&](const std::string& a, const std::string& b) {
     return std::pair(a != s.login, a) < std::pair(b != s.login, b);

@@ -148,6 +148,10 @@ absl::StatusOr<std::vector<Subscriber>> SubscriberRepository::List(const Subscri
   if (!query.domain.empty()) add("s.domain =", query.domain);
   if (!query.login.empty()) add("s.login =", query.login);
   if (!query.login_prefix.empty()) add("s.login LIKE", LikePrefix(query.login_prefix));
+  if (!query.web_name.empty()) {
+    add("s.id = (SELECT w.subscriber_id FROM prov.web_name w WHERE w.name =", query.web_name);
+    where += ")";
+  }
   if (!query.labels.empty()) add("s.labels @>", ToJson(query.labels));
   return Guarded("list subscribers", [&]() -> absl::StatusOr<std::vector<Subscriber>> {
     pqxx::read_transaction read(*lease);

@@ -20,6 +20,7 @@ struct SubscriberQuery {
   std::string domain;
   std::string login;  // exactly
   std::string login_prefix;
+  std::string web_name;                       // of its web space
   std::map<std::string, std::string> labels;  // all of them
   bool show_deleted = false;                  // closed ones too; purged ones only when `state` asks for them
   int64_t after_id = 0;

@@ -12,7 +12,7 @@ class Replica(case.StackCase):
     def configure(cls, stack):
         stack.hosts = [host for host in stack.hosts if host[0] == "store1"]
         # As in the operator's guide: each store asks the replica beside it once the provider does not answer.
-        stack.processes.prepare()
+        stack.prepare()
         stack.slapd.let_replicas_follow()
         cls.replica = stack.slapd.replica(free_port(besides=stack.ports.values()))
         stack.slapd.also_ask = cls.replica

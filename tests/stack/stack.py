@@ -62,6 +62,7 @@ class Stack:
         self.limits = {}  # calls a second, by role
         self.agent_tables = {}  # more of agent.toml, by host: whole tables
         self.agent_keys = {}  # and keys that stand before all tables
+        self.web_keys = ""  # more keys of [web] in agent.toml
         self.root_hosts = set()  # hosts whose agent runs as root, so that files get their owners
         self.foreign_stores = set()  # stores served by other software; their maildirs belong to the accounts
         self.provd_tables = ""  # more of provd.toml: whole tables
@@ -307,7 +308,8 @@ home_root = "{self.path("homes")}"
 
 [web]
 home_root = "{self.path("homes")}"
-
+sites_root = "{self.path("hosts", host, "sites")}"
+{self.web_keys}
 [engine]
 program = "{self.bin}/prov-engine"
 hostname = "{host}.example.net"
