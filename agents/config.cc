@@ -42,6 +42,9 @@ AgentConfig::Engine ReadEngine(ConfigReader& reader) {
   engine.user = reader.String("engine.user", "");
   engine.hostname = reader.String("engine.hostname", "");
   engine.metrics = reader.String("engine.metrics", "");
+  engine.balancers = reader.Strings("engine.balancers");
+  engine.tls.certificates = reader.Paths("engine.tls.certificates");
+  engine.tls.keys = reader.Paths("engine.tls.keys");
   engine.smtp.listen = reader.Strings("engine.smtp.listen");
   engine.smtp.trusted_networks = reader.Strings("engine.smtp.trusted_networks");
   engine.smtp.smarthost = reader.String("engine.smtp.smarthost", "");
@@ -50,7 +53,9 @@ AgentConfig::Engine ReadEngine(ConfigReader& reader) {
   engine.lmtp.listen = reader.Strings("engine.lmtp.listen");
   engine.lmtp.forward_relay = reader.String("engine.lmtp.forward_relay", "");
   engine.pop3.listen = reader.Strings("engine.pop3.listen");
+  engine.pop3.tls_listen = reader.Strings("engine.pop3.tls_listen");
   engine.pop3_proxy.listen = reader.Strings("engine.pop3_proxy.listen");
+  engine.pop3_proxy.tls_listen = reader.Strings("engine.pop3_proxy.tls_listen");
   engine.queue.directory = reader.Path("engine.queue.directory", "/var/spool/prov");
   engine.queue.first_retry = reader.Duration("engine.queue.first_retry", minutes(5), kLeastRetry);
   engine.queue.longest_retry = reader.Duration("engine.queue.longest_retry", seconds(4000), kLeastRetry);
@@ -60,6 +65,23 @@ AgentConfig::Engine ReadEngine(ConfigReader& reader) {
   engine.pam.workers = static_cast<uint32_t>(reader.Int("engine.pam.workers", 4, 1, 256));
   engine.pam.timeout = reader.Duration("engine.pam.timeout", seconds(10), milliseconds(1));
   return engine;
+}
+
+absl::Status CheckTls(const AgentConfig::Engine& engine, const std::string& path) {
+  const auto& [certificates, keys] = engine.tls;
+  if (!keys.empty() && keys.size() != certificates.size()) {
+    return absl::InvalidArgumentError(
+        fmt::format("{}: engine.tls.keys: {} keys for {} certificates; one for each, or none where they lie in the "
+                    "certificates' files",
+                    path, keys.size(), certificates.size()));
+  }
+  if (!certificates.empty()) return absl::OkStatus();
+  for (const auto& [key, listen] : {std::pair{"engine.pop3.tls_listen", &engine.pop3.tls_listen},
+                                    std::pair{"engine.pop3_proxy.tls_listen", &engine.pop3_proxy.tls_listen}}) {
+    if (listen->empty()) continue;
+    return absl::InvalidArgumentError(fmt::format("{}: {} needs engine.tls.certificates", path, key));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> MachineName() {
@@ -173,6 +195,7 @@ absl::StatusOr<AgentConfig> LoadAgentConfig(const std::string& path) {
     return absl::InvalidArgumentError(
         fmt::format("{}: accounts.driver: \"{}\" is neither {} nor {}", path, accounts, kNssCache, kShadow));
   }
+  PROV_RETURN_IF_ERROR(CheckTls(config.engine, path));
   if (config.provd.empty()) return absl::InvalidArgumentError(fmt::format("{}: provd is required", path));
   if (roles.empty()) return absl::InvalidArgumentError(fmt::format("{}: roles is required", path));
   for (const std::string& role : roles) {

@@ -68,7 +68,12 @@ struct AgentConfig {
     std::string user;      // runs as; required when the agent is root
     std::string hostname;  // in greetings, HELO and Received
     std::string metrics;
+    std::vector<std::string> balancers;  // addresses or CIDR that say by a PROXY header who the client is
 
+    struct Tls {  // towards clients of the mail protocols
+      std::vector<std::string> certificates;  // PEM chains; empty: no TLS. The first is for clients that name nobody
+      std::vector<std::string> keys;          // PEM, one for each; empty: they lie in the chains' files
+    } tls;
     struct Smtp {                                 // role relay
       std::vector<std::string> listen;            // host:port
       std::vector<std::string> trusted_networks;  // addresses or CIDR that may relay to other domains
@@ -81,9 +86,11 @@ struct AgentConfig {
     } lmtp;
     struct Pop3 {  // role store
       std::vector<std::string> listen;
+      std::vector<std::string> tls_listen;  // TLS from the first octet on
     } pop3;
     struct Pop3Proxy {  // role pop-proxy
       std::vector<std::string> listen;
+      std::vector<std::string> tls_listen;
     } pop3_proxy;
     struct Queue {  // roles relay and store
       std::string directory;

@@ -22,8 +22,11 @@
 #include "agents/engine_status.h"
 #include "agents/mail/auth/authenticator.h"
 #include "agents/mail/auth/failure_delay.h"
+#include "agents/mail/net/address_set.h"
 #include "agents/mail/net/blocking.h"
 #include "agents/mail/net/listener.h"
+#include "agents/mail/net/tls_server.h"
+#include "agents/mail/net/tls_use.h"
 #include "agents/mail/pop3/pop3_proxy.h"
 #include "agents/mail/pop3/pop3_server.h"
 #include "agents/mail/smtp/mail_server.h"
@@ -46,6 +49,7 @@ constexpr std::chrono::milliseconds kStatePause(100);
 // Sessions in progress may end by themselves for so long.
 constexpr std::chrono::seconds kDrainPatience(8);  // the supervisor has 10 s
 constexpr std::chrono::milliseconds kDrainPoll(50);
+constexpr std::chrono::seconds kCertificateLook(10);
 constexpr std::chrono::seconds kStatusInterval(1);  // between two looks at what to tell the agent
 
 bool Plays(const AgentConfig& config, v1::Role role) {
@@ -72,6 +76,8 @@ class Engine {
         delay_(SystemClock()) {}
 
   absl::Status Start() {
+    PROV_RETURN_IF_ERROR(LoadCertificates());
+    PROV_ASSIGN_OR_RETURN(balancers_, net::AddressSet::Parse(config_.engine.balancers));
     if (Plays(config_, v1::RELAY)) PROV_RETURN_IF_ERROR(StartMail(v1::RELAY, smtp::StartRelay));
     if (Plays(config_, v1::STORE)) {
       PROV_RETURN_IF_ERROR(StartMail(v1::STORE, smtp::StartStore));
@@ -94,16 +100,19 @@ class Engine {
 
  private:
   absl::Status StartMail(v1::Role role, decltype(smtp::StartRelay)& start) {
-    PROV_ASSIGN_OR_RETURN(auto server, start(loop_.get_executor(), config_, state_, pool_, SystemClock()));
+    PROV_ASSIGN_OR_RETURN(auto server, start(loop_.get_executor(), config_, state_, pool_, SystemClock(),
+                                             tls_.get()));
     if (server) mail_.push_back({role, std::move(server)});
     return absl::OkStatus();
   }
 
   absl::Status StartPop3() {
-    if (config_.engine.pop3.listen.empty()) return absl::OkStatus();
+    const auto places = Places(config_.engine.pop3.listen, config_.engine.pop3.tls_listen);
+    if (places.empty()) return absl::OkStatus();
     authenticator_ = auth::Authenticator::Start(config_.engine.pam, state_);
-    for (const std::string& address : config_.engine.pop3.listen) {
-      pop3::Pop3ServerOptions options{address, config_.engine.hostname, config_.store.maildir_root};
+    for (const auto& [address, tls] : places) {
+      pop3::Pop3ServerOptions options{
+          address, config_.engine.hostname, config_.store.maildir_root, {}, tls, balancers_};
       PROV_ASSIGN_OR_RETURN(auto listener, pop3::StartPop3Server(loop_.get_executor(), std::move(options),
                                                                  *authenticator_, pool_));
       listeners_.push_back({v1::STORE, std::move(listener)});
@@ -112,13 +121,47 @@ class Engine {
   }
 
   absl::Status StartProxy() {
-    for (const std::string& address : config_.engine.pop3_proxy.listen) {
-      pop3::Pop3ProxyOptions options{address, config_.host, config_.engine.hostname};
+    for (const auto& [address, tls] :
+         Places(config_.engine.pop3_proxy.listen, config_.engine.pop3_proxy.tls_listen)) {
+      pop3::Pop3ProxyOptions options{address, config_.host, config_.engine.hostname, {}, tls, balancers_};
       PROV_ASSIGN_OR_RETURN(auto listener, pop3::StartPop3Proxy(loop_.get_executor(), std::move(options),
                                                                 state_, delay_, pool_));
       listeners_.push_back({v1::POP_PROXY, std::move(listener)});
     }
     return absl::OkStatus();
+  }
+
+  // Where to listen, and with which TLS.
+  std::vector<std::pair<std::string, net::SessionTls>> Places(const std::vector<std::string>& listen,
+                                                              const std::vector<std::string>& tls_listen) const {
+    std::vector<std::pair<std::string, net::SessionTls>> places;
+    const net::TlsUse on_demand = tls_ ? net::TlsUse::kOnDemand : net::TlsUse::kNone;
+    for (const std::string& address : listen) places.push_back({address, {on_demand, tls_.get()}});
+    for (const std::string& address : tls_listen) places.push_back({address, {net::TlsUse::kAlways, tls_.get()}});
+    return places;
+  }
+
+  absl::Status LoadCertificates() {
+    const auto& [certificates, keys] = config_.engine.tls;
+    if (certificates.empty()) return absl::OkStatus();
+    std::vector<net::CertificateFiles> files;
+    for (size_t i = 0; i < certificates.size(); ++i)
+      files.push_back({certificates[i], keys.empty() ? certificates[i] : keys[i]});
+    PROV_ASSIGN_OR_RETURN(tls_, net::TlsServer::Load(std::move(files)));
+    WatchCertificates();
+    return absl::OkStatus();
+  }
+
+  // They are renewed every few months by somebody who does not tell us.
+  void WatchCertificates() {
+    certificate_timer_.expires_after(kCertificateLook);
+    certificate_timer_.async_wait([this](std::error_code error) {
+      if (error) return;
+      const absl::StatusOr<bool> changed = tls_->Refresh();
+      if (!changed.ok()) Log(Level::kError, "certificates_unreadable", {{"error", changed.status()}});
+      if (changed.ok() && *changed) Log(Level::kInfo, "certificates_read_anew");
+      WatchCertificates();
+    });
   }
 
   void Stop(int signal) {
@@ -167,6 +210,9 @@ class Engine {
   asio::io_context loop_{1};
   net::BlockingPool pool_;
   auth::FailureDelay delay_;
+  std::unique_ptr<net::TlsServer> tls_;
+  net::AddressSet balancers_;
+  asio::steady_timer certificate_timer_{loop_};
   std::unique_ptr<auth::Authenticator> authenticator_;
   std::vector<std::pair<v1::Role, std::unique_ptr<net::Listener>>> listeners_;
   std::vector<std::pair<v1::Role, std::unique_ptr<smtp::MailServer>>> mail_;

@@ -161,7 +161,16 @@ std::chrono::milliseconds ConfigReader::Duration(std::string_view key, std::chro
 }
 
 std::string ConfigReader::Path(std::string_view key, std::string_view fallback) {
-  const std::filesystem::path path(String(key, fallback));
+  return FromHere(String(key, fallback));
+}
+
+std::vector<std::string> ConfigReader::Paths(std::string_view key) {
+  std::vector<std::string> paths = Strings(key);
+  for (std::string& path : paths) path = FromHere(path);
+  return paths;
+}
+
+std::string ConfigReader::FromHere(const std::filesystem::path& path) const {
   if (path.empty() || path.is_absolute()) return path.string();
   return (std::filesystem::absolute(state_->name).parent_path() / path).lexically_normal().string();
 }

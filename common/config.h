@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <string>
@@ -46,6 +47,7 @@ class ConfigReader {
   // A file or directory; a relative one is taken from the configuration file's directory.
   std::string Path(std::string_view key, std::string_view fallback);
   std::string RequiredPath(std::string_view key);
+  std::vector<std::string> Paths(std::string_view key);
   // A table of strings.
   std::map<std::string, std::string> StringMap(std::string_view key);
 
@@ -56,6 +58,7 @@ class ConfigReader {
   struct State;
   explicit ConfigReader(std::unique_ptr<State> state);
   void Fail(std::string_view key, std::string_view message);
+  std::string FromHere(const std::filesystem::path& path) const;
 
   std::unique_ptr<State> state_;
 };

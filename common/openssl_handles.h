@@ -5,6 +5,7 @@
 #include <openssl/bn.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
 #include <memory>
@@ -28,6 +29,8 @@ using Certificate = std::unique_ptr<X509, Freer<X509_free>>;
 using Request = std::unique_ptr<X509_REQ, Freer<X509_REQ_free>>;
 using Bio = std::unique_ptr<BIO, Freer<BIO_free_all>>;
 using Number = std::unique_ptr<BIGNUM, Freer<BN_free>>;
+using Context = std::unique_ptr<SSL_CTX, Freer<SSL_CTX_free>>;
+using Ssl = std::unique_ptr<SSL, Freer<SSL_free>>;
 using Extension = std::unique_ptr<X509_EXTENSION, Freer<X509_EXTENSION_free>>;
 
 // INTERNAL, with OpenSSL's newest error; the thread's queue of errors is emptied.

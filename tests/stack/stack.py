@@ -26,14 +26,16 @@ HOSTS = (
     ("list1", "list", "list"),
 )
 # Where the engine of a role listens.
-ENGINE_PORTS = {"relay": ("smtp_relay",), "store": ("smtp_store", "pop3"), "pop-proxy": ("pop3_proxy",)}
+ENGINE_PORTS = {"relay": ("smtp_relay",), "store": ("smtp_store", "pop3", "pop3s"),
+                "pop-proxy": ("pop3_proxy", "pop3s_proxy")}
 # What a person would like to type; taken if free, and then kept.
 PREFERRED_PORTS = {
     "postgres": 5433, "ldap": 3890, "provd": 7443, "enrolment": 7444, "metrics": 7480,
-    "smtp_relay": 2525, "smtp_store": 2424, "pop3": 2110, "pop3_proxy": 2111, "transfer": 7445,
+    "smtp_relay": 2525, "smtp_store": 2424, "pop3": 2110, "pop3s": 2995, "pop3_proxy": 2111, "pop3s_proxy": 2996,
+    "transfer": 7445,
 }
 # A store has a port for each of these.
-STORE_PORTS = ("smtp_store", "pop3", "transfer")
+STORE_PORTS = ("smtp_store", "pop3", "pop3s", "transfer")
 
 
 def write(path, content, mode=0o644):
@@ -58,6 +60,7 @@ class Stack:
         self.smarthost = ""
         self.trusted_networks = ["127.0.0.1"]
         self.queue_first_retry = "1s"
+        self.mail_tls = True  # the engines have a certificate
         self.host_certificate_lifetime = "30d"
         self.limits = {}  # calls a second, by role
         self.agent_tables = {}  # more of agent.toml, by host: whole tables
@@ -91,7 +94,7 @@ class Stack:
         return self.address(f"{name}_{host}" if f"{name}_{host}" in self.ports else name)
 
     def store_address(self, host, name):
-        """Where a store listens: smtp_store, pop3 or transfer."""
+        """Where a store listens: one of STORE_PORTS."""
         return self.address(name if host == "store1" else f"{name}_{host}")
 
     def mail_root(self, pool="main"):
@@ -182,6 +185,8 @@ class Stack:
             self.processes.give(self.path(part))
         self.certificate("provd/a", "provd")
         self.certificate("directory/a", "directory")
+        # Of localhost, as the directory's is.
+        self.certificate("directory/mail", "mail")
         self.certificate("operator/admin", "operator", give=False)
         for host, _, _ in self.hosts:
             self.certificate(f"agent/{host}", host)
@@ -239,6 +244,12 @@ password_file = "{self.slapd.publisher_password_file}"
     def _engine_tables(self, host, role):
         quoted = json.dumps
         tables = ""
+        if role in ENGINE_PORTS and self.mail_tls:
+            tables += f'''
+[engine.tls]
+certificates = ["{self.path("tls", "mail.pem")}"]
+keys = ["{self.path("tls", "mail.key")}"]
+'''
         if role == "relay":
             tables += f'''
 [engine.smtp]
@@ -254,6 +265,7 @@ forward_relay = "{self.address("smtp_relay")}"
 
 [engine.pop3]
 listen = ["{self.store_address(host, "pop3")}"]
+tls_listen = {quoted([self.store_address(host, "pop3s")] if self.mail_tls else [])}
 
 [engine.pam]
 worker_program = "{self.bin}/prov-pam-worker"
@@ -264,6 +276,7 @@ workers = 4
             tables += f'''
 [engine.pop3_proxy]
 listen = ["{self.engine_address(host, "pop3_proxy")}"]
+tls_listen = {quoted([self.engine_address(host, "pop3s_proxy")] if self.mail_tls else [])}
 '''
         if role in ("relay", "store"):
             tables += f'''
@@ -374,6 +387,8 @@ hostname = "{host}.example.net"
     def wait_for_engines(self):
         for host, role, _ in self.hosts:
             for name in () if host in self.foreign_stores else ENGINE_PORTS.get(role, ()):
+                if name.startswith("pop3s") and not self.mail_tls:
+                    continue
                 wait_until(lambda name=name: not can_listen(self.ports[name]), f"{name} to listen")
 
     def stop(self):
@@ -401,7 +416,7 @@ hostname = "{host}.example.net"
     def endpoints(self, state_name):
         """What .run/endpoints.json says; paths begin with `state_name`, the state directory as users know it."""
         result = {name: self.address(name) for name in ("provd", "postgres", "smtp_relay", "smtp_store", "pop3",
-                                                        "pop3_proxy", "metrics")}
+                                                        "pop3s", "pop3_proxy", "pop3s_proxy", "metrics")}
         result["ldap_uri"] = self.slapd.uri
         result["ldap_base"] = self.slapd.base
         result["tls_ca"] = os.path.join(state_name, "tls", "ca.pem")

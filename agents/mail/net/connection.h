@@ -1,10 +1,11 @@
-// One stream of octets to a peer, with a deadline on each operation. Hides what carries it (TCP today).
+// One stream of octets to a peer, with a deadline on each operation, in clear or through TLS.
 #pragma once
 
 #include <asio/awaitable.hpp>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -13,11 +14,19 @@
 
 namespace prov::net {
 
+class TlsParty;
+
 constexpr size_t kMostReadOctets = 16 * 1024;  // what one Read returns at most
 
 struct Peer {
   std::string address;  // "192.0.2.1", "2001:db8::1"; an IPv4 address mapped into IPv6 is given as IPv4
   uint16_t port = 0;
+};
+
+// What both ends of a TLS connection agreed on.
+struct TlsFacts {
+  std::string version;  // "TLSv1.3"
+  std::string cipher;   // "TLS_AES_256_GCM_SHA384"
 };
 
 // Belongs to one event loop and is used on its thread alone. One read and one write may be under way at the
@@ -37,6 +46,14 @@ class Connection {
   // All of `octets`, which must stay as they are until it returns. `timeout` is for each step of at most
   // 64 KiB, so that a slow peer gets a long message, and one that never reads does not hold us.
   virtual asio::awaitable<absl::Status> Write(std::string_view octets, std::chrono::milliseconds timeout) = 0;
+
+  // From here on all goes through TLS; the handshake takes `timeout` at most. Nothing may be under way, and what
+  // was read before in clear is the caller's to forget (RFC 3207 section 4.2). `party` must outlive the
+  // connection. After an error the connection is of no further use.
+  virtual asio::awaitable<absl::Status> StartTls(const TlsParty& party,
+                                                 std::chrono::milliseconds timeout) = 0;
+  // Nothing while in clear.
+  virtual std::optional<TlsFacts> tls() const = 0;
 
   // The program stops: reads that idle end.
   virtual void StopIdling() = 0;

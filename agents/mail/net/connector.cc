@@ -70,7 +70,10 @@ asio::awaitable<absl::StatusOr<std::unique_ptr<Connection>>> Connect(std::string
   for (const tcp::endpoint& endpoint : *endpoints) {
     auto socket = std::make_shared<tcp::socket>(executor);
     const std::error_code error = co_await ConnectWithin(socket, endpoint, deadline);
-    if (!error) co_return MakeTcpConnection(std::move(*socket));
+    if (!error) {
+      Peer peer = RemoteOf(*socket);
+      co_return MakeTcpConnection(std::move(*socket), std::move(peer));
+    }
     if (Clock::now() >= deadline) {
       co_return absl::DeadlineExceededError(fmt::format("{} did not answer in time", host_port));
     }

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <asio/ip/tcp.hpp>
 #include <asio/redirect_error.hpp>
 #include <asio/steady_timer.hpp>
@@ -10,10 +12,12 @@
 #include <chrono>
 #include <list>
 #include <map>
+#include <optional>
 #include <system_error>
 #include <utility>
 
 #include "agents/mail/net/host_port.h"
+#include "agents/mail/net/proxy_header.h"
 #include "agents/mail/net/spawn.h"
 #include "agents/mail/net/tcp_connection.h"
 #include "common/log.h"
@@ -27,11 +31,14 @@ using asio::ip::tcp;
 // Out of descriptors or memory: others have to finish first.
 constexpr std::chrono::milliseconds kAcceptBackOff{100};
 constexpr int kBacklog = 1024;
+constexpr std::chrono::seconds kProxyHeaderPatience{5};
 
 // The unit that per-address limits count: an IPv6 customer has a /64 at least.
-std::string ClientKey(const asio::ip::address& address) {
-  if (!address.is_v6() || address.to_v6().is_v4_mapped()) return AddressText(address);
-  asio::ip::address_v6::bytes_type octets = address.to_v6().to_bytes();
+std::string ClientKey(const std::string& address) {
+  std::error_code error;
+  const asio::ip::address parsed = asio::ip::make_address(address, error);
+  if (error || !parsed.is_v6()) return address;
+  asio::ip::address_v6::bytes_type octets = parsed.to_v6().to_bytes();
   std::fill(octets.begin() + 8, octets.end(), 0);
   return asio::ip::address_v6(octets).to_string();
 }
@@ -47,6 +54,7 @@ struct Shared {
   tcp::acceptor acceptor;
   bool stopped = false;
   std::atomic<size_t> sessions{0};
+  size_t introducing = 0;  // connections of balancers whose header has yet to come
   std::atomic<uint16_t> port{0};
   std::map<std::string, size_t> by_address;
   std::list<Connection*> open;
@@ -77,6 +85,10 @@ class CountedConnection final : public Connection {
   asio::awaitable<absl::Status> Write(std::string_view octets, std::chrono::milliseconds timeout) override {
     return inner_->Write(octets, timeout);
   }
+  asio::awaitable<absl::Status> StartTls(const TlsParty& party, std::chrono::milliseconds timeout) override {
+    return inner_->StartTls(party, timeout);
+  }
+  std::optional<TlsFacts> tls() const override { return inner_->tls(); }
   void StopIdling() override { inner_->StopIdling(); }
   void Close() override { inner_->Close(); }
   const Peer& peer() const override { return inner_->peer(); }
@@ -94,11 +106,12 @@ void Refuse(tcp::socket socket, const std::string& reply) {
   socket.write_some(asio::buffer(reply), ignored);
 }
 
-void Admit(const std::shared_ptr<Shared>& shared, tcp::socket socket) {
-  std::error_code error;
-  const tcp::endpoint remote = socket.remote_endpoint(error);
-  if (error) return;  // gone already
-  std::string key = ClientKey(remote.address());
+bool IsFull(const Shared& shared) {
+  return shared.sessions + shared.introducing >= shared.options.most_connections;
+}
+
+void Admit(const std::shared_ptr<Shared>& shared, tcp::socket socket, Peer peer) {
+  std::string key = ClientKey(peer.address);
   const ListenOptions& options = shared->options;
   if (options.takes_new && !options.takes_new()) {
     Log(Level::kDebug, "connection_refused",
@@ -107,15 +120,67 @@ void Admit(const std::shared_ptr<Shared>& shared, tcp::socket socket) {
   }
   const auto count = shared->by_address.find(key);
   const bool many_of_it = count != shared->by_address.end() && count->second >= options.most_per_address &&
-                          !(options.unlimited && options.unlimited(AddressText(remote.address())));
-  if (many_of_it || shared->sessions >= options.most_connections) {
+                          !(options.unlimited && options.unlimited(peer.address));
+  if (many_of_it || IsFull(*shared)) {
     Log(Level::kWarning, "connection_refused",
         {{"protocol", options.protocol}, {"client", key}, {"reason", "too many connections"}});
     return Refuse(std::move(socket), options.busy_reply);
   }
-  auto connection =
-      std::make_unique<CountedConnection>(shared, std::move(key), MakeTcpConnection(std::move(socket)));
+  auto connection = std::make_unique<CountedConnection>(
+      shared, std::move(key), MakeTcpConnection(std::move(socket), std::move(peer)));
   Spawn(shared->executor, shared->options.protocol, shared->serve(std::move(connection)));
+}
+
+// Takes the header from the socket, and not an octet more: what follows is the client's, and may be TLS.
+asio::awaitable<absl::StatusOr<ProxyHeader>> TakeProxyHeader(tcp::socket& socket) {
+  std::string seen;
+  std::array<char, kMaxProxyV2Octets> buffer;
+  for (;;) {
+    std::error_code error;
+    co_await socket.async_wait(tcp::socket::wait_read, asio::redirect_error(asio::use_awaitable, error));
+    size_t came = 0;
+    if (!error) came = socket.receive(asio::buffer(buffer), tcp::socket::message_peek, error);
+    if (error) co_return absl::UnavailableError(error.message());
+    const size_t before = seen.size();
+    seen.append(buffer.data(), came);
+    const absl::StatusOr<std::optional<ProxyHeader>> header = ParseProxyHeader(seen);
+    if (!header.ok()) co_return header.status();
+    // An unfinished one is all of what came.
+    const size_t its_own = *header ? (*header)->octets - before : came;
+    socket.receive(asio::buffer(buffer.data(), its_own), 0, error);
+    if (error) co_return absl::UnavailableError(error.message());
+    if (*header) co_return **header;
+  }
+}
+
+asio::awaitable<void> Introduce(std::shared_ptr<Shared> shared, std::shared_ptr<tcp::socket> socket,
+                                Peer balancer) {
+  asio::steady_timer timer(shared->executor, kProxyHeaderPatience);
+  timer.async_wait([socket](const std::error_code& error) {
+    std::error_code ignored;
+    if (!error) socket->close(ignored);
+  });
+  const absl::StatusOr<ProxyHeader> header = co_await TakeProxyHeader(*socket);
+  timer.cancel();
+  --shared->introducing;
+  if (shared->stopped) co_return;
+  if (!header.ok()) {
+    Log(Level::kWarning, "proxy_header_refused",
+        {{"protocol", shared->options.protocol}, {"balancer", balancer.address}, {"error", header.status()}});
+    co_return;
+  }
+  Admit(shared, std::move(*socket), header->client.value_or(balancer));
+}
+
+void Receive(const std::shared_ptr<Shared>& shared, tcp::socket socket) {
+  Peer peer = RemoteOf(socket);
+  if (peer.address.empty()) return;  // gone already
+  if (!shared->options.balancers.Contains(peer.address))
+    return Admit(shared, std::move(socket), std::move(peer));
+  if (IsFull(*shared)) return Refuse(std::move(socket), shared->options.busy_reply);
+  ++shared->introducing;
+  auto waiting = std::make_shared<tcp::socket>(std::move(socket));
+  Spawn(shared->executor, shared->options.protocol, Introduce(shared, std::move(waiting), std::move(peer)));
 }
 
 asio::awaitable<void> AcceptLoop(std::shared_ptr<Shared> shared) {
@@ -126,7 +191,7 @@ asio::awaitable<void> AcceptLoop(std::shared_ptr<Shared> shared) {
         co_await shared->acceptor.async_accept(asio::redirect_error(asio::use_awaitable, error));
     if (shared->stopped) break;
     if (!error) {
-      Admit(shared, std::move(socket));
+      Receive(shared, std::move(socket));
       continue;
     }
     if (error == asio::error::connection_aborted) continue;

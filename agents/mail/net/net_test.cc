@@ -177,6 +177,62 @@ TEST_F(Net, StopEndsIdleSessionsPolitely) {
   EXPECT_EQ(listener_->sessions(), 0u);
 }
 
+// Says who its peer is, and then what it gets.
+asio::awaitable<void> EchoPeer(std::unique_ptr<Connection> connection) {
+  const std::string peer = connection->peer().address + "\n";
+  const absl::Status written = co_await connection->Write(peer, kLong);
+  co_await Echo(std::move(connection));
+}
+
+TEST_F(Net, ABalancersClientsAreWhoItSaysAndWhatTheySendIsTheirs) {
+  ListenOptions options;
+  options.balancers = *AddressSet::Parse({"127.0.0.1"});
+  options.most_per_address = 1;  // of each client, not of the balancer
+  Listen(EchoPeer, options);
+  RunUntilDone(loop_, [](std::string address) -> asio::awaitable<void> {
+    std::vector<std::unique_ptr<Connection>> open;
+    for (const char* client : {"192.0.2.1", "192.0.2.2"}) {
+      auto connection = co_await Connect(address, kLong);
+      const std::string header = std::string("PROXY TCP4 ") + client + " 198.51.100.1 5000 25\r\n";
+      // In two pieces, the second with the client's own first octets.
+      const absl::Status first = co_await (*connection)->Write(header.substr(0, 10), kLong);
+      const absl::Status second = co_await (*connection)->Write(header.substr(10) + "hello", kLong);
+      std::string said;
+      while (said.size() < 15) {
+        const auto got = co_await (*connection)->Read(kLong);
+        EXPECT_TRUE(got.ok()) << got.status();
+        if (!got.ok()) co_return;
+        said += *got;
+      }
+      EXPECT_EQ(said, std::string(client) + "\nhello");
+      open.push_back(*std::move(connection));
+    }
+  }(address_));
+}
+
+TEST_F(Net, ABalancerThatNamesNobodyIsNotServed) {
+  ListenOptions options;
+  options.balancers = *AddressSet::Parse({"127.0.0.1"});
+  Listen(EchoPeer, options);
+  RunUntilDone(loop_, [](std::string address) -> asio::awaitable<void> {
+    auto connection = co_await Connect(address, kLong);
+    const absl::Status written = co_await (*connection)->Write("EHLO x\r\n", kLong);
+    const std::string said = co_await ReadUntilClosed(**connection);
+    EXPECT_EQ(said, "");
+  }(address_));
+}
+
+TEST_F(Net, NobodyElseIsBelieved) {
+  Listen(EchoPeer);
+  RunUntilDone(loop_, [](std::string address) -> asio::awaitable<void> {
+    auto connection = co_await Connect(address, kLong);
+    const absl::Status written =
+        co_await (*connection)->Write("PROXY TCP4 192.0.2.1 198.51.100.1 5000 25\r\n", kLong);
+    const auto got = co_await (*connection)->Read(kLong);
+    EXPECT_TRUE(got.value_or("").starts_with("127.0.0.1\n"));
+  }(address_));
+}
+
 TEST_F(Net, BlockingWorkRunsBesideTheLoop) {
   BlockingPool pool(2);
   const std::thread::id loop_thread = std::this_thread::get_id();

@@ -2,13 +2,19 @@
 
 #include <fmt/format.h>
 
-#include <array>
+#include <algorithm>
 #include <asio/buffer.hpp>
 #include <asio/redirect_error.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/use_awaitable.hpp>
+#include <cerrno>
+#include <optional>
 #include <system_error>
 #include <utility>
+
+#include "agents/mail/net/tls_party.h"
+#include "common/openssl_handles.h"
+#include "common/status.h"
 
 namespace prov::net {
 namespace {
@@ -60,6 +66,39 @@ class Deadline {
   std::shared_ptr<State> state_;
 };
 
+// One attempt at reading or writing: octets that went through, or what to wait for, or why not.
+struct Attempt {
+  size_t octets = 0;
+  std::optional<tcp::socket::wait_type> wait;
+  std::error_code error;
+};
+
+// What OpenSSL says of a call that did not go through.
+Attempt Unfinished(const SSL* ssl, int result) {
+  switch (SSL_get_error(ssl, result)) {
+    case SSL_ERROR_WANT_READ:
+      return {.wait = tcp::socket::wait_read};
+    case SSL_ERROR_WANT_WRITE:
+      return {.wait = tcp::socket::wait_write};
+    case SSL_ERROR_ZERO_RETURN:
+      return {.error = asio::error::eof};
+    case SSL_ERROR_SYSCALL:
+      return {.error = errno != 0 ? std::error_code(errno, std::system_category())
+                                  : std::error_code(asio::error::eof)};
+    default:
+      return {.error = std::make_error_code(std::errc::protocol_error)};
+  }
+}
+
+// OpenSSL's queue of errors is the thread's, and others share the thread.
+template <typename Call>
+Attempt Through(SSL* ssl, Call call) {
+  ERR_clear_error();
+  errno = 0;
+  const int result = call(ssl);
+  return result > 0 ? Attempt{.octets = static_cast<size_t>(result)} : Unfinished(ssl, result);
+}
+
 class TcpConnection final : public Connection {
  public:
   TcpConnection(tcp::socket socket, Peer peer)
@@ -68,12 +107,17 @@ class TcpConnection final : public Connection {
   ~TcpConnection() override { Close(); }
 
   asio::awaitable<absl::StatusOr<std::string_view>> Read(milliseconds timeout) override {
-    Deadline deadline(stream_, timeout);
-    std::error_code error;
-    const size_t got = co_await stream_->socket.async_read_some(
-        asio::buffer(buffer_), asio::redirect_error(asio::use_awaitable, error));
-    if (error) co_return Translate(error, deadline.expired());
-    co_return std::string_view(buffer_.data(), got);
+    std::optional<Deadline> deadline;
+    for (;;) {
+      if (!buffer_) buffer_ = std::make_unique_for_overwrite<char[]>(kMostReadOctets);
+      const Attempt attempt = ReadNow();
+      if (attempt.octets > 0) co_return std::string_view(buffer_.get(), attempt.octets);
+      if (attempt.error) co_return Translate(attempt.error, false);
+      buffer_.reset();  // of ten thousand that wait none has one
+      if (!deadline) deadline.emplace(stream_, timeout);
+      const std::error_code error = co_await Wait(*attempt.wait);
+      if (error) co_return Translate(error, deadline->expired());
+    }
   }
 
   asio::awaitable<absl::StatusOr<std::string_view>> ReadIdle(milliseconds timeout) override {
@@ -89,15 +133,40 @@ class TcpConnection final : public Connection {
 
   asio::awaitable<absl::Status> Write(std::string_view octets, milliseconds timeout) override {
     while (!octets.empty()) {
-      Deadline deadline(stream_, timeout);
-      std::error_code error;
-      const size_t wrote = co_await stream_->socket.async_write_some(
-          asio::buffer(octets.data(), std::min(octets.size(), kWriteStepOctets)),
-          asio::redirect_error(asio::use_awaitable, error));
+      const Attempt attempt = WriteNow(octets.substr(0, kWriteStepOctets));
+      octets.remove_prefix(attempt.octets);
+      if (attempt.error) co_return Translate(attempt.error, false);
+      if (!attempt.wait) continue;
+      const Deadline deadline(stream_, timeout);
+      const std::error_code error = co_await Wait(*attempt.wait);
       if (error) co_return Translate(error, deadline.expired());
-      octets.remove_prefix(wrote);
     }
     co_return absl::OkStatus();
+  }
+
+  asio::awaitable<absl::Status> StartTls(const TlsParty& party, milliseconds timeout) override {
+    absl::StatusOr<openssl::Ssl> ssl = party.Begin();
+    if (!ssl.ok()) co_return ssl.status();
+    SSL_set_fd(ssl->get(), stream_->socket.native_handle());
+    Deadline deadline(stream_, timeout);
+    for (;;) {
+      const Attempt attempt = Through(ssl->get(), SSL_do_handshake);
+      if (attempt.octets > 0) break;
+      std::error_code error = attempt.error;
+      if (attempt.wait) error = co_await Wait(*attempt.wait);
+      if (error == std::errc::protocol_error) {
+        co_return absl::UnavailableError(
+            fmt::format("TLS with {}: {}", peer_.address, MessageOf(openssl::Error("handshake"))));
+      }
+      if (error) co_return Translate(error, deadline.expired());
+    }
+    ssl_ = *std::move(ssl);
+    co_return absl::OkStatus();
+  }
+
+  std::optional<TlsFacts> tls() const override {
+    if (!ssl_) return std::nullopt;
+    return TlsFacts{SSL_get_version(ssl_.get()), SSL_get_cipher_name(ssl_.get())};
   }
 
   void StopIdling() override {
@@ -107,6 +176,11 @@ class TcpConnection final : public Connection {
   }
 
   void Close() override {
+    if (!stream_->socket.is_open()) return;
+    if (ssl_) {
+      ERR_clear_error();
+      SSL_shutdown(ssl_.get());  // whether the peer hears it changes nothing
+    }
     std::error_code ignored;
     stream_->socket.shutdown(tcp::socket::shutdown_both, ignored);
     stream_->socket.close(ignored);
@@ -115,6 +189,40 @@ class TcpConnection final : public Connection {
   const Peer& peer() const override { return peer_; }
 
  private:
+  Attempt ReadNow() {
+    if (ssl_) {
+      return Through(ssl_.get(), [this](SSL* ssl) { return SSL_read(ssl, buffer_.get(), kMostReadOctets); });
+    }
+    Attempt attempt;
+    attempt.octets =
+        stream_->socket.read_some(asio::buffer(buffer_.get(), kMostReadOctets), attempt.error);
+    return InClear(attempt, tcp::socket::wait_read);
+  }
+
+  Attempt WriteNow(std::string_view octets) {
+    if (ssl_) {
+      return Through(ssl_.get(), [octets](SSL* ssl) {
+        return SSL_write(ssl, octets.data(), static_cast<int>(octets.size()));
+      });
+    }
+    Attempt attempt;
+    attempt.octets = stream_->socket.write_some(asio::buffer(octets.data(), octets.size()), attempt.error);
+    return InClear(attempt, tcp::socket::wait_write);
+  }
+
+  static Attempt InClear(Attempt attempt, tcp::socket::wait_type wait) {
+    if (attempt.error != asio::error::would_block && attempt.error != asio::error::try_again) return attempt;
+    return {.wait = wait};
+  }
+
+  asio::awaitable<std::error_code> Wait(tcp::socket::wait_type what) {
+    std::error_code error;
+    co_await stream_->socket.async_wait(what, asio::redirect_error(asio::use_awaitable, error));
+    // A handler that was on its way already when the socket was closed.
+    if (!error && !stream_->socket.is_open()) error = asio::error::operation_aborted;
+    co_return error;
+  }
+
   absl::Status Translate(const std::error_code& error, bool expired) const {
     if (error == asio::error::eof) return absl::OutOfRangeError("the peer closed the connection");
     if (expired) return absl::DeadlineExceededError(fmt::format("{} was silent too long", peer_.address));
@@ -123,7 +231,8 @@ class TcpConnection final : public Connection {
 
   const std::shared_ptr<Stream> stream_;
   const Peer peer_;
-  std::array<char, kMostReadOctets> buffer_;  // pages that nothing was read into cost nothing
+  openssl::Ssl ssl_;
+  std::unique_ptr<char[]> buffer_;  // while there is something in it
 };
 
 }  // namespace
@@ -135,15 +244,17 @@ std::string AddressText(const asio::ip::address& address) {
   return address.to_string();
 }
 
-std::unique_ptr<Connection> MakeTcpConnection(tcp::socket socket) {
-  std::error_code ignored;
-  // Replies are small and are waited for.
-  socket.set_option(tcp::no_delay(true), ignored);
+Peer RemoteOf(const tcp::socket& socket) {
   std::error_code error;
   const tcp::endpoint remote = socket.remote_endpoint(error);
-  // A peer that is gone already shows at the first read.
-  Peer peer;
-  if (!error) peer = {AddressText(remote.address()), remote.port()};
+  return error ? Peer() : Peer{AddressText(remote.address()), remote.port()};
+}
+
+std::unique_ptr<Connection> MakeTcpConnection(tcp::socket socket, Peer peer) {
+  std::error_code ignored;
+  socket.non_blocking(true, ignored);
+  // Replies are small and are waited for.
+  socket.set_option(tcp::no_delay(true), ignored);
   return std::make_unique<TcpConnection>(std::move(socket), std::move(peer));
 }
 

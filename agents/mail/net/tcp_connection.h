@@ -1,4 +1,4 @@
-// A Connection over TCP. TLS will wrap the socket here, unseen by sessions.
+// A Connection over TCP.
 #pragma once
 
 #include <asio/ip/tcp.hpp>
@@ -8,8 +8,11 @@
 
 namespace prov::net {
 
-// `socket` must be connected.
-std::unique_ptr<Connection> MakeTcpConnection(asio::ip::tcp::socket socket);
+// `socket` must be connected. `peer`: who is really there.
+std::unique_ptr<Connection> MakeTcpConnection(asio::ip::tcp::socket socket, Peer peer);
+
+// Who is at the other end of the socket; empty when it is gone already, which shows at the first read.
+Peer RemoteOf(const asio::ip::tcp::socket& socket);
 
 // As Peer gives it.
 std::string AddressText(const asio::ip::address& address);

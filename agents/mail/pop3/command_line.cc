@@ -31,6 +31,11 @@ std::optional<LineReader::Line> LineReader::Next() {
   return line;
 }
 
+void LineReader::Clear() {
+  auth::Wipe(buffer_);
+  discarded_ = 0;
+}
+
 std::string LineReader::TakeRest() {
   std::string rest = std::move(buffer_);
   buffer_.clear();

@@ -31,6 +31,10 @@ class LineReader {
   std::optional<Line> Next();
   // A line without end; give up.
   bool IsHopeless() const { return discarded_ > kMaxDiscardedOctets; }
+  // Nothing was appended that was not handed out.
+  bool IsEmpty() const { return buffer_.empty() && discarded_ == 0; }
+  // Forgets, and wipes, what was appended.
+  void Clear();
   // What was appended and not handed out.
   std::string TakeRest();
 

@@ -22,8 +22,7 @@ constexpr char kCapabilities[] =
     "RESP-CODES\r\n"
     "AUTH-RESP-CODE\r\n"
     "PIPELINING\r\n"
-    "IMPLEMENTATION prov\r\n"
-    ".\r\n";
+    "IMPLEMENTATION prov\r\n";
 
 // Digits only. Too large for 64 bits is the largest: there is no such message, and no more lines than that.
 std::optional<uint64_t> ParseNumber(std::string_view text) {
@@ -45,7 +44,7 @@ bool HasControl(std::string_view text) {
 
 enum class Argument { kNone, kOptional, kRequired, kRaw };
 
-// One row per verb. Where TLS comes in, a row will also say whether it is allowed before it.
+// One row per verb.
 struct Machine::Command {
   std::string_view verb;
   void (Machine::*handler)(std::string_view argument);
@@ -67,9 +66,10 @@ const Machine::Command Machine::kCommands[] = {
     {"DELE", &Machine::Dele, false, true, Argument::kRequired},
     {"RSET", &Machine::Rset, false, true, Argument::kNone},
     {"NOOP", &Machine::Noop, false, true, Argument::kNone},
+    {"STLS", &Machine::Stls, true, false, Argument::kNone},
 };
 
-Machine::Machine(std::string_view server) { Reply(fmt::format("+OK {} POP3 ready", server)); }
+Machine::Machine(std::string_view server, net::TlsUse tls) : tls_(tls) { Reply(fmt::format("+OK {} POP3 ready", server)); }
 
 Step Machine::Next() {
   for (;;) {
@@ -133,7 +133,33 @@ void Machine::Bad(std::string_view words) {
   if (++bad_commands_ >= limit) state_ = State::kClosing;
 }
 
-void Machine::Capa(std::string_view) { output_ += kCapabilities; }
+void Machine::Capa(std::string_view) {
+  output_ += kCapabilities;
+  const bool may_start = tls_ == net::TlsUse::kOnDemand && !secure_ && state_ == State::kAuthorisation;
+  if (may_start) Reply("STLS");
+  Reply(".");
+}
+
+void Machine::Stls(std::string_view) {
+  if (secure_) return Bad("TLS is in use already");
+  if (tls_ != net::TlsUse::kOnDemand) return Bad("There is no TLS here");
+  // Somebody on the way may have put it there, to be obeyed inside TLS.
+  if (!lines_.IsEmpty()) {
+    Reply("-ERR Wait for the reply before you send more");
+    state_ = State::kClosing;
+    return;
+  }
+  Reply("+OK Begin TLS");
+  Step step;
+  step.kind = Step::Kind::kStartTls;
+  asked_ = std::move(step);
+}
+
+void Machine::Secured() {
+  secure_ = true;
+  login_.clear();
+  lines_.Clear();
+}
 
 void Machine::User(std::string_view argument) {
   login_ = argument;

@@ -1,9 +1,9 @@
-// The POP3 server's side of the protocol (RFC 1939, RFC 2449) without I/O: octets in, steps out.
+// The POP3 server's side of the protocol (RFC 1939, RFC 2449, RFC 2595) without I/O: octets in, steps out.
 //
 //   machine.Input(octets);
 //   for (;;) switch (Step step = machine.Next(); step.kind) { … }
 //
-// After kLogin, kSend and kRemove the caller answers with the method named there before it asks for the next
+// After kLogin, kSend, kRemove and kStartTls the caller answers with the method named there before it asks for the next
 // step; input that came meanwhile (pipelining) waits in the machine.
 #pragma once
 
@@ -15,6 +15,7 @@
 
 #include "agents/mail/auth/secret.h"
 #include "agents/mail/maildir/mailbox.h"
+#include "agents/mail/net/tls_use.h"
 #include "agents/mail/pop3/command_line.h"
 
 namespace prov::pop3 {
@@ -37,6 +38,7 @@ struct Step {
     kLogin,      // `login`, `password`; answer with LoggedIn, LoginFailed or LoginRefusedWith
     kSend,    // message `index`, only `body_lines` of its body if given; answer with Sending or MessageGone
     kRemove,  // messages `indices`; answer with Removed
+    kStartTls,  // shake hands; answer with Secured, or close
     kClose,   // the session is over
   };
   Kind kind = Kind::kNeedInput;
@@ -52,7 +54,7 @@ struct Step {
 class Machine {
  public:
   // `server` names us in the greeting.
-  explicit Machine(std::string_view server);
+  Machine(std::string_view server, net::TlsUse tls);
 
   void Input(std::string_view octets) { lines_.Append(octets); }
   Step Next();
@@ -69,6 +71,9 @@ class Machine {
   void MessageGone(bool may_come_back);
 
   void Removed(bool all);
+
+  // All that was said in clear is forgotten, a USER too, and what came with it unread (RFC 2595 section 4).
+  void Secured();
 
   // Octets that came after the command of the last step: the proxy's back end gets them.
   std::string TakeRest() { return lines_.TakeRest(); }
@@ -101,7 +106,10 @@ class Machine {
   void Dele(std::string_view argument);
   void Rset(std::string_view argument);
   void Noop(std::string_view argument);
+  void Stls(std::string_view argument);
 
+  const net::TlsUse tls_;
+  bool secure_ = false;
   LineReader lines_;
   State state_ = State::kAuthorisation;
   std::string output_;

@@ -11,7 +11,7 @@ using Kind = Step::Kind;
 // Runs a machine whose every login with the password "right" succeeds, and records what it says and asks.
 class MachineTest : public testing::Test {
  protected:
-  MachineTest() { Run(); }
+  explicit MachineTest(net::TlsUse tls = net::TlsUse::kNone) : machine_("mail.example.net", tls) { Run(); }
 
   // What the machine says to these octets, up to the point where it wants more.
   std::string Say(std::string_view octets) {
@@ -57,6 +57,10 @@ class MachineTest : public testing::Test {
           removed_ = step.indices;
           machine_.Removed(!unlink_fails_);
           break;
+        case Kind::kStartTls:
+          ++handshakes_;
+          machine_.Secured();
+          break;
         case Kind::kClose:
           closed_ = true;
           return said;
@@ -65,8 +69,9 @@ class MachineTest : public testing::Test {
   }
 
   const std::vector<maildir::Message> messages_ = {{120, "id-one"}, {200, "id-two"}, {7, "id-three"}};
-  Machine machine_{"mail.example.net"};
+  Machine machine_;
   int logins_ = 0;
+  int handshakes_ = 0;
   std::string login_, password_;
   std::optional<uint64_t> body_lines_;
   std::vector<size_t> removed_;
@@ -76,7 +81,7 @@ class MachineTest : public testing::Test {
 };
 
 TEST(Machine, GreetsFirst) {
-  Machine machine("mail.example.net");
+  Machine machine("mail.example.net", net::TlsUse::kNone);
   EXPECT_EQ(machine.Next().output, "+OK mail.example.net POP3 ready\r\n");
   EXPECT_EQ(machine.Next().kind, Kind::kNeedInput);
 }
@@ -275,7 +280,7 @@ TEST_F(MachineTest, AnsweringGoesOnAfterTwentyMistakesNoLonger) {
 
 TEST(Machine, AListingOfManyComesInPieces) {
   const std::vector<maildir::Message> many(50'000, maildir::Message{1, "uid"});
-  Machine machine("x");
+  Machine machine("x", net::TlsUse::kNone);
   machine.Input("USER a\r\nPASS b\r\nUIDL\r\n");
   size_t largest = 0;
   std::string said;
@@ -290,10 +295,42 @@ TEST(Machine, AListingOfManyComesInPieces) {
   EXPECT_TRUE(said.ends_with("\r\n50000 uid\r\n.\r\n"));
 }
 
+class MachineWithTls : public MachineTest {
+ protected:
+  MachineWithTls() : MachineTest(net::TlsUse::kOnDemand) {}
+};
+
+TEST_F(MachineWithTls, StlsIsOfferedUntilItIsInUse) {
+  EXPECT_NE(Say("CAPA\r\n").find("\r\nSTLS\r\n"), std::string::npos);
+  EXPECT_EQ(Say("STLS\r\n"), "+OK Begin TLS\r\n");
+  EXPECT_EQ(handshakes_, 1);
+  EXPECT_EQ(Say("CAPA\r\n").find("STLS"), std::string::npos);
+  EXPECT_TRUE(Say("STLS\r\n").starts_with("-ERR"));
+  EXPECT_EQ(LogIn(), "+OK Send the password\r\n+OK 3 messages (327 octets)\r\n");
+  EXPECT_EQ(Say("CAPA\r\n").find("STLS"), std::string::npos);
+  EXPECT_TRUE(Say("STLS\r\n").starts_with("-ERR")) << "RFC 2595 section 4: not after the login";
+}
+
+// RFC 2595 section 4: what was said in clear counts no more.
+TEST_F(MachineWithTls, AUserGivenInClearIsForgotten) {
+  Say("USER mallory\r\n");
+  Say("STLS\r\n");
+  EXPECT_TRUE(Say("PASS right\r\n").starts_with("-ERR"));
+  EXPECT_EQ(logins_, 0);
+}
+
+// What somebody on the way sends behind STLS must not be obeyed inside TLS: neither "USER x" nor "US", to which "ER x"
+// would come.
+TEST_F(MachineWithTls, WhatIsSentBehindStlsIsNeverObeyed) {
+  EXPECT_EQ(Say("STLS\r\nUSE"), "-ERR Wait for the reply before you send more\r\n");
+  EXPECT_TRUE(closed_);
+  EXPECT_EQ(handshakes_, 0);
+}
+
 TEST(Machine, AnothersWordsAreSanitised) {
   EXPECT_EQ(SanitiseWords("[AUTH] no\r\n+OK \x01\xff fine"), "[AUTH] no+OK  fine");
   EXPECT_LE(SanitiseWords(std::string(10'000, 'x')).size(), 500u);
-  Machine machine("x");
+  Machine machine("x", net::TlsUse::kNone);
   machine.Next();
   machine.Input("USER a\r\nPASS b\r\nSTAT\r\n");
   machine.Next();
@@ -303,7 +340,7 @@ TEST(Machine, AnothersWordsAreSanitised) {
 }
 
 TEST(Machine, TheProxyTakesWhatCameBehindPass) {
-  Machine machine("x");
+  Machine machine("x", net::TlsUse::kNone);
   machine.Next();
   machine.Input("USER a\r\nPASS b\r\nSTAT\r\nLIS");
   machine.Next();

@@ -23,12 +23,13 @@ absl::StatusOr<std::unique_ptr<net::Listener>> StartPop3Proxy(const asio::any_io
   listen.address = options.address;
   listen.protocol = "pop3_proxy";
   listen.busy_reply = kBusyReply;
+  listen.balancers = std::move(options.balancers);
   listen.takes_new = [&state, host = std::move(options.host)] {
     return state.TakesNewSessions(v1::POP_PROXY, host);
   };
   listen.elsewhere_reply = kDrainedReply;
   const auto context = std::make_shared<ProxyContext>(
-      ProxyContext{std::move(options.hostname), options.times, StoreChoice(state), delay, pool});
+      ProxyContext{std::move(options.hostname), options.times, options.tls, StoreChoice(state), delay, pool});
   return net::Listener::Start(
       executor, std::move(listen),
       [context](std::unique_ptr<net::Connection> client) { return Serve(context, std::move(client)); });

@@ -9,8 +9,10 @@
 
 #include "absl/status/statusor.h"
 #include "agents/mail/auth/failure_delay.h"
+#include "agents/mail/net/address_set.h"
 #include "agents/mail/net/blocking.h"
 #include "agents/mail/net/listener.h"
+#include "agents/mail/net/tls_use.h"
 #include "agents/mail/pop3/limits.h"
 #include "agents/state/reader.h"
 
@@ -21,6 +23,8 @@ struct Pop3ProxyOptions {
   std::string host;      // as in the fleet
   std::string hostname;  // in the greeting
   SessionTimes times;
+  net::SessionTls tls;
+  net::AddressSet balancers;  // as in net::ListenOptions
 };
 
 // Listens from now on. What is passed by reference outlives the listener's sessions; destroy the pool before

@@ -7,8 +7,10 @@
 
 #include "absl/status/statusor.h"
 #include "agents/mail/auth/authenticator.h"
+#include "agents/mail/net/address_set.h"
 #include "agents/mail/net/blocking.h"
 #include "agents/mail/net/listener.h"
+#include "agents/mail/net/tls_use.h"
 #include "agents/mail/pop3/limits.h"
 
 namespace prov::pop3 {
@@ -18,6 +20,8 @@ struct Pop3ServerOptions {
   std::string hostname;  // in the greeting
   std::string maildir_root;
   SessionTimes times;
+  net::SessionTls tls;
+  net::AddressSet balancers;  // as in net::ListenOptions
 };
 
 // Listens from now on. What is passed by reference outlives the listener's sessions; destroy the

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "agents/mail/net/connector.h"
+#include "agents/mail/net/session_tls.h"
 #include "agents/mail/pop3/back_end_login.h"
 #include "agents/mail/pop3/machine.h"
 #include "agents/mail/pop3/splice.h"
@@ -27,10 +28,14 @@ class ProxySession {
   ProxySession(std::unique_ptr<net::Connection> client, ProxyContext& context)
       : client_(std::move(client)),
         context_(context),
-        machine_(context.hostname),
+        machine_(context.hostname, context.tls.use),
         deadline_(steady_clock::now() + context.times.login) {}
 
   asio::awaitable<void> Run() {
+    if (context_.tls.use == net::TlsUse::kAlways) {
+      const bool secured = co_await Secure();
+      if (!secured) co_return;
+    }
     while (back_end_ == nullptr) {
       const bool goes_on = co_await TakeStep();
       if (!goes_on) {
@@ -53,9 +58,17 @@ class ProxySession {
       case Step::Kind::kLogin:
         co_await LogIn(step);
         co_return true;
+      case Step::Kind::kStartTls:
+        co_return co_await Secure();
       default:  // kClose; the machine is never told of a mailbox, so it asks for nothing of one
         co_return false;
     }
+  }
+
+  asio::awaitable<bool> Secure() {
+    const absl::Status shaken = co_await net::StartSessionTls(*client_, context_.tls, "pop3-proxy");
+    if (shaken.ok()) machine_.Secured();
+    co_return shaken.ok();
   }
 
   asio::awaitable<bool> WriteOut(std::string output) {

@@ -8,6 +8,7 @@
 #include "agents/mail/auth/failure_delay.h"
 #include "agents/mail/net/blocking.h"
 #include "agents/mail/net/connection.h"
+#include "agents/mail/net/tls_use.h"
 #include "agents/mail/pop3/limits.h"
 #include "agents/mail/pop3/store_choice.h"
 
@@ -16,6 +17,7 @@ namespace prov::pop3 {
 struct ProxyContext {
   std::string hostname;  // in the greeting
   SessionTimes times;
+  net::SessionTls tls;
   StoreChoice stores;
   auth::FailureDelay& delay;
   net::BlockingPool& blocking;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "agents/mail/maildir/mailbox.h"
+#include "agents/mail/net/session_tls.h"
 #include "agents/mail/pop3/machine.h"
 #include "agents/mail/pop3/multiline.h"
 #include "common/log.h"
@@ -26,11 +27,13 @@ class Session {
   Session(std::unique_ptr<net::Connection> connection, const SessionContext& context)
       : connection_(std::move(connection)),
         context_(context),
-        machine_(context.hostname),
+        machine_(context.hostname, context.tls.use),
         deadline_(steady_clock::now() + context.times.login) {}
 
   asio::awaitable<void> Run() {
-    for (bool goes_on = true; goes_on;) goes_on = co_await TakeStep();
+    bool goes_on = true;
+    if (context_.tls.use == net::TlsUse::kAlways) goes_on = co_await Secure();
+    while (goes_on) goes_on = co_await TakeStep();
     // Without QUIT the marks are forgotten here, and nothing is removed (RFC 1939 section 6).
     co_await ReleaseMailbox();
     connection_->Close();
@@ -61,6 +64,11 @@ class Session {
         co_return co_await LogIn(std::move(step));
       case Step::Kind::kSend:
         co_return co_await Send(std::move(step));
+      case Step::Kind::kStartTls: {
+        const bool written = co_await Flush();
+        if (!written) co_return false;
+        co_return co_await Secure();
+      }
       case Step::Kind::kRemove:
         co_return co_await Remove(std::move(step.indices));
       case Step::Kind::kClose:
@@ -70,6 +78,12 @@ class Session {
         co_return false;
     }
     co_return false;
+  }
+
+  asio::awaitable<bool> Secure() {
+    const absl::Status shaken = co_await net::StartSessionTls(*connection_, context_.tls, "pop3");
+    if (shaken.ok()) machine_.Secured();
+    co_return shaken.ok();
   }
 
   asio::awaitable<bool> Gather(std::string output) {

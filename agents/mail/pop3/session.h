@@ -8,6 +8,7 @@
 #include "agents/mail/auth/authenticator.h"
 #include "agents/mail/net/blocking.h"
 #include "agents/mail/net/connection.h"
+#include "agents/mail/net/tls_use.h"
 #include "agents/mail/pop3/limits.h"
 
 namespace prov::pop3 {
@@ -18,6 +19,7 @@ struct SessionContext {
   net::BlockingPool& blocking;
   auth::Authenticator& authenticator;
   SessionTimes times;
+  net::SessionTls tls;
 };
 
 // Until the client quits, goes away or is too slow. `context` must outlive it.

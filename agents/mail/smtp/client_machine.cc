@@ -21,17 +21,15 @@ Reply Later(std::string_view why) { return {451, "4.4.2", std::string(why)}; }
 
 }  // namespace
 
-ClientMachine::ClientMachine(Protocol protocol, std::string hostname, ClientMessage message)
-    : protocol_(protocol),
-      hostname_(std::move(hostname)),
-      message_(std::move(message)),
-      replies_(message_.recipients.size()) {}
+ClientMachine::ClientMachine(ClientOptions options, ClientMessage message)
+    : options_(std::move(options)), message_(std::move(message)), replies_(message_.recipients.size()) {}
 
 ClientStep ClientMachine::Next() {
   for (;;) {
     if (stage_ == Stage::kDone) return {ClientStep::Kind::kDone, std::exchange(output_, "")};
     if (!output_.empty()) return {ClientStep::Kind::kSend, std::exchange(output_, ""), kCommandPatience};
     if (stage_ == Stage::kContent) return {ClientStep::Kind::kSendContent};
+    if (stage_ == Stage::kHandshake) return {ClientStep::Kind::kStartTls};
     const auto received = reader_.Next();
     if (received) {
       Handle(*received);
@@ -56,6 +54,8 @@ void ClientMachine::Handle(const ReplyReader::Received& received) {
       return OnGreeting(reply);
     case Stage::kHello:
       return OnHello(received);
+    case Stage::kStartTls:
+      return OnStartTls(reply);
     case Stage::kMail:
       return OnMail(reply);
     case Stage::kRecipients:
@@ -76,28 +76,57 @@ void ClientMachine::OnGreeting(const Reply& reply) {
 }
 
 void ClientMachine::SendHello() {
-  const char* verb = protocol_ == Protocol::kLmtp ? "LHLO" : tried_helo_ ? "HELO" : "EHLO";
-  output_ += fmt::format("{} {}\r\n", verb, hostname_);
+  const char* verb = options_.protocol == Protocol::kLmtp ? "LHLO" : tried_helo_ ? "HELO" : "EHLO";
+  output_ += fmt::format("{} {}\r\n", verb, options_.hostname);
   stage_ = Stage::kHello;
 }
 
 void ClientMachine::OnHello(const ReplyReader::Received& received) {
   const Reply& reply = received.reply;
-  if (reply.permanent() && protocol_ == Protocol::kSmtp && !tried_helo_) {
+  if (reply.permanent() && options_.protocol == Protocol::kSmtp && !tried_helo_) {
     tried_helo_ = true;
     return SendHello();
   }
   if (!reply.ok()) return End(Later("refused by the next hop: " + ReplyText(reply)));
-  spoke_ = true;
-  for (size_t i = 1; i < received.lines.size() && !tried_helo_; ++i) {
-    const std::string line = FoldAddress(received.lines[i]);
+  if (!tried_helo_) TakeExtensions(received.lines);
+  if (options_.starttls && starttls_ && !secure_) {
+    output_ += "STARTTLS\r\n";
+    stage_ = Stage::kStartTls;
+    return;
+  }
+  BeginMail();
+}
+
+// What was offered before TLS counts no more (RFC 3207 section 4.2).
+void ClientMachine::TakeExtensions(const std::vector<std::string>& lines) {
+  pipelining_ = size_ = eight_bit_ = starttls_ = false;
+  size_limit_ = 0;
+  for (size_t i = 1; i < lines.size(); ++i) {
+    const std::string line = FoldAddress(lines[i]);
     if (line == "pipelining") pipelining_ = true;
     if (line == "8bitmime") eight_bit_ = true;
+    if (line == "starttls") starttls_ = true;
     if (line == "size" || line.starts_with("size ")) {
       size_ = true;
       if (line.size() > 5) std::from_chars(line.data() + 5, line.data() + line.size(), size_limit_);
     }
   }
+}
+
+// A server that offers TLS and has none just now takes the mail in clear, as it would have without the offer.
+void ClientMachine::OnStartTls(const Reply& reply) {
+  if (reply.code != 220) return BeginMail();
+  stage_ = Stage::kHandshake;
+}
+
+void ClientMachine::Secured() {
+  secure_ = true;
+  reader_ = ReplyReader();
+  SendHello();
+}
+
+void ClientMachine::BeginMail() {
+  spoke_ = true;
   if (size_limit_ != 0 && message_.octets > size_limit_) {
     return End({552, "5.3.4", "the message is too large for the next hop"});
   }
@@ -155,12 +184,13 @@ void ClientMachine::ContentSent() {
 // SMTP answers once for all, LMTP once for each that was accepted (RFC 2033 section 4.2).
 void ClientMachine::OnFinal(const Reply& reply) {
   const Reply answer = reply.code / 100 == 3 ? Later("an answer that is none: " + ReplyText(reply)) : reply;
-  if (protocol_ == Protocol::kSmtp) return End(answer);
+  if (options_.protocol == Protocol::kSmtp) return End(answer);
   replies_[accepted_[final_]] = answer;
   if (++final_ == accepted_.size()) End({});
 }
 
 void ClientMachine::ConnectionLost(std::string_view reason) {
+  tls_failed_ = stage_ == Stage::kHandshake;
   if (stage_ != Stage::kDone) End(Later(reason));
 }
 

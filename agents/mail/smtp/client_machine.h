@@ -22,11 +22,18 @@ struct ClientMessage {
   bool eight_bit = false;
 };
 
+struct ClientOptions {
+  Protocol protocol = Protocol::kSmtp;
+  std::string hostname;  // ours
+  bool starttls = false;  // where the server offers it (RFC 3207)
+};
+
 struct ClientStep {
   enum class Kind {
     kSend,         // write `output`
     kNeedInput,    // read for at most `timeout`, then Input; or ConnectionLost
     kSendContent,  // write the message as ContentEncoder makes it, then ContentSent; or ConnectionLost
+    kStartTls,     // shake hands, then Secured; or ConnectionLost
     kDone,         // replies() are final; write `output` if you can, and close
   };
   Kind kind = Kind::kNeedInput;
@@ -37,12 +44,13 @@ struct ClientStep {
 // Not thread-safe.
 class ClientMachine {
  public:
-  // `hostname` is ours.
-  ClientMachine(Protocol protocol, std::string hostname, ClientMessage message);
+  ClientMachine(ClientOptions options, ClientMessage message);
 
   void Input(std::string_view octets) { reader_.Append(octets); }
   ClientStep Next();
   void ContentSent();
+  // The session begins anew; what the server sent behind its 220 is forgotten (RFC 3207 section 4.2).
+  void Secured();
   // Whoever has no reply yet is to be tried again, for this reason.
   void ConnectionLost(std::string_view reason);
 
@@ -50,33 +58,49 @@ class ClientMachine {
   const std::vector<Reply>& replies() const { return replies_; }
   // The server took part: it accepted our HELO. Otherwise another server may be asked at once.
   bool spoke() const { return spoke_; }
+  // The connection was lost in the handshake: the same server may take it in clear.
+  bool tls_failed() const { return tls_failed_; }
 
  private:
-  enum class Stage { kGreeting, kHello, kMail, kRecipients, kData, kContent, kFinal, kDone };
+  enum class Stage {
+    kGreeting,
+    kHello,
+    kStartTls,
+    kHandshake,
+    kMail,
+    kRecipients,
+    kData,
+    kContent,
+    kFinal,
+    kDone
+  };
 
   void Handle(const ReplyReader::Received& received);
   void OnGreeting(const Reply& reply);
   void OnHello(const ReplyReader::Received& received);
+  void TakeExtensions(const std::vector<std::string>& lines);
+  void OnStartTls(const Reply& reply);
   void OnMail(const Reply& reply);
   void OnRecipient(const Reply& reply);
   void OnData(const Reply& reply);
   void OnFinal(const Reply& reply);
   void SendHello();
+  void BeginMail();
   void SendMail();
   void SendRecipients();
   void AskedAll();
   // All recipients without a reply get this one, and it is over.
   void End(Reply reply);
 
-  const Protocol protocol_;
-  const std::string hostname_;
+  const ClientOptions options_;
   const ClientMessage message_;
   ReplyReader reader_;
   Stage stage_ = Stage::kGreeting;
   std::string output_;
   bool tried_helo_ = false;
   bool spoke_ = false;
-  bool pipelining_ = false, size_ = false, eight_bit_ = false;
+  bool secure_ = false, tls_failed_ = false;
+  bool pipelining_ = false, size_ = false, eight_bit_ = false, starttls_ = false;
   uint64_t size_limit_ = 0;         // 0: none
   size_t sent_ = 0, answered_ = 0;  // RCPT commands
   std::vector<size_t> accepted_;    // recipients that wait for the final reply

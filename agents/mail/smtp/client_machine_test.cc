@@ -19,8 +19,9 @@ struct Outcome {
   bool spoke = false;
 };
 
-Outcome Play(Protocol protocol, const ClientMessage& message, const std::vector<std::string>& script) {
-  ClientMachine machine(protocol, "me.example", message);
+Outcome Play(const ClientOptions& options, const ClientMessage& message,
+             const std::vector<std::string>& script) {
+  ClientMachine machine(options, message);
   Outcome outcome;
   size_t line = 0;
   const auto answer = [&] {
@@ -41,6 +42,10 @@ Outcome Play(Protocol protocol, const ClientMessage& message, const std::vector<
         }
         break;
       }
+      case ClientStep::Kind::kStartTls:
+        outcome.sent.push_back("<handshake>");
+        machine.Secured();
+        break;
       case ClientStep::Kind::kSendContent:
         outcome.sent.push_back("<content>");
         machine.ContentSent();
@@ -57,6 +62,10 @@ Outcome Play(Protocol protocol, const ClientMessage& message, const std::vector<
   }
   ADD_FAILURE() << "it never ends";
   return outcome;
+}
+
+Outcome Play(Protocol protocol, const ClientMessage& message, const std::vector<std::string>& script) {
+  return Play({protocol, "me.example"}, message, script);
 }
 
 const ClientMessage kOne = {"a@x.example", {"b@y.example"}, 100, true};
@@ -83,6 +92,44 @@ TEST(ClientMachine, FallsBackToHelo) {
       {"220 hi\r\n", "502 what\r\n", "250 y\r\n", "250 ok\r\n", "250 ok\r\n", "354 go\r\n", "250 ok\r\n"});
   EXPECT_EQ(old.sent[1], "HELO me.example");
   EXPECT_TRUE(old.replies[0].ok());
+}
+
+const ClientOptions kWithTls = {Protocol::kSmtp, "me.example", true};
+
+// RFC 3207 section 4.2. Whoever sits in between may have put it there.
+TEST(ClientMachine, NothingThatWasSaidBeforeTlsCounts) {
+  const Outcome outcome = Play(kWithTls, kOne,
+                               {"220 hi\r\n", "250-y\r\n250-SIZE 10\r\n250-8BITMIME\r\n250 STARTTLS\r\n",
+                                "220 go\r\n250-z\r\n250 PIPELINING\r\n250 forged\r\n", "250 y\r\n",
+                                "250 ok\r\n", "250 ok\r\n", "354 go\r\n", "250 2.0.0 queued\r\n"});
+  EXPECT_EQ(outcome.sent, (std::vector<std::string>{"EHLO me.example", "STARTTLS", "<handshake>",
+                                                    "EHLO me.example", "MAIL FROM:<a@x.example>",
+                                                    "RCPT TO:<b@y.example>", "DATA", "<content>"}));
+  EXPECT_EQ(ReplyText(outcome.replies[0]), "250 2.0.0 queued");
+}
+
+TEST(ClientMachine, AServerThatTakesBackItsOfferOfTlsGetsTheMailInClear) {
+  for (const char* refusal : {"454 4.7.0 not now\r\n", "500 what\r\n"}) {
+    const Outcome outcome =
+        Play(kWithTls, kOne,
+             {"220 hi\r\n", "250-y\r\n250 STARTTLS\r\n", refusal, "250 ok\r\n", "250 ok\r\n", "354 go\r\n",
+              "250 2.0.0 queued\r\n"});
+    EXPECT_EQ(outcome.sent[2], "MAIL FROM:<a@x.example>") << refusal;
+    EXPECT_TRUE(outcome.replies[0].ok());
+  }
+}
+
+TEST(ClientMachine, ALostHandshakeIsToldApart) {
+  ClientMachine machine(kWithTls, kOne);
+  machine.Input("220 hi\r\n");
+  EXPECT_EQ(machine.Next().output, "EHLO me.example\r\n");
+  machine.Input("250-y\r\n250 STARTTLS\r\n");
+  EXPECT_EQ(machine.Next().output, "STARTTLS\r\n");
+  machine.Input("220 go\r\n");
+  EXPECT_EQ(machine.Next().kind, ClientStep::Kind::kStartTls);
+  machine.ConnectionLost("reset");
+  EXPECT_TRUE(machine.tls_failed());
+  EXPECT_FALSE(machine.spoke()) << "the same server may be asked again";
 }
 
 TEST(ClientMachine, EachRecipientHasItsOwnOutcome) {
@@ -168,13 +215,12 @@ TEST(ContentEncoder, WhateverLiesInTheStoreArrivesAsLinesAndEndsNothing) {
 }
 
 TEST(TraceHeader, NamesTheMailAndLetsNothingForgeALine) {
-  ReceivedBy received{"evil\") by x;",
-                      "2001:db8::1",
-                      "mx.example.net",
-                      "ESMTP",
-                      "018f3c2a9d1c01",
-                      "a@b.example",
-                      std::chrono::system_clock::time_point()};
+  ReceivedBy received{.hello = "evil\") by x;",
+                      .client_address = "2001:db8::1",
+                      .hostname = "mx.example.net",
+                      .with = "ESMTP",
+                      .id = "018f3c2a9d1c01",
+                      .recipient = "a@b.example"};
   EXPECT_EQ(
       FormatReceived(received),
       "Received: from unknown ([IPv6:2001:db8::1])\r\n\tby mx.example.net with ESMTP id 018f3c2a9d1c01\r\n"

@@ -9,6 +9,7 @@ namespace prov::smtp {
 namespace {
 
 constexpr std::chrono::seconds kContentPatience{180};  // RFC 5321 section 4.5.3.2.5
+constexpr std::chrono::seconds kHandshakePatience{60};
 constexpr std::chrono::seconds kFarewellPatience{5};
 
 asio::awaitable<absl::Status> SendContent(net::Connection& connection, const ContentSource& content) {
@@ -29,7 +30,7 @@ asio::awaitable<absl::Status> SendContent(net::Connection& connection, const Con
 }  // namespace
 
 asio::awaitable<void> RunClient(net::Connection& connection, ClientMachine& machine,
-                                const ContentSource& content) {
+                                const ContentSource& content, const net::TlsParty* tls) {
   for (;;) {
     const ClientStep step = machine.Next();
     absl::Status status;
@@ -46,6 +47,10 @@ asio::awaitable<void> RunClient(net::Connection& connection, ClientMachine& mach
       case ClientStep::Kind::kSendContent:
         status = co_await SendContent(connection, content);
         if (status.ok()) machine.ContentSent();
+        break;
+      case ClientStep::Kind::kStartTls:
+        status = co_await connection.StartTls(*tls, kHandshakePatience);
+        if (status.ok()) machine.Secured();
         break;
       case ClientStep::Kind::kDone:
         // Whether it hears our farewell changes nothing.

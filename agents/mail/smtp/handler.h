@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "agents/mail/net/connection.h"
 #include "agents/mail/smtp/command.h"
 #include "agents/mail/smtp/header_scanner.h"
 #include "agents/mail/smtp/path.h"
@@ -21,6 +22,8 @@ class Handler {
 
   // Before the greeting; code 0: go on.
   virtual asio::awaitable<Reply> Connect() = 0;
+  // The session goes through TLS from here on, and begins anew.
+  virtual void Secured(const net::TlsFacts& facts) = 0;
   virtual asio::awaitable<Reply> Hello(std::string name, bool extended) = 0;
   virtual asio::awaitable<Reply> Mail(const MailCommand& mail) = 0;
   virtual asio::awaitable<Reply> Recipient(const Path& recipient) = 0;

@@ -30,6 +30,11 @@ class LmtpHandler final : public Handler {
     co_return ReplyOf(verdict);
   }
 
+  void Secured(const net::TlsFacts& facts) override {
+    client_.hello.clear();
+    cipher_ = facts.cipher;
+  }
+
   asio::awaitable<Reply> Hello(std::string name, bool) override {
     client_.hello = std::move(name);
     const policy::Verdict verdict = co_await services_.policy->Hello(client_);
@@ -174,7 +179,8 @@ class LmtpHandler final : public Handler {
     received.hello = client_.hello;
     received.client_address = client_.address;
     received.hostname = services_.hostname;
-    received.with = "LMTP";
+    received.with = cipher_.empty() ? "LMTP" : "LMTPS";
+    received.cipher = cipher_;
     received.id = envelope_.trace;
     received.recipient = address;
     received.time = delivery.now;
@@ -184,6 +190,7 @@ class LmtpHandler final : public Handler {
 
   const StoreServices services_;
   policy::Client client_;
+  std::string cipher_;  // of TLS; empty in clear
   bool eight_bit_ = false;
   policy::Envelope envelope_;
   std::vector<v1::Mailbox> mailboxes_;  // of the recipients, in their order

@@ -4,12 +4,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <map>
 #include <mutex>
 #include <thread>
 
 #include "agents/mail/maildir/layout.h"
+#include "agents/mail/net/testing/test_certificate.h"
 #include "agents/mail/queue/testing/test_spool.h"
 #include "agents/mail/smtp/mail_server.h"
 #include "agents/mail/smtp/testing/mail_client.h"
@@ -57,7 +59,8 @@ std::string LmtpRcpt(uint16_t port, const std::string& path) {
 // An SMTP server of somebody else's: takes one message per connection, answers as the script says.
 class OtherServer {
  public:
-  explicit OtherServer(std::string data_reply = "250 2.0.0 ok") : data_reply_(std::move(data_reply)) {
+  explicit OtherServer(std::string data_reply = "250 2.0.0 ok", std::string extension = "8BITMIME")
+      : data_reply_(std::move(data_reply)), extension_(std::move(extension)) {
     listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_in address{};
     address.sin_family = AF_INET;
@@ -100,7 +103,10 @@ class OtherServer {
         commands_.push_back(line);
       }
       if (line.starts_with("EHLO")) {
-        peer.Send("250-other.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE 1000000\r\n");
+        peer.Send("250-other.example\r\n250-PIPELINING\r\n250-" + extension_ + "\r\n250 SIZE 1000000\r\n");
+      } else if (line == "STARTTLS") {
+        peer.Send("220 2.0.0 go on\r\nno TLS at all\r\n");
+        return;
       } else if (line == "DATA") {
         peer.Send("354 go on\r\n");
         const std::string text = peer.UpToDot();
@@ -116,13 +122,42 @@ class OtherServer {
     }
   }
 
-  const std::string data_reply_;
+  const std::string data_reply_, extension_;
   int listener_ = -1;
   uint16_t port_ = 0;
   std::thread thread_;
   std::mutex mutex_;
   std::vector<std::string> messages_, commands_;
 };
+
+TEST(Mail, TheStoreIsReachedThroughTlsWhereItHasACertificate) {
+  MailHost host;
+  const state::TestDirectory directory;
+  host.tls = *net::TlsServer::Load({net::WriteTestCertificate(directory.path(), "host.example.net")});
+  host.AddDomain("example.net");
+  host.AddSubscriber(1);
+  host.AddPool({host.StartStore()});
+  MailClient client = Greeted(host.StartRelay());
+  EXPECT_TRUE(SendMessage(client, "a@sender.example", {"user1@example.net"}).starts_with("250 "));
+  ASSERT_TRUE(Eventually([&] { return host.Mail("box-1").size() == 1; }));
+  const std::string mail = host.Mail("box-1").front();
+  EXPECT_TRUE(Has(mail, "with LMTPS id "));
+  EXPECT_TRUE(Has(mail, "tls TLS_")) << mail;
+  EXPECT_TRUE(Has(mail, "with ESMTP id ")) << "the client spoke in clear";
+}
+
+// RFC 7435: better in clear than not at all, as if TLS had not been offered.
+TEST(Mail, AServerWhoseTlsIsBrokenGetsTheMailInClear) {
+  OtherServer other("250 2.0.0 ok", "STARTTLS");
+  MailHost host;
+  host.config.engine.smtp.smarthost = other.address();
+  host.config.engine.smtp.trusted_networks = {"127.0.0.1"};
+  MailClient client = Greeted(host.StartRelay());
+  EXPECT_TRUE(SendMessage(client, "a@sender.example", {"b@elsewhere.example"}).starts_with("250 "));
+  EXPECT_TRUE(Eventually([&] { return other.messages().size() == 1; }));
+  const std::vector<std::string> commands = other.commands();
+  EXPECT_EQ(std::count(commands.begin(), commands.end(), "STARTTLS"), 1);
+}
 
 TEST(Mail, FromTheRelayIntoTheMaildirUnaltered) {
   MailHost host;

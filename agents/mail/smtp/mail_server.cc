@@ -5,6 +5,7 @@
 
 #include "agents/mail/net/address_set.h"
 #include "agents/mail/net/listener.h"
+#include "agents/mail/net/tls_client.h"
 #include "agents/mail/policy/relay_policy.h"
 #include "agents/mail/queue/runner.h"
 #include "agents/mail/queue/spool.h"
@@ -26,6 +27,12 @@ constexpr char kBusyReply[] = "421 4.7.0 too many connections, come again\r\n";
 // The relay adds its header to messages that were as large as allowed.
 constexpr uint64_t kHeaderAllowanceOctets = 64 * 1024;
 
+SessionOptions SessionFor(Protocol protocol, const AgentConfig::Engine& engine, uint64_t max_message_octets,
+                          const net::TlsServer* tls) {
+  const net::TlsUse use = tls == nullptr ? net::TlsUse::kNone : net::TlsUse::kOnDemand;
+  return {{protocol, engine.hostname, max_message_octets, use}, {use, tls}, {}};
+}
+
 // A spool with the runner that empties it.
 struct Queue {
   std::unique_ptr<queue::Spool> spool;
@@ -36,7 +43,8 @@ struct Queue {
                     const asio::any_io_executor& executor, net::BlockingPool& pool, const Clock& clock) {
     PROV_RETURN_IF_ERROR(EnsureDirectory(engine.queue.directory, kQueueMode));
     PROV_ASSIGN_OR_RETURN(spool, queue::Spool::Open(engine.queue.directory + "/" + name));
-    transport = std::make_unique<QueueTransport>(engine.hostname, pool);
+    PROV_ASSIGN_OR_RETURN(auto tls, net::OpportunisticTls::Make());
+    transport = std::make_unique<QueueTransport>(engine.hostname, std::move(tls), pool);
     queue::RunnerOptions options;
     options.hostname = engine.hostname;
     options.retry = {engine.queue.first_retry, engine.queue.longest_retry, engine.queue.give_up};
@@ -73,6 +81,7 @@ class ServerBase : public MailServer {
       net::ListenOptions options = common;
       options.address = address;
       options.busy_reply = kBusyReply;
+      options.balancers = balancers_;
       PROV_ASSIGN_OR_RETURN(auto listener, net::Listener::Start(executor, std::move(options), serve));
       listeners_.push_back(std::move(listener));
     }
@@ -80,6 +89,7 @@ class ServerBase : public MailServer {
   }
 
   Queue queue_;
+  net::AddressSet balancers_;
   std::vector<std::unique_ptr<net::Listener>> listeners_;
 };
 
@@ -94,13 +104,14 @@ class RelayServer final : public ServerBase {
         policies_({&recipients_}) {}
 
   absl::Status Start(const asio::any_io_executor& executor, const AgentConfig& config,
-                     net::BlockingPool& pool, const Clock& clock) {
+                     net::BlockingPool& pool, const Clock& clock, const net::TlsServer* tls) {
     const AgentConfig::Engine& engine = config.engine;
+    PROV_ASSIGN_OR_RETURN(balancers_, net::AddressSet::Parse(engine.balancers));
     PROV_ASSIGN_OR_RETURN(trusted_, net::AddressSet::Parse(engine.smtp.trusted_networks));
     PROV_RETURN_IF_ERROR(queue_.Open(engine, "relay", hops_, executor, pool, clock));
     services_ = {engine.hostname, &policies_, queue_.spool.get(), queue_.runner.get(), &pool, &clock};
-    const ServerOptions options = {Protocol::kSmtp, engine.hostname,
-                                   static_cast<uint64_t>(engine.smtp.max_message_octets)};
+    const SessionOptions options = SessionFor(
+        Protocol::kSmtp, engine, static_cast<uint64_t>(engine.smtp.max_message_octets), tls);
     net::ListenOptions listen;
     listen.protocol = "smtp";
     listen.unlimited = [this](const std::string& address) { return trusted_.Contains(address); };
@@ -129,8 +140,10 @@ class StoreServer final : public ServerBase {
   explicit StoreServer(const AgentConfig::Engine& engine) : hops_(engine.lmtp.forward_relay) {}
 
   absl::Status Start(const asio::any_io_executor& executor, const AgentConfig& config,
-                     state::StateReader& state, net::BlockingPool& pool, const Clock& clock) {
+                     state::StateReader& state, net::BlockingPool& pool, const Clock& clock,
+                     const net::TlsServer* tls) {
     const AgentConfig::Engine& engine = config.engine;
+    PROV_ASSIGN_OR_RETURN(balancers_, net::AddressSet::Parse(engine.balancers));
     PROV_RETURN_IF_ERROR(queue_.Open(engine, "forward", hops_, executor, pool, clock));
     services_.hostname = engine.hostname;
     services_.host = config.host;
@@ -142,9 +155,9 @@ class StoreServer final : public ServerBase {
     services_.runner = queue_.runner.get();
     services_.pool = &pool;
     services_.clock = &clock;
-    const ServerOptions options = {
-        Protocol::kLmtp, engine.hostname,
-        static_cast<uint64_t>(engine.smtp.max_message_octets) + kHeaderAllowanceOctets};
+    const SessionOptions options = SessionFor(
+        Protocol::kLmtp, engine,
+        static_cast<uint64_t>(engine.smtp.max_message_octets) + kHeaderAllowanceOctets, tls);
     net::ListenOptions listen;
     listen.protocol = "lmtp";
     listen.most_per_address = listen.most_connections;  // relays are few, and ours
@@ -165,17 +178,19 @@ class StoreServer final : public ServerBase {
 
 absl::StatusOr<std::unique_ptr<MailServer>> StartRelay(const asio::any_io_executor& executor,
                                                        const AgentConfig& config, state::StateReader& state,
-                                                       net::BlockingPool& pool, const Clock& clock) {
+                                                       net::BlockingPool& pool, const Clock& clock,
+                                                       const net::TlsServer* tls) {
   auto server = std::make_unique<RelayServer>(config.engine, state, pool, clock);
-  PROV_RETURN_IF_ERROR(server->Start(executor, config, pool, clock));
+  PROV_RETURN_IF_ERROR(server->Start(executor, config, pool, clock, tls));
   return server;
 }
 
 absl::StatusOr<std::unique_ptr<MailServer>> StartStore(const asio::any_io_executor& executor,
                                                        const AgentConfig& config, state::StateReader& state,
-                                                       net::BlockingPool& pool, const Clock& clock) {
+                                                       net::BlockingPool& pool, const Clock& clock,
+                                                       const net::TlsServer* tls) {
   auto server = std::make_unique<StoreServer>(config.engine);
-  PROV_RETURN_IF_ERROR(server->Start(executor, config, state, pool, clock));
+  PROV_RETURN_IF_ERROR(server->Start(executor, config, state, pool, clock, tls));
   return server;
 }
 

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "agents/config.h"
 #include "agents/mail/net/blocking.h"
+#include "agents/mail/net/tls_server.h"
 #include "agents/state/reader.h"
 #include "common/clock.h"
 
@@ -30,15 +31,17 @@ class MailServer {
   virtual std::vector<uint16_t> ports() const = 0;
 };
 
-// SMTP for role relay. What is passed by reference outlives the server. The queue lies in RELAY below the
-// configured directory.
+// SMTP for role relay. What is passed by reference outlives the server, and `tls` too; null: there is none. The
+// queue lies in RELAY below the configured directory.
 absl::StatusOr<std::unique_ptr<MailServer>> StartRelay(const asio::any_io_executor& executor,
                                                        const AgentConfig& config, state::StateReader& state,
-                                                       net::BlockingPool& pool, const Clock& clock);
+                                                       net::BlockingPool& pool, const Clock& clock,
+                                                       const net::TlsServer* tls);
 
 // LMTP for role store, likewise; forwards wait in FORWARD below the configured directory.
 absl::StatusOr<std::unique_ptr<MailServer>> StartStore(const asio::any_io_executor& executor,
                                                        const AgentConfig& config, state::StateReader& state,
-                                                       net::BlockingPool& pool, const Clock& clock);
+                                                       net::BlockingPool& pool, const Clock& clock,
+                                                       const net::TlsServer* tls);
 
 }  // namespace prov::smtp

@@ -25,6 +25,11 @@ class RelayHandler final : public Handler {
     co_return ReplyOf(verdict);
   }
 
+  void Secured(const net::TlsFacts& facts) override {
+    client_.hello.clear();
+    cipher_ = facts.cipher;
+  }
+
   asio::awaitable<Reply> Hello(std::string name, bool extended) override {
     client_.hello = std::move(name);
     extended_ = extended;
@@ -115,7 +120,8 @@ class RelayHandler final : public Handler {
     received.hello = client_.hello;
     received.client_address = client_.address;
     received.hostname = services_.hostname;
-    received.with = extended_ ? "ESMTP" : "SMTP";
+    received.with = !cipher_.empty() ? "ESMTPS" : extended_ ? "ESMTP" : "SMTP";
+    received.cipher = cipher_;
     received.id = envelope_.trace;
     if (envelope_.recipients.size() == 1) received.recipient = envelope_.recipients.front();
     received.time = services_.clock->Now();
@@ -157,6 +163,7 @@ class RelayHandler final : public Handler {
         {{"trace", envelope_.trace},
          {"client", client_.address},
          {"hello", client_.hello},
+         {"tls", cipher_},
          {"sender", envelope_.sender},
          {"recipients", envelope_.recipients.size()},
          {"first_recipient", envelope_.recipients.front()},
@@ -175,6 +182,7 @@ class RelayHandler final : public Handler {
   const RelayServices services_;
   policy::Client client_;
   bool extended_ = false;
+  std::string cipher_;  // of TLS; empty in clear
   bool eight_bit_ = false;
   policy::Envelope envelope_;
   std::unique_ptr<queue::MessageWriter> writer_;

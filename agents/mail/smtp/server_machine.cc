@@ -50,6 +50,7 @@ const ServerMachine::Command ServerMachine::kCommands[] = {
     {"VRFY", &ServerMachine::Vrfy, kOverBoth, State::kGreeted, State::kRecipients, Argument::kRequired,
      false},
     {"QUIT", &ServerMachine::Quit, kOverBoth, State::kGreeted, State::kRecipients, Argument::kNone, false},
+    {"STARTTLS", &ServerMachine::StartTls, kOverBoth, State::kReady, State::kReady, Argument::kNone, true},
     // Browsers and proxies that were sent here to speak for somebody.
     {"GET", &ServerMachine::Foreign, kOverBoth, State::kGreeted, State::kRecipients, Argument::kOptional,
      false},
@@ -151,12 +152,14 @@ void ServerMachine::ExtendedHello(std::string_view argument) {
   if (!events_.empty() && events_.back().kind == Event::Kind::kHello) extended_ = true;
 }
 
-// RFC 5321 section 4.1.1.1: the extensions, RFC 2920, 1870, 6152 and 2034.
+// RFC 5321 section 4.1.1.1: the extensions, RFC 2920, 1870, 6152, 2034 and 3207.
 std::string ServerMachine::HelloReply() const {
   if (!extended_) return FormatReply({250, "", options_.hostname});
-  return FormatReply(
-      250, {options_.hostname, "PIPELINING", fmt::format("SIZE {}", options_.max_message_octets), "8BITMIME",
-            "ENHANCEDSTATUSCODES"});
+  std::vector<std::string> lines = {options_.hostname, "PIPELINING",
+                                    fmt::format("SIZE {}", options_.max_message_octets), "8BITMIME",
+                                    "ENHANCEDSTATUSCODES"};
+  if (options_.tls == net::TlsUse::kOnDemand && !secure_) lines.push_back("STARTTLS");
+  return FormatReply(250, lines);
 }
 
 void ServerMachine::Mail(std::string_view argument) {
@@ -193,6 +196,22 @@ void ServerMachine::Vrfy(std::string_view) { Say({252, "2.5.0", "send mail and s
 void ServerMachine::Quit(std::string_view) {
   EndTransaction();
   Say({221, "2.0.0", fmt::format("{} closes", options_.hostname), true});
+}
+
+void ServerMachine::StartTls(std::string_view) {
+  if (secure_) return Error({503, "5.5.1", "TLS is in use already"});
+  if (options_.tls != net::TlsUse::kOnDemand) return Error({502, "5.5.1", "there is no TLS here"});
+  Say({220, "2.0.0", "begin"});
+  events_.push_back({.kind = Event::Kind::kStartTls});
+}
+
+void ServerMachine::Secured() {
+  secure_ = true;
+  extended_ = false;
+  hello_.clear();
+  lines_ = CommandLines();
+  asked_ = Event::Kind::kNeedInput;
+  state_ = State::kGreeted;
 }
 
 void ServerMachine::Foreign(std::string_view) { Error({554, "5.7.0", "this is a mail server", true}); }

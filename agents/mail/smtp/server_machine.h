@@ -2,8 +2,8 @@
 //
 //   for (;;) switch (Event event = machine.Next(); event.kind) { … }
 //
-// After kHello, kMail, kRecipient and kData the caller calls Answer, and after kMessageEnd AnswerMessage,
-// before it asks for the next event; input that came meanwhile (pipelining) waits. Replies gather in the
+// After kHello, kMail, kRecipient and kData the caller calls Answer, after kMessageEnd AnswerMessage and after
+// kStartTls Secured, before it asks for the next event; input that came meanwhile (pipelining) waits. Replies gather in the
 // output, which the caller sends before it waits for input and before it closes.
 #pragma once
 
@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "agents/mail/net/tls_use.h"
 #include "agents/mail/smtp/command.h"
 #include "agents/mail/smtp/data_reader.h"
 #include "agents/mail/smtp/header_scanner.h"
@@ -35,6 +36,7 @@ struct ServerOptions {
   Protocol protocol = Protocol::kSmtp;
   std::string hostname;
   uint64_t max_message_octets = 0;
+  net::TlsUse tls = net::TlsUse::kNone;
 };
 
 struct Event {
@@ -48,6 +50,7 @@ struct Event {
     kHeaderEnd,   // what facts() says of the header is whole now
     kMessageEnd,  // all of it came, and nothing is wrong with it
     kReset,       // the transaction is over without a message
+    kStartTls,    // send the output and shake hands, or close
     kClose,       // send the output and close
   };
   Kind kind = Kind::kNeedInput;
@@ -68,6 +71,10 @@ class ServerMachine {
   void Input(std::string_view octets) { lines_.Append(octets); }
   Event Next();
   std::string TakeOutput() { return std::move(output_); }
+
+  // The handshake is done: all that was said in clear is forgotten, and what came with it unread (RFC 3207
+  // section 4.2).
+  void Secured();
 
   void Answer(const Reply& reply);
   // One reply; over LMTP one for each recipient that was accepted, in their order.
@@ -108,6 +115,7 @@ class ServerMachine {
   void Noop(std::string_view argument);
   void Vrfy(std::string_view argument);
   void Quit(std::string_view argument);
+  void StartTls(std::string_view argument);
   void Foreign(std::string_view argument);
 
   const ServerOptions options_;
@@ -118,6 +126,7 @@ class ServerMachine {
   Event::Kind asked_ = Event::Kind::kNeedInput;
   std::string hello_;
   bool extended_ = false;
+  bool secure_ = false;
   int errors_ = 0;
   size_t recipients_ = 0;  // accepted
 

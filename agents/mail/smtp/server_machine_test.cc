@@ -12,8 +12,9 @@ namespace {
 // Says yes to everything, and remembers it.
 class Client {
  public:
-  explicit Client(Protocol protocol = Protocol::kSmtp, uint64_t limit = 1 << 20)
-      : machine_({protocol, "mx.example.net", limit}) {
+  explicit Client(Protocol protocol = Protocol::kSmtp, uint64_t limit = 1 << 20,
+                  net::TlsUse tls = net::TlsUse::kNone)
+      : machine_({protocol, "mx.example.net", limit, tls}) {
     machine_.Greet();
     greeting = machine_.TakeOutput();
   }
@@ -39,6 +40,7 @@ class Client {
   std::vector<std::string> recipients;
   int resets = 0;
   int headers = 0;
+  int handshakes = 0;
   bool closed = false;
   bool slow() const { return machine_.slow(); }
 
@@ -79,6 +81,10 @@ class Client {
         case Event::Kind::kReset:
           content.clear();
           ++resets;
+          break;
+        case Event::Kind::kStartTls:
+          ++handshakes;
+          machine_.Secured();
           break;
       }
     }
@@ -155,7 +161,8 @@ TEST(ServerMachine, EachVerbHasItsPlace) {
       {{"EHLO x y"}, "501 5.5.4"},
       {{"EHLO " + std::string(256, 'x')}, "501 5.5.4"},
       {{"LHLO x"}, "500 5.5.2"},
-      {{"STARTTLS"}, "500 5.5.2"},
+      {{"STARTTLS"}, "503 5.5.1"},
+      {{"EHLO x", "STARTTLS"}, "502 5.5.1"},
       {{"AUTH PLAIN"}, "500 5.5.2"},
       {{"BDAT 0 LAST"}, "500 5.5.2"},
       {{"EXPN staff"}, "500 5.5.2"},
@@ -329,6 +336,47 @@ TEST(ServerMachine, LmtpAnswersForEachRecipient) {
   client.Send("DATA\r\n");
   const std::string said = client.Send("bad\nline\r\n.\r\n");
   EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 2) << said;
+}
+
+Client TlsClient(Protocol protocol = Protocol::kSmtp) {
+  return Client(protocol, 1 << 20, net::TlsUse::kOnDemand);
+}
+
+TEST(ServerMachine, TlsIsOfferedOnceAndBeginsTheSessionAnew) {
+  Client client = TlsClient();
+  EXPECT_NE(client.Send(kStart).find("250 STARTTLS\r\n"), std::string::npos);
+  EXPECT_EQ(client.Send("STARTTLS\r\n"), "220 2.0.0 begin\r\n");
+  EXPECT_EQ(client.handshakes, 1);
+  // RFC 3207 section 4.2: the EHLO in clear counts no more.
+  EXPECT_TRUE(client.Send("MAIL FROM:<a@x.example>\r\n").starts_with("503 5.5.1"));
+  EXPECT_EQ(client.Send(kStart).find("STARTTLS"), std::string::npos);
+  EXPECT_TRUE(client.Send("STARTTLS\r\n").starts_with("503 5.5.1"));
+  StartMessage(client);
+  EXPECT_EQ(client.Send("x\r\n.\r\n"), "250 2.0.0 queued\r\n");
+}
+
+// What somebody on the way sends behind STARTTLS in clear must not be obeyed inside TLS, as a whole command or as
+// the beginning of one.
+TEST(ServerMachine, WhatIsSentBehindStartTlsIsNeverObeyed) {
+  for (const char* behind : {"NOOP\r\n", "MAIL FROM:<a@x.example>\r\n", "RS", "\r\n"}) {
+    Client client = TlsClient();
+    client.Send(kStart);
+    EXPECT_TRUE(client.Send(std::string("STARTTLS\r\n") + behind).starts_with("554 5.5.0")) << behind;
+    EXPECT_TRUE(client.closed);
+    EXPECT_EQ(client.handshakes, 0);
+  }
+}
+
+TEST(ServerMachine, StartTlsHasItsPlace) {
+  Client client = TlsClient();
+  EXPECT_TRUE(client.Send("STARTTLS\r\n").starts_with("503 5.5.1")) << "EHLO comes first";
+  client.Send(kStart);
+  EXPECT_TRUE(client.Send("STARTTLS now\r\n").starts_with("501 5.5.2"));
+  client.Send(kEnvelope);
+  EXPECT_TRUE(client.Send("STARTTLS\r\n").starts_with("503 5.5.1")) << "not in the middle of a message";
+  Client lmtp = TlsClient(Protocol::kLmtp);
+  EXPECT_NE(lmtp.Send("LHLO x\r\n").find("STARTTLS"), std::string::npos);
+  EXPECT_TRUE(lmtp.Send("STARTTLS\r\n").starts_with("220 "));
 }
 
 TEST(Reply, NothingFromOutsideForgesALine) {

@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "agents/mail/net/session_tls.h"
+
 namespace prov::smtp {
 namespace {
 
@@ -21,14 +23,19 @@ constexpr milliseconds kEarlyTalkPause{0};
 
 class Session {
  public:
-  Session(net::Connection& connection, ServerOptions options, Handler& handler, SessionTimes times)
+  Session(net::Connection& connection, SessionOptions options, Handler& handler)
       : connection_(connection),
-        protocol_(options.protocol),
-        machine_(std::move(options)),
+        protocol_(options.machine.protocol),
+        tls_(options.tls),
+        machine_(std::move(options.machine)),
         handler_(handler),
-        times_(times) {}
+        times_(options.times) {}
 
   asio::awaitable<void> Run() {
+    if (tls_.use == net::TlsUse::kAlways) {
+      const bool secured = co_await Secure();
+      if (!secured) co_return;
+    }
     co_await Open();
     for (bool go_on = true; go_on;) go_on = co_await Step();
     handler_.Reset();
@@ -79,11 +86,27 @@ class Session {
       case Event::Kind::kReset:
         handler_.Reset();
         co_return true;
+      case Event::Kind::kStartTls: {
+        const bool flushed = co_await Flush();
+        if (!flushed) co_return false;
+        const bool secured = co_await Secure();
+        co_return secured;
+      }
       default:
         break;
     }
     const Reply reply = co_await Ask(event);
     machine_.Answer(reply);
+    co_return true;
+  }
+
+  asio::awaitable<bool> Secure() {
+    const absl::Status shaken =
+        co_await net::StartSessionTls(connection_, tls_, protocol_ == Protocol::kLmtp ? "lmtp" : "smtp");
+    if (!shaken.ok()) co_return false;
+    machine_.Secured();
+    handler_.Secured(*connection_.tls());
+    went_on_ = true;
     co_return true;
   }
 
@@ -136,6 +159,7 @@ class Session {
 
   net::Connection& connection_;
   const Protocol protocol_;
+  const net::SessionTls tls_;
   ServerMachine machine_;
   Handler& handler_;
   const SessionTimes times_;
@@ -146,9 +170,9 @@ class Session {
 
 }  // namespace
 
-asio::awaitable<void> ServeSession(std::unique_ptr<net::Connection> connection, ServerOptions options,
-                                   std::unique_ptr<Handler> handler, SessionTimes times) {
-  Session session(*connection, std::move(options), *handler, times);
+asio::awaitable<void> ServeSession(std::unique_ptr<net::Connection> connection, SessionOptions options,
+                                   std::unique_ptr<Handler> handler) {
+  Session session(*connection, std::move(options), *handler);
   co_await session.Run();
 }
 

@@ -18,8 +18,14 @@ struct SessionTimes {
   std::chrono::milliseconds slow_reply = std::chrono::seconds(1);  // after many errors
 };
 
+struct SessionOptions {
+  ServerOptions machine;
+  net::SessionTls tls;
+  SessionTimes times;
+};
+
 // Until the session is over. `connection` is closed then.
-asio::awaitable<void> ServeSession(std::unique_ptr<net::Connection> connection, ServerOptions options,
-                                   std::unique_ptr<Handler> handler, SessionTimes times = {});
+asio::awaitable<void> ServeSession(std::unique_ptr<net::Connection> connection, SessionOptions options,
+                                   std::unique_ptr<Handler> handler);
 
 }  // namespace prov::smtp

@@ -22,6 +22,7 @@ using std::chrono::seconds;
 class YesMan final : public Handler {
  public:
   asio::awaitable<Reply> Connect() override { co_return Reply{}; }
+  void Secured(const net::TlsFacts&) override {}
   asio::awaitable<Reply> Hello(std::string, bool) override { co_return Reply{250, "", "mx.example.net"}; }
   asio::awaitable<Reply> Mail(const MailCommand&) override { co_return Reply{250, "2.1.0", "ok"}; }
   asio::awaitable<Reply> Recipient(const Path&) override { co_return Reply{250, "2.1.5", "ok"}; }
@@ -42,8 +43,8 @@ class ServerSession : public testing::Test {
     options.protocol = "smtp";
     auto listener =
         net::Listener::Start(loop_.get_executor(), options, [times](std::unique_ptr<net::Connection> client) {
-          return ServeSession(std::move(client), {Protocol::kSmtp, "mx.example.net", 1 << 20},
-                              std::make_unique<YesMan>(), times);
+          return ServeSession(std::move(client), {{Protocol::kSmtp, "mx.example.net", 1 << 20}, {}, times},
+                              std::make_unique<YesMan>());
         });
     ASSERT_TRUE(listener.ok()) << listener.status();
     listener_ = *std::move(listener);

@@ -30,6 +30,7 @@ std::string FormatReceived(const ReceivedBy& r) {
   std::string field = fmt::format("Received: from {} ({})\r\n\tby {} with {} id {}", hello,
                                   AddressLiteral(r.client_address), r.hostname, r.with, r.id);
   if (!r.recipient.empty()) field += fmt::format("\r\n\tfor <{}>", r.recipient);
+  if (!r.cipher.empty()) field += fmt::format("\r\n\ttls {}", r.cipher);
   return field + fmt::format(";\r\n\t{}\r\n", queue::MailDate(r.time));
 }
 

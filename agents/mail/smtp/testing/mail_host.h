@@ -162,6 +162,7 @@ class MailHost {
   }
 
   AgentConfig config;
+  std::unique_ptr<net::TlsServer> tls;  // none unless a test sets it
 
  private:
   using Starter = decltype(smtp::StartRelay);
@@ -169,7 +170,7 @@ class MailHost {
   uint16_t Start(Starter& start) {
     uint16_t port = 0;
     OnLoop([&] {
-      auto server = start(loop_.get_executor(), config, *state_, pool_, SystemClock());
+      auto server = start(loop_.get_executor(), config, *state_, pool_, SystemClock(), tls.get());
       ASSERT_TRUE(server.ok()) << server.status();
       port = (*server)->ports().front();
       servers_.push_back(*std::move(server));

@@ -1,0 +1,17 @@
+// One end of a TLS connection that is to be made (RFC 8446, RFC 5246).
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "common/openssl_handles.h"
+
+namespace prov::net {
+
+// Thread-safe.
+class TlsParty {
+ public:
+  virtual ~TlsParty() = default;
+  // Ready for the handshake, as server or as client; without a socket yet.
+  virtual absl::StatusOr<openssl::Ssl> Begin() const = 0;
+};
+
+}  // namespace prov::net

@@ -1,0 +1,204 @@
+"""Mail a second through relay, queue and store, side by side with Postfix and Dovecot.
+
+./dev bench smtp [--messages N] measures on this machine, in one run, each with 4 KiB and 256 KiB messages, by 1 and 20
+sessions, over kept and over new connections:
+  - SMTP in, queue, SMTP out to smtp-sink, ours and Postfix's, until the queue is empty;
+  - SMTP in, into four Maildirs: our relay and store, and Postfix with virtual(8);
+  - LMTP into four Maildirs: our store, and Dovecot's;
+  - the memory of an idle session, ours and Postfix's: what its processes have of their own, divided by the sessions.
+Postfix's own smtp-source sends. Everything syncs to disk as in production; nobody uses TLS.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [os.path.join(REPOSITORY, "tests", "stack"), os.path.join(REPOSITORY, "bench", "peers")]
+
+from dovecot_lmtp import DovecotLmtp  # noqa: E402
+from postfix_relay import PostfixRelay  # noqa: E402
+from processes import can_listen, free_port, wait_until  # noqa: E402
+from stack import Stack, built_programs  # noqa: E402
+
+DOMAIN = "example.net"
+BOXES = 4
+ELSEWHERE = "someone@elsewhere.example"
+SIZES = (4096, 256 * 1024)
+SESSIONS = (1, 20)
+IDLE_SESSIONS = 1000
+PATIENCE_SECONDS = 600
+
+
+def files_below(directories):
+    return sum(len(files) for directory in directories for _, _, files in os.walk(directory))
+
+
+def send(port, recipients, sessions, messages, octets, kept, lmtp=False):
+    """smtp-source, one for each recipient, with the sessions and messages shared out among them."""
+    sources = []
+    shares = min(sessions, len(recipients))
+    for recipient in recipients[:shares]:
+        sources.append(subprocess.Popen(["/usr/sbin/smtp-source", "-s", str(sessions // shares), "-m", str(messages // shares),
+                                         "-l", str(octets), "-f", "sender@source.example", "-t", recipient,
+                                         *(["-d"] if kept else []), *(["-L"] if lmtp else []), f"inet:127.0.0.1:{port}"]))
+    for source in sources:
+        if source.wait() != 0:
+            raise RuntimeError("smtp-source failed")
+
+
+def rate(port, recipients, settled, case, lmtp=False):
+    """Messages a second until `settled()`."""
+    start = time.monotonic()
+    send(port, recipients, case["sessions"], case["messages"], case["octets"], case["kept"], lmtp)
+    wait_until(settled, "the queue to be empty", PATIENCE_SECONDS)
+    return case["messages"] / (time.monotonic() - start)
+
+
+def own_kib(pids):
+    """What the processes have for themselves or share among each other: the sum of their proportional sets."""
+    total = 0
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
+                total += next(int(line.split()[1]) for line in file if line.startswith("Pss:"))
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended meanwhile
+    return total
+
+
+def descendants(root):
+    """Process ids of `root` and of all that it started."""
+    children = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", encoding="ascii", errors="replace") as file:
+                    parent = int(file.read().rpartition(")")[2].split()[1])
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            children.setdefault(parent, []).append(int(name))
+    found = [root]
+    for pid in found:
+        found.extend(children.get(pid, []))
+    return found
+
+
+def idle_session_kib(port, root, sessions):
+    """Grown memory for each session that has said EHLO and waits."""
+    before = own_kib(descendants(root))
+    clients = []
+    try:
+        for _ in range(sessions):
+            client = socket.create_connection(("127.0.0.1", port), timeout=60)
+            clients.append(client)
+            client.recv(4096)
+            client.sendall(b"EHLO idle.example\r\n")
+            client.recv(4096)
+        return (own_kib(descendants(root)) - before) / sessions
+    finally:
+        for client in clients:
+            client.close()
+
+
+class Ours:
+    def __init__(self, state, sink):
+        self.stack = Stack(state, built_programs(os.path.join(REPOSITORY, "bazel-bin")), REPOSITORY)
+        self.stack.hosts = [("relay1", "relay", "relay"), ("store1", "store", "main")]
+        self.stack.smarthost = sink
+        self.stack.mail_tls = False
+
+    def start(self):
+        self.stack.start()
+        self.stack.provctl("add-domain", DOMAIN, "--wait")
+        for number in range(1, BOXES + 1):
+            self.stack.provctl("add-user", f"box{number}@{DOMAIN}", "--no-password", "--wait")
+
+    def queues(self):
+        return [self.stack.path("hosts", host, "queue") for host in ("relay1", "store1")]
+
+    def mail(self):
+        return self.stack.mail_root()
+
+
+def measure(case, ours, postfix, dovecot, sink_port):
+    boxes = [f"box{number}@{DOMAIN}" for number in range(1, BOXES + 1)]
+    ports = ours.stack.ports
+    locks = files_below(ours.queues())
+
+    def drained():
+        return files_below(ours.queues()) <= locks
+
+    def postfix_drained():
+        return files_below(postfix.queues()) == 0
+
+    elsewhere = [ELSEWHERE] * BOXES
+    result = dict(case)
+    result["out"] = rate(ports["smtp_relay"], elsewhere, drained, case)
+    result["out_postfix"] = rate(postfix.port, elsewhere, postfix_drained, case)
+    result["in"] = rate(ports["smtp_relay"], boxes, drained, case)
+    result["in_postfix"] = rate(postfix.port, boxes, postfix_drained, case)
+    result["lmtp"] = rate(ports["smtp_store"], boxes, lambda: True, case, lmtp=True)
+    result["lmtp_dovecot"] = rate(dovecot.port, boxes, lambda: True, case, lmtp=True)
+    return result
+
+
+def show(rows, idle):
+    print(f"{'octets':>7} {'sessions':>8} {'conn':>5} | {'SMTP out':>8} {'Postfix':>8} {'ratio':>6} | {'Maildir':>8} {'Postfix':>8} "
+          f"{'ratio':>6} | {'LMTP':>8} {'Dovecot':>8} {'ratio':>6}")
+    for row in rows:
+        print(f"{row['octets']:>7} {row['sessions']:>8} {'kept' if row['kept'] else 'new':>5} | "
+              + " | ".join(f"{row[ours]:>8.0f} {row[peer]:>8.0f} {row[ours] / row[peer]:>6.2f}"
+                           for ours, peer in (("out", "out_postfix"), ("in", "in_postfix"), ("lmtp", "lmtp_dovecot"))))
+    print(f"an idle session: {idle['ours_kib']:.1f} KiB, Postfix {idle['postfix_kib']:.0f} KiB")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--messages", type=int, default=2000, help="in each measurement of small messages; a tenth of it of large ones")
+    parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    arguments = parser.parse_args()
+    if os.geteuid() != 0:
+        parser.error("Postfix and Dovecot are started by root")
+    state = tempfile.mkdtemp(prefix="prov-bench-", dir="/var/tmp")
+    sink_port = free_port()
+    ours = Ours(state, f"127.0.0.1:{sink_port}")
+    processes = ours.stack.processes
+    postfix = PostfixRelay(processes, os.path.join(state, "postfix"), BOXES, f"127.0.0.1:{sink_port}")
+    dovecot = DovecotLmtp(processes, os.path.join(state, "dovecot"))
+    try:
+        ours.start()
+        processes.start("smtp-sink", ["/usr/sbin/smtp-sink", f"127.0.0.1:{sink_port}", "1000"],
+                        ready=lambda: not can_listen(sink_port))
+        postfix.start()
+        dovecot.start()
+        rows = []
+        for octets in SIZES:
+            for sessions in SESSIONS:
+                for kept in (True, False):
+                    messages = arguments.messages // (10 if octets > 65536 else 1)
+                    case = {"octets": octets, "sessions": sessions, "kept": kept, "messages": messages // BOXES * BOXES}
+                    rows.append(measure(case, ours, postfix, dovecot, sink_port))
+                    print(f"    {rows[-1]}", file=sys.stderr, flush=True)
+        idle = {"sessions": IDLE_SESSIONS,
+                "ours_kib": idle_session_kib(ours.stack.ports["smtp_relay"], processes.pid("relay1"), IDLE_SESSIONS),
+                "postfix_kib": idle_session_kib(postfix.port, processes.pid("postfix-peer"), 50)}
+    finally:
+        dovecot.stop()
+        postfix.stop()
+        processes.stop("smtp-sink")
+        ours.stack.stop()
+        shutil.rmtree(state, ignore_errors=True)
+    if arguments.output == "json":
+        print(json.dumps({"rows": rows, "idle": idle}, indent=2))
+    else:
+        show(rows, idle)
+
+
+main()
