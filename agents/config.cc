@@ -7,11 +7,13 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <optional>
 #include <string_view>
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "common/config.h"
+#include "common/size.h"
 #include "common/status.h"
 
 namespace prov {
@@ -187,6 +189,7 @@ absl::StatusOr<AgentConfig> LoadAgentConfig(const std::string& path) {
   config.store.maildir_root = reader.Path("store.maildir_root", "/srv/prov/mail");
   config.store.transfer_listen = reader.String("store.transfer_listen", "");
   config.ftp.home_root = reader.Path("ftp.home_root", "/srv/prov/homes");
+  const std::map<std::string, std::string> plan_quota = reader.StringMap("ftp.plan_quota");
   config.web = ReadWeb(reader);
   config.engine = ReadEngine(reader);
   PROV_RETURN_IF_ERROR(reader.Finish());
@@ -214,6 +217,14 @@ absl::StatusOr<AgentConfig> LoadAgentConfig(const std::string& path) {
     PROV_ASSIGN_OR_RETURN(config.host, MachineName());
   }
   PROV_RETURN_IF_ERROR(Annotate(CheckWeb(config.web), path));
+  for (const auto& [plan, text] : plan_quota) {
+    const std::optional<int64_t> octets = ParseSize(text);
+    if (!octets) {
+      return absl::InvalidArgumentError(
+          fmt::format("{}: ftp.plan_quota.{}: \"{}\" is not a size up to 1024T; write 500M or 10G", path, plan, text));
+    }
+    config.ftp.plan_quota.emplace(plan, *octets);
+  }
   if (config.engine.hostname.empty()) config.engine.hostname = config.host;
   if (owner != kService && owner != kAccount) {
     return absl::InvalidArgumentError(

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -52,6 +53,7 @@ struct AgentConfig {
   } store;
   struct Ftp {
     std::string home_root;
+    std::map<std::string, int64_t> plan_quota;  // octets, by plan
   } ftp;
   struct Web {
     std::string home_root;

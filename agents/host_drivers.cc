@@ -25,6 +25,12 @@ drivers::SiteOptions SitesOf(const AgentConfig::Web& web) {
   return sites;
 }
 
+drivers::HomeOptions FtpHomesOf(const AgentConfig& config) {
+  drivers::HomeOptions homes = drivers::FtpHomes(config.ftp.home_root, config.accounts.least_uid);
+  homes.plan_quota = config.ftp.plan_quota;
+  return homes;
+}
+
 }  // namespace
 
 HostDrivers MakeHostDrivers(const AgentConfig& config, std::optional<drivers::FileOwner> spool,
@@ -73,8 +79,7 @@ HostDrivers MakeHostDrivers(const AgentConfig& config, std::optional<drivers::Fi
         of_role = {add(drivers::MakeRouteDriver(reader))};
         break;
       case v1::FTP:
-        of_role = {add(drivers::MakeHomeDriver(kept(drivers::FtpHomes(config.ftp.home_root, least_uid)))),
-                   account_driver};
+        of_role = {add(drivers::MakeHomeDriver(kept(FtpHomesOf(config)))), account_driver};
         break;
       case v1::WEB:
         of_role = {add(drivers::MakeHomeDriver(kept(drivers::WebHomes(config.web.home_root, least_uid)))),

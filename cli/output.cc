@@ -4,8 +4,9 @@
 #include <google/protobuf/util/json_util.h>
 
 #include <algorithm>
-#include <charconv>
+#include <optional>
 
+#include "common/size.h"
 #include "common/status.h"
 #include "common/utf8.h"
 
@@ -141,21 +142,12 @@ std::string ErrorText(const absl::Status& status) {
 }
 
 absl::Status ParseSize(const std::string& text, int64_t& octets) {
-  uint64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  const std::string_view unit(end, static_cast<size_t>(text.data() + text.size() - end));
-  constexpr std::string_view kUnits = "kMGT";
-  int shift = 0;
-  if (unit.size() == 1 && kUnits.find(unit[0] == 'K' ? 'k' : unit[0]) != std::string_view::npos) {
-    shift = 10 * (1 + static_cast<int>(kUnits.find(unit[0] == 'K' ? 'k' : unit[0])));
-  } else if (!unit.empty()) {
-    return InvalidField("--quota",
-                        fmt::format("\"{}\" is not a size; write 500M, 1G or 0", Safe(text.substr(0, 40))));
+  const std::optional<int64_t> size = prov::ParseSize(text);
+  if (!size) {
+    return InvalidField("--quota", fmt::format("\"{}\" is not a size up to 1024T; write 500M, 1G or 0",
+                                               Safe(text.substr(0, 40))));
   }
-  if (error != std::errc() || number > (uint64_t{1} << 50 >> shift)) {
-    return InvalidField("--quota", fmt::format("\"{}\" is not a size up to 1024T", Safe(text.substr(0, 40))));
-  }
-  octets = static_cast<int64_t>(number << shift);
+  octets = *size;
   return absl::OkStatus();
 }
 

@@ -205,6 +205,34 @@ TEST_F(Drivers, LinksLeadNobodyOutOfTheRoot) {
   EXPECT_TRUE(fs::is_empty(outside.path()));
 }
 
+TEST_F(Drivers, AnFtpHomeNotesWhatItsPlanAllows) {
+  HomeOptions options = FtpHomes(directory_.path(), kLeastUid);
+  options.plan_quota = {{"gold", int64_t{10} << 30}, {"tin", 1 << 20}};
+  const auto driver = MakeHomeDriver(options);
+  v1::Record record = AccountRecord(1, 1, 20001);
+  const std::string note = Home(record) + "/quota";
+  record.mutable_account()->set_plan("gold");
+  ASSERT_TRUE(Do(*driver, Wanted(record)).ok());
+  EXPECT_EQ(ReadFile(note, 1000).value(), "plan gold\noctets 10737418240\n");
+  EXPECT_EQ(fs::status(note).permissions(), fs::perms(0644));
+  EXPECT_EQ(driver->Inspect(record).value(), "");
+  std::ofstream(note) << "plan gold\noctets 99999999999999\n";
+  EXPECT_EQ(driver->Inspect(record).value(), "has another quota than its plan");
+  record.mutable_account()->set_plan("tin");
+  ASSERT_TRUE(Do(*driver, Wanted(record)).ok());
+  EXPECT_EQ(ReadFile(note, 1000).value(), "plan tin\noctets 1048576\n");
+  // What a killed write left behind is in nobody's way.
+  std::ofstream(Home(record) + "/.quota.new") << "half";
+  record.mutable_account()->set_plan("unheard-of");
+  ASSERT_TRUE(Do(*driver, Wanted(record)).ok());
+  EXPECT_FALSE(fs::exists(note));
+  record.mutable_account()->set_plan("gold");
+  ASSERT_TRUE(Do(*driver, Wanted(record)).ok());
+  record.mutable_account()->set_closed(true);
+  ASSERT_TRUE(Do(*driver, Gone(record)).ok());
+  EXPECT_FALSE(fs::exists(Home(record)));
+}
+
 TEST_F(Drivers, PurgeRemovesOnlyItsOwnFolderAndOnlyOfTheClosed) {
   const auto ftp = MakeHomeDriver(FtpHomes(directory_.path(), kLeastUid));
   const auto web = MakeHomeDriver(WebHomes(directory_.path(), kLeastUid));

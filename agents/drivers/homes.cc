@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "agents/drivers/purged_data.h"
+#include "agents/drivers/quota_note.h"
 #include "agents/drivers/tree_removal.h"
 #include "agents/mail/maildir/directory.h"
 #include "common/file.h"
@@ -79,6 +80,10 @@ class HomeDriver final : public Driver {
     if (absl::IsNotFound(folder.status())) return fmt::format("has no {}", options_.folder);
     PROV_RETURN_IF_ERROR(folder.status());
     PROV_ASSIGN_OR_RETURN(const struct stat of_folder, StatOf(folder->get()));
+    PROV_ASSIGN_OR_RETURN(const std::string note, ReadQuotaNote(home->get()));
+    if (options_.notes_quota && note != NoteOf(record.account())) {
+      return fmt::format("has another {} than its plan", kQuotaNote);
+    }
     // Its mode is the subscriber's own affair.
     if (geteuid() != 0 || of_folder.st_uid == record.account().uid_number()) return "";
     return fmt::format("{} belongs to uid {}, not to uid {}", options_.folder, of_folder.st_uid,
@@ -104,10 +109,16 @@ class HomeDriver final : public Driver {
     PROV_ASSIGN_OR_RETURN(const FileDescriptor home, MakeBelow(second.get(), steps.name, kHomeMode));
     PROV_RETURN_IF_ERROR(KeepFromSubscriber(home.get()));
     PROV_RETURN_IF_ERROR(TakeBackFolder(account, home.get()));
+    if (options_.notes_quota) PROV_RETURN_IF_ERROR(PutQuotaNote(home.get(), NoteOf(account)));
     PROV_ASSIGN_OR_RETURN(const FileDescriptor folder,
                           MakeBelow(home.get(), options_.folder, options_.folder_mode));
     if (geteuid() != 0) return absl::OkStatus();
     return GiveTo(folder.get(), account.uid_number());
+  }
+
+  std::string NoteOf(const v1::Account& account) const {
+    const auto plan = options_.plan_quota.find(account.plan());
+    return plan == options_.plan_quota.end() ? "" : FormatQuotaNote(plan->first, plan->second);
   }
 
   // Where it was purged not long ago, and came back.
@@ -182,6 +193,7 @@ class HomeDriver final : public Driver {
     } else {
       PROV_RETURN_IF_ERROR(RemoveTree(home->get(), options_.folder));
     }
+    if (options_.notes_quota) PROV_RETURN_IF_ERROR(PutQuotaNote(home->get(), ""));
     PROV_RETURN_IF_ERROR(SyncOpenDirectory(home->get(), "home"));
     PROV_ASSIGN_OR_RETURN(const auto steps, StepsOf(account.home_id()));
     PROV_ASSIGN_OR_RETURN(const FileDescriptor above, OpenBelow(home->get(), ".."));
@@ -199,7 +211,11 @@ class HomeDriver final : public Driver {
 }  // namespace
 
 HomeOptions FtpHomes(std::string root, uint32_t least_uid) {
-  return {.root = std::move(root), .folder = "files", .folder_mode = 0700, .least_uid = least_uid};
+  return {.root = std::move(root),
+          .folder = "files",
+          .folder_mode = 0700,
+          .least_uid = least_uid,
+          .notes_quota = true};
 }
 
 HomeOptions WebHomes(std::string root, uint32_t least_uid) {

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <string>
 
+#include "absl/strings/ascii.h"
 #include "common/mail_address.h"
 #include "common/status.h"
 
@@ -16,6 +17,7 @@ using Body = v1::Record::BodyCase;
 
 constexpr size_t kMaxPoolIdOctets = 63;
 constexpr size_t kMaxEndpointOctets = 300;
+constexpr size_t kMaxPlanOctets = 64;
 
 bool IsPrintable(unsigned char c) { return c > ' ' && c < 0x7f; }
 
@@ -164,6 +166,16 @@ absl::Status CheckWebNames(v1::Role role, const v1::Account& account) {
   return absl::OkStatus();
 }
 
+// It is a word in a file of the subscriber's home.
+absl::Status CheckPlan(v1::Role role, const v1::Account& account) {
+  const std::string& plan = account.plan();
+  if (role != v1::FTP && !plan.empty()) return InvalidField("account.plan", "is not for this role");
+  const bool good = plan.size() <= kMaxPlanOctets && std::all_of(plan.begin(), plan.end(), [](unsigned char c) {
+                      return absl::ascii_isalnum(c) || c == '-' || c == '.' || c == '_';
+                    });
+  return good ? absl::OkStatus() : InvalidField("account.plan", "is no name of a plan");
+}
+
 absl::Status CheckList(const v1::Record& record) {
   if (!record.key().starts_with("lists/")) return InvalidField("key", "does not name a list");
   PROV_RETURN_IF_ERROR(CheckAddress("list.address", record.list().address()));
@@ -248,6 +260,7 @@ absl::Status CheckRecord(v1::Role role, const v1::Record& record) {
       return CheckLoginRoute(record);
     case Body::kAccount:
       PROV_RETURN_IF_ERROR(CheckWebNames(role, record.account()));
+      PROV_RETURN_IF_ERROR(CheckPlan(role, record.account()));
       return CheckAccount(record);
     case Body::kList:
       return CheckList(record);

@@ -220,5 +220,21 @@ TEST(RecordCheck, NoRoleTakesWhatIsNotForIt) {
   EXPECT_FALSE(CheckRecord(v1::STORE, v1::Record()).ok());
 }
 
+// It becomes a word of a file in the home.
+TEST(RecordCheck, APlanIsAPlainWordAndForFtpAlone) {
+  v1::Record record = AccountRecord(1, 1, 20001);
+  for (const char* plan : {"", "gold", "Gold-2.1_b"}) {
+    record.mutable_account()->set_plan(plan);
+    EXPECT_TRUE(CheckRecord(v1::FTP, record).ok()) << plan;
+  }
+  EXPECT_FALSE(CheckRecord(v1::WEB, record).ok());
+  for (const char* plan : {"gold\noctets 9", "a b", "..\xc3\xa9"}) {
+    record.mutable_account()->set_plan(plan);
+    EXPECT_FALSE(CheckRecord(v1::FTP, record).ok()) << plan;
+  }
+  record.mutable_account()->set_plan(std::string(65, 'a'));
+  EXPECT_FALSE(CheckRecord(v1::FTP, record).ok());
+}
+
 }  // namespace
 }  // namespace prov::state

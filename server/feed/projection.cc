@@ -156,6 +156,7 @@ std::optional<v1::Record> ProjectSubscriber(const Viewer& viewer, const model::S
       return record;
     case Role::kFtp:
       FillAccount(subscriber, may.ftp, record.mutable_account());
+      record.mutable_account()->set_plan(subscriber.plan);
       return record;
     case Role::kWeb:
       FillAccount(subscriber, may.web, record.mutable_account());

@@ -6,7 +6,7 @@
 //   store      HostedDomain, Mailbox and MailboxTransit of its own pool, PoolMembers of store pools
 //   list       HostedDomain, ExpandedList and ListMember of its own pool, PoolMembers of relay pools
 //   pop-proxy  LoginRoute, PoolMembers of store and pop-proxy pools
-//   ftp, web   Account, with web_names for web alone
+//   ftp, web   Account, with plan for ftp and web_names for web alone
 //   outbound   nothing yet
 #pragma once
 

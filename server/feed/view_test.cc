@@ -247,7 +247,7 @@ TEST(View, NothingOfOtherRolesLeaks) {
       {Role::kRelay, {}},
       {Role::kStore, {"FORWARDTARGET", "uid"}},
       {Role::kPopProxy, {}},
-      {Role::kFtp, {"DISPLAYNAME", "uid"}},
+      {Role::kFtp, {"DISPLAYNAME", "PLAN", "uid"}},
       {Role::kWeb, {"DISPLAYNAME", "WEBNAME", "uid"}},
   };
   for (const auto& [role, allowed] : may_see) {
@@ -257,10 +257,10 @@ TEST(View, NothingOfOtherRolesLeaks) {
       const auto record = ProjectSubscriber(ViewerFor(role), alice);
       if (!record.has_value()) continue;
       const std::string wire = record->SerializeAsString();
-      for (const char* secret : {"PASSWORDHASH", "PLAN", "LABELVALUE", "SUSPENDREASON"}) {
+      for (const char* secret : {"PASSWORDHASH", "LABELVALUE", "SUSPENDREASON"}) {
         EXPECT_THAT(wire, Not(HasSubstr(secret))) << model::RoleName(role);
       }
-      for (const char* some : {"DISPLAYNAME", "FORWARDTARGET", "WEBNAME"}) {
+      for (const char* some : {"DISPLAYNAME", "FORWARDTARGET", "PLAN", "WEBNAME"}) {
         EXPECT_TRUE(allowed.contains(some) || wire.find(some) == wire.npos) << model::RoleName(role) << some;
       }
       EXPECT_TRUE(allowed.contains("uid") || wire.find(alice.uid) == wire.npos) << model::RoleName(role);
