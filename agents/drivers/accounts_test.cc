@@ -200,7 +200,7 @@ TEST_F(Accounts, OwnersOfMailboxesHaveAccountsAndOddLoginsNone) {
   for (const Work& work : Apply(*driver, v1::STORE)) {
     EXPECT_EQ(work.status.ok(), work.item.key == plain.key()) << work.item.key << work.status;
   }
-  EXPECT_EQ(PasswdLines(), 1);
+  EXPECT_EQ(LinesOfPasswd(), 1);
   EXPECT_EQ(Passwd().substr(0, 32), "user1@example.net:*:20001:20001:");
 }
 
@@ -481,6 +481,8 @@ TEST_F(Accounts, AnEditBetweenTwoChangesDoesNotSurviveTheSecond) {
   Store(v1::FTP, BatchOf(2, {AccountRecord(2, 2, 20002)}));
   Apply(*driver, v1::FTP);
   EXPECT_EQ(FilesBelow(root_.path()), FilesMadeFromTheState());
+}
+
 // I5: a copy that had to be thrown away takes nobody's name with it, with provd away too.
 TEST_F(Accounts, WhoHasAnAccountKeepsItUntilACopyThatIsMadeAnewIsWhole) {
   Store(v1::FTP, BatchOf(1, {AccountRecord(1, 1, 20001), AccountRecord(2, 1, 20002)}));

@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -21,7 +20,6 @@ using maildir::StepsOf;
 
 constexpr mode_t kPassMode = 0711;  // to be passed through, not listed
 constexpr mode_t kPassBits = 0111;
-constexpr size_t kAtOnce = 64;  // six descriptors each
 constexpr const char* kParts[] = {"tmp", "new", "cur"};
 
 absl::StatusOr<struct stat> StatOf(int fd) {
@@ -48,9 +46,7 @@ absl::Status GiveTo(int directory, uid_t uid) {
   return absl::OkStatus();
 }
 
-// What was changed is added to `opened`, to be synced.
-absl::Status GiveOne(const std::string& root, const MaildirOwner& owner,
-                     std::vector<FileDescriptor>& opened) {
+absl::Status GiveOne(const std::string& root, const MaildirOwner& owner, maildir::DirectorySync& sync) {
   PROV_ASSIGN_OR_RETURN(const auto steps, StepsOf(owner.mailbox_id));
   PROV_ASSIGN_OR_RETURN(const FileDescriptor base, OpenRoot(root));
   PROV_ASSIGN_OR_RETURN(FileDescriptor first, OpenBelow(base.get(), steps.first));
@@ -62,27 +58,21 @@ absl::Status GiveOne(const std::string& root, const MaildirOwner& owner,
   for (const char* part : kParts) {
     PROV_ASSIGN_OR_RETURN(FileDescriptor fd, OpenBelow(mailbox.get(), part));
     PROV_RETURN_IF_ERROR(GiveTo(fd.get(), owner.uid));
-    opened.push_back(std::move(fd));
+    PROV_RETURN_IF_ERROR(sync.Add(std::move(fd)));
   }
   PROV_RETURN_IF_ERROR(GiveTo(mailbox.get(), owner.uid));
-  for (FileDescriptor* fd : {&first, &second, &mailbox}) opened.push_back(std::move(*fd));
+  for (FileDescriptor* fd : {&first, &second, &mailbox}) PROV_RETURN_IF_ERROR(sync.Add(std::move(*fd)));
   return absl::OkStatus();
 }
 
 }  // namespace
 
 std::vector<absl::Status> GiveMaildirs(const std::string& root, const std::vector<MaildirOwner>& owners) {
-  std::vector<absl::Status> statuses(owners.size());
-  for (size_t from = 0; from < owners.size(); from += kAtOnce) {
-    const size_t to = std::min(owners.size(), from + kAtOnce);
-    std::vector<FileDescriptor> opened;
-    for (size_t i = from; i < to; ++i) statuses[i] = GiveOne(root, owners[i], opened);
-    std::vector<int> directories;
-    for (const FileDescriptor& fd : opened) directories.push_back(fd.get());
-    if (directories.empty()) continue;
-    const absl::Status synced = maildir::SyncOpenDirectories(directories, "maildirs");
-    for (size_t i = from; i < to; ++i) statuses[i].Update(synced);
-  }
+  std::vector<absl::Status> statuses;
+  maildir::DirectorySync sync;
+  for (const MaildirOwner& owner : owners) statuses.push_back(GiveOne(root, owner, sync));
+  const absl::Status synced = sync.Finish("maildirs");
+  for (absl::Status& status : statuses) status.Update(synced);
   return statuses;
 }
 

@@ -208,7 +208,7 @@ TEST_F(MailboxArrival, ComesBackToWhereItWas) {
   Deliver(old_.path(), "there\r\n");
   BringAll();
   Deliver(new_.path(), "and back\r\n");
-  NearSource back(new_.path());
+  NearSource back(new_.path(), kBox);
   for (const bool switching : {false, true}) {
     transit_.set_switching(switching);
     const absl::Status status =

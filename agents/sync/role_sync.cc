@@ -49,6 +49,7 @@ class GrpcRoleSync final : public RoleSync {
         applier_(options_.session.role, drivers, state, clock, options_.applier),
         inspection_(options_.session.role, std::move(drivers), state, clock, options_.inspection),
         role_(v1::Role_Name(options_.session.role)) {
+    heard_ = clock_.Monotonic();
     stream_thread_ = std::thread([this] { Follow(); });
     driver_thread_ = std::thread([this] { Drive(); });
   }

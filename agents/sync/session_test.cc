@@ -124,6 +124,29 @@ TEST_F(Sync, ACopyThatIsMadeAnewIsToldUntilItIsWhole) {
   EXPECT_EQ(Report().failing_items(), 0u);
 }
 
+TEST_F(Sync, WhatIsNoRecordsFaultIsToldHoldsNobodyUpAndIsTriedAgainInTime) {
+  driver_.unfinished = {
+      .file = "/etc/web.conf", .error = "refused", .retry_at = clock_.Monotonic() + seconds(5)};
+  Take(Message(BatchOf(4, {MailboxRecord(1, 4)}), 1));
+  EXPECT_TRUE(applier_->Step().value());
+  session_->SetUnfinished(applier_->Unfinished());
+  const v1::Progress progress = Report();
+  EXPECT_EQ(progress.applied_revision(), 4u);
+  EXPECT_EQ(progress.failing_items(), 1u);
+  EXPECT_EQ(progress.failing(0).key(), "/etc/web.conf");
+  EXPECT_EQ(progress.failing(0).error(), "refused");
+  EXPECT_EQ(progress.failing(0).retry_in().seconds(), 5);
+  const int flushed = driver_.flushed;
+  EXPECT_FALSE(applier_->Step().value());
+  EXPECT_EQ(driver_.flushed, flushed) << "it is not time";
+  clock_.now += seconds(5);
+  EXPECT_FALSE(applier_->Step().value());
+  EXPECT_EQ(driver_.flushed, flushed + 1);
+  driver_.unfinished->error.clear();  // it only waits for its time
+  session_->SetUnfinished(applier_->Unfinished());
+  EXPECT_EQ(Report().failing_items(), 0u);
+}
+
 TEST_F(Sync, RejectedRecordsAreToldWithTheOthersApplied) {
   v1::Record hostile = MailboxRecord(2, 4);
   hostile.mutable_mailbox()->set_mailbox_id("../../etc");

@@ -38,19 +38,24 @@ class RecordingDriver final : public drivers::Driver {
     const auto failure = failures.find(item.key);
     return failure == failures.end() ? absl::OkStatus() : failure->second;
   }
-  absl::Status Flush(std::vector<drivers::Work>&) override { return flush; }
+  absl::Status Flush(std::vector<drivers::Work>&) override {
+    ++flushed;
+    return flush;
+  }
   absl::StatusOr<std::string> Inspect(const v1::Record& record) override {
     if (unreadable.contains(record.key())) return absl::UnavailableError("not mounted");
     return missing.contains(record.key()) ? "is missing" : "";
   }
   absl::StatusOr<std::vector<drivers::Difference>> InspectWhole() override { return whole; }
   void Redo() override { ++redone; }
+  std::optional<drivers::Unfinished> GetUnfinished() override { return unfinished; }
 
   std::vector<std::string> applied;
   std::map<std::string, absl::Status> failures;
   std::set<std::string> missing, unreadable;
   std::vector<drivers::Difference> whole;
-  int redone = 0;
+  std::optional<drivers::Unfinished> unfinished;
+  int flushed = 0, redone = 0;
   absl::Status flush;
 
  private:

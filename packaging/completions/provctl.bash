@@ -51,7 +51,7 @@ _provctl() {
   local with_value=" --config --server --ca --certificate --key -o --output --timeout --request-id --name --quota --plan
     --label --pool --filter --domain --limit --may-use --reason --suspended-mail --alias-of --catch-all --role --weight
     --resource --caller --since --head --from --format --rejects --sync --max-removals --after --lifetime --identity
-    --out --at --owner --posting --changes --for --to "
+    --out --at --owner --posting --changes --for --to --web-name "
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command="" i
   with_value=${with_value//$'\n'/ }
   COMPREPLY=()

@@ -38,7 +38,8 @@ TEST_F(AgentClaim, SecondAgentIsRefusedAndTheFirstGoesOnAndItIsTold) {
   first.Follow(AddSubscribers(1, 3));
   Await("the host's status to tell of it", [&] {
     const auto all = server_->progress.ForHost("mx1");
-    return all.ok() && all->front().failing_items == 1 && all->front().failing.front().key == "identity";
+    return all.ok() && !all->empty() && all->front().failing_items == 1 &&
+           all->front().failing.front().key == "identity";
   });
   const auto followers = server_->convergence.Followers(1, true);
   const auto told = std::find_if(followers.begin(), followers.end(),

@@ -8,7 +8,7 @@
 namespace prov::model {
 namespace {
 
-using testing::ElementsAre;
+using ::testing::ElementsAre;
 
 TEST(WebNames, AreNormalisedSortedAndThereOnce) {
   std::vector<std::string> names = {"WWW.Shop.example", "b\u00fccher.example", "www.shop.example"};

@@ -9,8 +9,8 @@
 namespace prov::store {
 namespace {
 
-using testing::ElementsAre;
-using testing::IsEmpty;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
 
 class WebNames : public StoreFixture {
  protected:

@@ -41,6 +41,8 @@ class Guides(unittest.TestCase):
         """Guide, program and words of each command line."""
         for guide in GUIDES:
             for program, rest in CALL.findall(read(guide)):
+                if rest.lstrip().startswith("="):
+                    continue  # a key of a configuration
                 yield guide, program, shlex.split(rest.split(" > ")[0].split(" < ")[0], comments=True)
 
     def test_EveryCommandAndOptionIsOneOfTheProgram(self):
@@ -61,7 +63,7 @@ class Guides(unittest.TestCase):
                     self.assertTrue(commands, f"{program} has no command {words[0]}")
                 for option in (word.split("=")[0] for word in words if word.startswith("--")):
                     self.assertRegex(own + general, rf"(?:^|[\s,]){option}\b")
-        self.assertGreater(number, 50)
+        self.assertGreater(number, 40)
 
     def test_EveryConfigurationOfAHostIsGood(self):
         guide = read("docs/operators-guide.md")

@@ -169,7 +169,7 @@ class InstalledTest(unittest.TestCase):
         self.root.run("install", "-m", "640", "-g", "prov-engine", "/etc/prov/pam.password", "/etc/prov/pam.password.new")
         self.root.run("mv", "/etc/prov/pam.password.new", "/etc/prov/pam.password")
         self.root.run("install", "-d", "-o", "prov-engine", "/srv/prov/mail")
-        self.edit("/etc/prov/agent.toml", ("provd", 'provd = ["localhost:7443"]'),
+        self.edit("/etc/prov/agent.toml", ("#host", 'host = "store1"'), ("provd", 'provd = ["localhost:7443"]'),
                   ("[engine.lmtp]", '[engine.lmtp]\nlisten = ["127.0.0.1:24"]'),
                   ("[engine.pop3]", '[engine.pop3]\nlisten = ["127.0.0.1:110"]'))
         self.provctl("add-pool", "main", "--role", "store")

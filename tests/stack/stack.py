@@ -350,12 +350,13 @@ hostname = "{host}.example.net"
             self.provctl("add-pool", pool, "--role", role, allow=(0, 4))
             self.provctl("add-host", host, "--pool", pool, allow=(0, 4))
 
-    def start_agent(self, host):
+    def start_agent(self, host, until="ready"):
+        """until: "started" for one that will not be ready without provd."""
         role, pool = next((r, p) for h, r, p in self.hosts if h == host)
         self.progress(f"agent {host} ({role})")
         self.processes.start(host, [os.path.join(self.bin, "prov-agent"), "--config",
                                     self.write_agent_configuration(host, role, pool)],
-                             ready_line=f" ready host={host} ",
+                             ready_line=f" {until} host={host} ",
                              as_root=host in self.root_hosts)
 
     def start(self):

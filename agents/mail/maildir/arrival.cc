@@ -23,12 +23,20 @@ absl::Status AddPart(int mailbox, bool in_cur, std::map<std::string, MessageFile
   const auto part = OpenBelow(mailbox, in_cur ? "cur" : "new");
   if (absl::IsNotFound(part.status())) return absl::OkStatus();
   PROV_RETURN_IF_ERROR(part.status());
-  return ForEachMailName(part->get(), [&](const dirent& entry) {
+  // What cannot be looked at now is there all the same: passed over it would be lost with the staging.
+  absl::Status unseen;
+  const absl::Status read = ForEachMailName(part->get(), [&](const dirent& entry) {
     struct stat info;
-    if (fstatat(part->get(), entry.d_name, &info, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(info.st_mode)) return;
+    if (fstatat(part->get(), entry.d_name, &info, AT_SYMLINK_NOFOLLOW) != 0) {
+      if (errno != ENOENT) unseen.Update(ErrnoStatus(errno, fmt::format("look at {}", entry.d_name)));
+      return;
+    }
+    if (!S_ISREG(info.st_mode)) return;
     here.insert_or_assign(std::string(BaseOf(entry.d_name)),
                           MessageFile{in_cur, entry.d_name, static_cast<uint64_t>(info.st_size)});
   });
+  PROV_RETURN_IF_ERROR(read);
+  return unseen;
 }
 
 std::string PathOf(const MessageFile& file) { return DirectoryOf(file) + "/" + file.name; }

@@ -81,11 +81,18 @@ absl::Status MarkAsLeft(const Places& places) {
 absl::Status ListPart(int mailbox, bool in_cur, std::vector<MessageFile>& files) {
   PROV_ASSIGN_OR_RETURN(const auto part, OpenIfThere(mailbox, in_cur ? "cur" : "new"));
   if (!part) return absl::OkStatus();
-  return ForEachMailName(part->get(), [&](const dirent& entry) {
+  // What cannot be looked at now must not be taken for what its reader deleted: the new place would drop it.
+  absl::Status unseen;
+  const absl::Status read = ForEachMailName(part->get(), [&](const dirent& entry) {
     struct stat info;
-    if (fstatat(part->get(), entry.d_name, &info, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(info.st_mode)) return;
-    files.push_back({in_cur, entry.d_name, static_cast<uint64_t>(info.st_size)});
+    if (fstatat(part->get(), entry.d_name, &info, AT_SYMLINK_NOFOLLOW) != 0) {
+      if (errno != ENOENT) unseen.Update(ErrnoStatus(errno, fmt::format("look at {}", entry.d_name)));
+      return;
+    }
+    if (S_ISREG(info.st_mode)) files.push_back({in_cur, entry.d_name, static_cast<uint64_t>(info.st_size)});
   });
+  PROV_RETURN_IF_ERROR(read);
+  return unseen;
 }
 
 absl::Status ListOne(int mailbox, std::vector<MessageFile>& files) {

@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <asio/io_context.hpp>
 #include <asio/use_awaitable.hpp>
@@ -57,6 +58,8 @@ std::string ShownTo(const TlsParty& server, const std::string& name) {
 
 class Tls : public testing::Test {
  protected:
+  Tls() { signal(SIGPIPE, SIG_IGN); }
+
   state::TestDirectory owner_;
   const std::string directory_ = owner_.path();
   const CertificateFiles mx_ = WriteTestCertificate(directory_, "mx.example.net");

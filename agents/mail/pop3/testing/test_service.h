@@ -53,14 +53,19 @@ class TestService {
   uint16_t StartServer(SessionTimes times = {}) {
     return Keep([&] {
       return StartPop3Server(loop_.get_executor(),
-                             {"127.0.0.1:0", "mail.example.net", host.MaildirRoot(), times}, *authenticator_,
-                             pool_);
+                             {.address = "127.0.0.1:0",
+                              .hostname = "mail.example.net",
+                              .maildir_root = host.MaildirRoot(),
+                              .times = times},
+                             *authenticator_, pool_);
     });
   }
   uint16_t StartProxy(SessionTimes times = {}) {
     return Keep([&] {
-      return StartPop3Proxy(loop_.get_executor(), {"127.0.0.1:0", "pop.example.net", times}, host.state(),
-                            delay_, pool_);
+      return StartPop3Proxy(
+          loop_.get_executor(),
+          {.address = "127.0.0.1:0", .host = "pop1", .hostname = "pop.example.net", .times = times},
+          host.state(), delay_, pool_);
     });
   }
 

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <asio/executor_work_guard.hpp>
 #include <asio/io_context.hpp>
@@ -43,6 +44,7 @@ class MailHost {
   MailHost() : MailHost("") {}
   // State, queue and mail in `directory`, which lives on; empty: in one of its own.
   explicit MailHost(const std::string& directory) : path_(directory.empty() ? own_.path() : directory) {
+    signal(SIGPIPE, SIG_IGN);  // as the engine does
     config.host = config.engine.hostname = "host.example.net";
     config.store.maildir_root = path_ + "/mail";
     config.engine.smtp.listen = {"127.0.0.1:0"};
