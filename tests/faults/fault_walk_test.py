@@ -272,7 +272,6 @@ class FaultWalk(unittest.TestCase):
             with self.subTest(step):
                 self.walk(step, self.kills)
 
-    @unittest.skipUnless("PROV_FAULT_STRIDE" in os.environ, "still finds what is to be mended; ./dev test soak")
     def test_ErrorsAtAnyCallAreToldAndOutlived(self):
         for step in STEPS:
             with self.subTest(step):
