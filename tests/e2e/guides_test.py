@@ -63,7 +63,7 @@ class Guides(unittest.TestCase):
                     self.assertTrue(commands, f"{program} has no command {words[0]}")
                 for option in (word.split("=")[0] for word in words if word.startswith("--")):
                     self.assertRegex(own + general, rf"(?:^|[\s,]){option}\b")
-        self.assertGreater(number, 40)
+        self.assertGreaterEqual(number, 50)
 
     def test_EveryConfigurationOfAHostIsGood(self):
         guide = read("docs/operators-guide.md")
