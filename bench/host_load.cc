@@ -252,7 +252,7 @@ double BareMaildirsPerSecond(const std::string& root, int count) {
 absl::StatusOr<nlohmann::json> Maildirs(const std::string& directory, int count) {
   PROV_ASSIGN_OR_RETURN(Host host, Host::Open(directory, v1::STORE));
   const std::string root = directory + "/mail";
-  host.Add(drivers::MakeMaildirDriver(root, std::nullopt));
+  host.Add(drivers::MakeMaildirDriver({.root = root}));
   const double bare = BareMaildirsPerSecond(root + "/bare", std::min(count, 5 * kBareSlice));
   PROV_RETURN_IF_ERROR(host.Receive(0, count, MailboxOf));
   sync::Applier applier = host.MakeApplier();

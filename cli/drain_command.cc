@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <memory>
-#include <optional>
 #include <string>
 #include <thread>
 
@@ -64,7 +63,7 @@ absl::Status WaitUntilIdle(Session& session, Fleet::Stub& stub, Host* host) {
   v1::GetHostRequest get;
   get.set_name(host->name());
   const auto until = steady_clock::now() + session.timeout();
-  std::optional<steady_clock::time_point> quiet_since;
+  auto busy_last = steady_clock::now();
   std::string told;
   for (;;) {
     session.RestartTimeout();
@@ -72,9 +71,8 @@ absl::Status WaitUntilIdle(Session& session, Fleet::Stub& stub, Host* host) {
         session.Invoke([&](grpc::ClientContext* context) { return stub.GetHost(context, get, host); }));
     const auto now = steady_clock::now();
     const std::string busy = InProgress(*host);
-    if (!busy.empty()) quiet_since.reset();
-    if (busy.empty() && !quiet_since) quiet_since = now;
-    if (quiet_since && now - *quiet_since >= kQuiet) return absl::OkStatus();
+    if (!busy.empty()) busy_last = now;
+    if (now - busy_last >= kQuiet) return absl::OkStatus();
     if (busy != told && !session.options.quiet)
       fmt::print(stderr, "  {}\n", busy.empty() ? "idle" : Safe(busy));
     told = busy;

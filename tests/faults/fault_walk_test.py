@@ -53,11 +53,16 @@ class Host:
         """Another host that is just like this one."""
         shutil.rmtree(directory, ignore_errors=True)
         shutil.copytree(self.directory, directory, symlinks=True)
-        if os.geteuid() == 0:
-            for base, folders, files in os.walk(self.directory):
-                for name in (*folders, *files):
-                    info = os.lstat(os.path.join(base, name))
-                    copied = os.path.join(directory, os.path.relpath(os.path.join(base, name), self.directory))
+        for base, folders, files in os.walk(self.directory):
+            for name in (*folders, *files):
+                path = os.path.join(base, name)
+                copied = os.path.join(directory, os.path.relpath(path, self.directory))
+                if os.path.islink(path):  # a site shows a home by its whole path
+                    home = os.path.relpath(os.readlink(path), self.directory)
+                    os.remove(copied)
+                    os.symlink(os.path.join(directory, home), copied)
+                if os.geteuid() == 0:
+                    info = os.lstat(path)
                     os.chown(copied, info.st_uid, info.st_gid, follow_symlinks=False)
         return Host(directory)
 
