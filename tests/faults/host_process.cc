@@ -91,22 +91,23 @@ class Host {
     return absl::OkStatus();
   }
 
-  // Until all is done, as far as that can be reached.
+  // Until all is done, as far as that can be reached; what stood in the way last.
   absl::Status Follow(const std::vector<View>& views) {
+    absl::Status trouble = absl::UnavailableError("not all is done");
     for (int round = 0; round < kRounds; ++round) {
-      for (const View& view : views) {
-        const absl::Status status = Send(view);
+      std::vector<absl::Status> found;
+      for (const View& view : views) found.push_back(Send(view));
+      for (const auto& applier : appliers_) found.push_back(Drive(*applier));
+      const auto done = IsDone(views);
+      found.push_back(done.status());
+      for (const absl::Status& status : found) {
         if (MustEnd(status)) return status;
+        if (!status.ok()) trouble = status;
       }
-      for (const auto& applier : appliers_) {
-        const absl::Status status = Drive(*applier);
-        if (MustEnd(status)) return status;
-      }
-      PROV_ASSIGN_OR_RETURN(const bool done, IsDone(views));
-      if (done) return absl::OkStatus();
+      if (done.ok() && *done) return absl::OkStatus();
       clock_.Wait(std::chrono::minutes(6));  // longer than any item rests
     }
-    return absl::UnavailableError("not all is done");
+    return trouble;
   }
 
   absl::StatusOr<nlohmann::json> Report() {
