@@ -1,15 +1,11 @@
-// prov-agent: keeps one host following provd, and its mail engine running. docs/man/prov-agent.8.
+#include "agents/agent.h"
 
 #include <fmt/format.h>
 #include <signal.h>
-#include <sys/resource.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <atomic>
-#include <map>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -23,16 +19,18 @@
 #include "agents/endpoints.h"
 #include "agents/engine_status.h"
 #include "agents/engine_supervisor.h"
-#include "agents/enrol_command.h"
+#include "agents/exit_status.h"
 #include "agents/host_drivers.h"
 #include "agents/moves/move_worker.h"
 #include "agents/moves/transfer_service.h"
 #include "agents/readiness.h"
 #include "agents/renewal.h"
-#include "agents/state/integrity.h"
+#include "agents/service_notice.h"
+#include "agents/serving_notice.h"
 #include "agents/state/reader.h"
 #include "agents/state_check.h"
 #include "agents/state_directory.h"
+#include "agents/state_watch.h"
 #include "agents/sync/role_sync.h"
 #include "common/clock.h"
 #include "common/file.h"
@@ -44,21 +42,11 @@
 namespace prov {
 namespace {
 
-constexpr int kExitFailure = 1;
-constexpr int kExitConfiguration = 2;
 // An agent that was told to stop may still be finishing when the next one starts.
 constexpr std::chrono::seconds kClaimPatience{15};
 constexpr std::chrono::milliseconds kTick{1000};
-// Of an engine that crashes again and again, not each crash is worth a look at the whole copy.
-constexpr std::chrono::minutes kCheckInterval{1};
 constexpr std::chrono::minutes kSettled{1};
-constexpr rlim_t kCheckCpuSeconds = 120;  // a million records take a few
 constexpr std::chrono::milliseconds kTickUntilReady{50};
-// systemd gives up on a unit that is not ready in time. A first copy may take minutes, and provd may be away
-// for hours: each word that we still wait buys as much again.
-constexpr std::chrono::seconds kExtension{60};
-// How old the number of sessions may be that provd knows, unless it comes from or goes to 0.
-constexpr std::chrono::seconds kSessionsInterval{10};
 
 // The signals this program waits for. Blocked before any thread starts, so that only the main thread has
 // them.
@@ -88,7 +76,10 @@ class Agent {
  public:
   // `runs_engine`: where a role has one.
   Agent(const AgentConfig& config, bool runs_engine)
-      : config_(config), runs_engine_(runs_engine), readiness_(SystemClock().Monotonic()) {}
+      : config_(config),
+        runs_engine_(runs_engine),
+        readiness_(SystemClock().Monotonic()),
+        watch_([this] { return CheckStateApart(config_.path); }, SystemClock()) {}
 
   absl::Status Start() {
     std::optional<EngineUser> user;
@@ -133,6 +124,7 @@ class Agent {
       if (signal == SIGTERM || signal == SIGINT) break;
       if (signal == SIGHUP) ReloadLogLevel();
     }
+    service_.TellStopping();
     if (fatal_) return absl::InternalError("the host's copy can no longer be written");
     return absl::OkStatus();
   }
@@ -220,14 +212,15 @@ class Agent {
     kill(getpid(), SIGTERM);
   }
 
-  // An engine that crashed may have read what is broken; then the next start makes the copy anew.
-  void CheckAfterCrash() {
-    if (!engine_ || engine_->crashes() == crashes_seen_) return;
-    crashes_seen_ = engine_->crashes();
-    const auto now = SystemClock().Monotonic();
-    if (now < next_check_) return;
-    next_check_ = now + kCheckInterval;
-    if (const absl::Status status = CheckStateApart(config_.path); absl::IsDataLoss(status)) Fail(status);
+  // The next start makes a broken copy anew.
+  void WatchState() {
+    if (engine_) {
+      watch_.ObserveCrashes(engine_->crashes());
+    } else if (engine_status_) {
+      watch_.ObserveSpeaking(engine_status_->sessions().has_value());
+    }
+    for (const v1::Role role : config_.roles) watch_.ObserveRead(role, state_->GetFreshness(role));
+    if (const absl::Status status = watch_.Poll(); !status.ok() && !fatal_) Fail(status);
   }
 
   // It runs, and nothing has crashed it for a while.
@@ -250,13 +243,13 @@ class Agent {
       engine_->Poll();
       UpdateEngineMetrics(engine_->pid() != 0, engine_->starts());
     }
-    CheckAfterCrash();
     ForgetCrashesOnceSettled();
     UpdateStateMetrics(BrokenStateTime(config_.state_directory));
     if (engine_status_) {
       engine_status_->Poll(SystemClock().Monotonic());
       if (engine_ && engine_->pid() == 0) engine_status_->Forget();
     }
+    WatchState();
     if (!readiness_.ready()) GetReady();
     TellServing();
     const CertificateRenewal::Health certificate = renewal_->health();
@@ -281,37 +274,24 @@ class Agent {
     if (readiness_.ready()) {
       Log(Level::kInfo, "ready",
           {{"host", config_.host}, {"roles", config_.roles.size()}, {"version", kVersion}});
-      sd_notify(0, "READY=1\nSTATUS=ready");
-      return;
+      service_.TellReady();
+    } else {
+      // An engine that does not come up is another matter than a copy that is on its way: that is to fail.
+      service_.TellWaiting(waits, readiness_.has_roles() ? Patience::kAsSet : Patience::kExtended, now);
     }
-    if (waits != told_waiting_) {
-      Log(Level::kDebug, "not_ready", {{"waits_for", waits}});
-      told_waiting_ = waits;
-      sd_notify(0, ("STATUS=" + waits).c_str());
-    }
-    // An engine that does not come up is another matter: that is to fail.
-    if (readiness_.has_roles() || now < extend_at_) return;
-    extend_at_ = now + kExtension / 4;
-    sd_notify(0,
-              fmt::format("EXTEND_TIMEOUT_USEC={}", std::chrono::microseconds(kExtension).count()).c_str());
   }
 
   // Tells provd, through each role's stream, what is in progress here.
   void TellServing() {
-    const auto now = SystemClock().Monotonic();
     const bool ready = readiness_.ready() && EngineListens();
     for (size_t i = 0; i < syncs_.size(); ++i) {
-      std::optional<uint64_t> sessions;
+      Serving serving{.ready = ready};
       if (engine_status_ && engine_status_->sessions()) {
         const auto count = engine_status_->sessions()->find(config_.roles[i]);
-        if (count != engine_status_->sessions()->end()) sessions = count->second;
+        if (count != engine_status_->sessions()->end()) serving.sessions = count->second;
       }
-      Serving& told = told_serving_[config_.roles[i]];
-      const bool urgent = ready != told.ready || sessions.value_or(0) == 0 || told.sessions.value_or(0) == 0;
-      if (told.sessions == sessions && told.ready == ready) continue;
-      if (!urgent && now < told.when + kSessionsInterval) continue;
-      told = {sessions, ready, now};
-      syncs_[i]->SetServing(sessions, ready);
+      if (serving_.IsWorthTelling(config_.roles[i], serving, SystemClock().Monotonic()))
+        syncs_[i]->SetServing(serving.sessions, serving.ready);
     }
   }
 
@@ -325,23 +305,15 @@ class Agent {
     }
   }
 
-  struct Serving {
-    std::optional<uint64_t> sessions;
-    bool ready = false;
-    std::chrono::steady_clock::time_point when;
-  };
-
   const AgentConfig config_;
   const bool runs_engine_;
   Readiness readiness_;
-  std::string told_waiting_;
-  std::chrono::steady_clock::time_point extend_at_;
-  std::map<v1::Role, Serving> told_serving_;
+  ServiceNotice service_;
+  ServingNotice serving_;
   std::atomic<bool> fatal_{false};
   const std::chrono::steady_clock::time_point started_ = SystemClock().Monotonic();
   bool settled_ = false;
-  uint64_t crashes_seen_ = 0;
-  std::chrono::steady_clock::time_point next_check_;
+  StateWatch watch_;
   std::optional<StateDirectory> directory_;
   std::unique_ptr<state::StateWriter> state_;
   std::unique_ptr<state::StateReader> reader_;
@@ -356,16 +328,14 @@ class Agent {
   std::unique_ptr<EngineSupervisor> engine_;
 };
 
-int Complain(const absl::Status& status, int code) {
-  fmt::print(stderr, "prov-agent: {}\n", MessageOf(status));
-  return code;
-}
+}  // namespace
 
 int RunAgent(const AgentConfig& config, bool runs_engine) {
   const sigset_t signals = WaitedSignals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   if (const absl::Status status = InitLog("prov-agent", config.log_level); !status.ok()) {
-    return Complain(status, kExitConfiguration);
+    fmt::print(stderr, "prov-agent: {}\n", MessageOf(status));
+    return kExitConfiguration;
   }
   Agent agent(config, runs_engine);
   if (const absl::Status status = agent.Start(); !status.ok()) {
@@ -374,60 +344,8 @@ int RunAgent(const AgentConfig& config, bool runs_engine) {
   }
   Log(Level::kInfo, "started", {{"host", config.host}, {"version", kVersion}});
   const absl::Status status = agent.Run(signals);
-  sd_notify(0, "STOPPING=1");
   Log(Level::kInfo, "stopping");
   return status.ok() ? 0 : kExitFailure;
 }
 
-int RunCheckState(const AgentConfig& config) {
-  // Pages that lead back to each other have no end.
-  const rlimit limit = {.rlim_cur = kCheckCpuSeconds, .rlim_max = kCheckCpuSeconds};
-  setrlimit(RLIMIT_CPU, &limit);
-  const absl::Status status = state::CheckIntegrity(config.state_directory);
-  if (status.ok()) return 0;
-  return Complain(status, absl::IsDataLoss(status) ? kExitBroken : kExitFailure);
-}
-
-int Main(int argc, char** argv) {
-  CLI::App app("Keeps this host following provd, and its mail engine running.", "prov-agent");
-  std::string path = "/etc/prov/agent.toml";
-  uint64_t removals = 0;
-  app.add_option("--config", path, "configuration file")->capture_default_str();
-  CLI::Option* allow =
-      app.add_option("--allow-removals", removals,
-                     "let the agent that is running remove up to so many records at once, for "
-                     "an hour; then end");
-  bool no_engine = false;
-  app.add_flag("--no-engine", no_engine, "leave the mail engine to others, such as prov-engine.service");
-  app.set_version_flag("--version", std::string("prov-agent ") + kVersion);
-  app.fallthrough();
-  EnrolArguments enrolment;
-  CLI::App* enrol =
-      app.add_subcommand("enrol", "Turn a token of provctl enrol-host into this host's certificate.");
-  enrol->add_option("--provd", enrolment.provd, "host:port of provd's enrolment, as provctl enrol-host tells")
-      ->required();
-  enrol->add_option("--token-file", enrolment.token_file, "holds the token; - is standard input")
-      ->capture_default_str();
-  const CLI::App* check_state = app.add_subcommand(
-      "check-state", "Read this host's copy to its last octet; status 3 when it is broken. Changes nothing.");
-  enrol->add_flag("--start", enrolment.start,
-                  "then enable and start the agent's systemd unit, and wait until this host is ready");
-  CLI11_PARSE(app, argc, argv);
-  const auto config = LoadAgentConfig(path);
-  if (!config.ok()) return Complain(config.status(), kExitConfiguration);
-  if (const absl::Status status = CheckAddresses(*config); !status.ok()) {
-    return Complain(status, kExitConfiguration);
-  }
-  if (*allow) {
-    const absl::Status status = PermitRemovals(config->state_directory, removals);
-    return status.ok() ? 0 : Complain(status, kExitFailure);
-  }
-  if (*check_state) return RunCheckState(*config);
-  if (*enrol) return RunEnrol(*config, enrolment);
-  return RunAgent(*config, !no_engine);
-}
-
-}  // namespace
 }  // namespace prov
-
-int main(int argc, char** argv) { return prov::Main(argc, argv); }

@@ -34,6 +34,8 @@ constexpr const char* kNssCache = "nss-cache";
 constexpr const char* kShadow = "shadow";
 constexpr const char* kService = "service";
 constexpr const char* kAccount = "account";
+constexpr const char* kRefuse = "refuse";
+constexpr const char* kDefer = "defer";
 constexpr int64_t kDefaultMessageOctets = 10 << 20;  // Postfix's message_size_limit
 constexpr int64_t kMostMessageOctets = int64_t{1} << 30;
 constexpr milliseconds kLeastRetry{100};  // without a pause a next hop that is down would keep us busy
@@ -72,14 +74,15 @@ AgentConfig::Engine ReadEngine(ConfigReader& reader) {
 absl::Status CheckTls(const AgentConfig::Engine& engine, const std::string& path) {
   const auto& [certificates, keys] = engine.tls;
   if (!keys.empty() && keys.size() != certificates.size()) {
-    return absl::InvalidArgumentError(
-        fmt::format("{}: engine.tls.keys: {} keys for {} certificates; one for each, or none where they lie in the "
-                    "certificates' files",
-                    path, keys.size(), certificates.size()));
+    return absl::InvalidArgumentError(fmt::format(
+        "{}: engine.tls.keys: {} keys for {} certificates; one for each, or none where they lie in the "
+        "certificates' files",
+        path, keys.size(), certificates.size()));
   }
   if (!certificates.empty()) return absl::OkStatus();
-  for (const auto& [key, listen] : {std::pair{"engine.pop3.tls_listen", &engine.pop3.tls_listen},
-                                    std::pair{"engine.pop3_proxy.tls_listen", &engine.pop3_proxy.tls_listen}}) {
+  for (const auto& [key, listen] :
+       {std::pair{"engine.pop3.tls_listen", &engine.pop3.tls_listen},
+        std::pair{"engine.pop3_proxy.tls_listen", &engine.pop3_proxy.tls_listen}}) {
     if (listen->empty()) continue;
     return absl::InvalidArgumentError(fmt::format("{}: {} needs engine.tls.certificates", path, key));
   }
@@ -186,6 +189,8 @@ absl::StatusOr<AgentConfig> LoadAgentConfig(const std::string& path) {
   config.purge.grace = reader.Duration("purge.grace", hours(7 * 24));
   const std::string owner = reader.String("store.owner", kService);
   config.store.owned_by_account = owner == kAccount;
+  const std::string over_quota = reader.String("store.over_quota", kRefuse);
+  config.store.defers_over_quota = over_quota == kDefer;
   config.store.maildir_root = reader.Path("store.maildir_root", "/srv/prov/mail");
   config.store.transfer_listen = reader.String("store.transfer_listen", "");
   config.ftp.home_root = reader.Path("ftp.home_root", "/srv/prov/homes");
@@ -220,8 +225,8 @@ absl::StatusOr<AgentConfig> LoadAgentConfig(const std::string& path) {
   for (const auto& [plan, text] : plan_quota) {
     const std::optional<int64_t> octets = ParseSize(text);
     if (!octets) {
-      return absl::InvalidArgumentError(
-          fmt::format("{}: ftp.plan_quota.{}: \"{}\" is not a size up to 1024T; write 500M or 10G", path, plan, text));
+      return absl::InvalidArgumentError(fmt::format(
+          "{}: ftp.plan_quota.{}: \"{}\" is not a size up to 1024T; write 500M or 10G", path, plan, text));
     }
     config.ftp.plan_quota.emplace(plan, *octets);
   }
@@ -229,6 +234,10 @@ absl::StatusOr<AgentConfig> LoadAgentConfig(const std::string& path) {
   if (owner != kService && owner != kAccount) {
     return absl::InvalidArgumentError(
         fmt::format("{}: store.owner: \"{}\" is neither {} nor {}", path, owner, kService, kAccount));
+  }
+  if (over_quota != kRefuse && over_quota != kDefer) {
+    return absl::InvalidArgumentError(
+        fmt::format("{}: store.over_quota: \"{}\" is neither {} nor {}", path, over_quota, kRefuse, kDefer));
   }
   PROV_RETURN_IF_ERROR(CheckOwner(config));
   return config;

@@ -50,6 +50,7 @@ struct AgentConfig {
     std::string maildir_root;
     bool owned_by_account = false;  // maildirs belong to their subscribers' uids rather than to engine.user
     std::string transfer_listen;  // host:port for hosts of other pools, to which mailboxes move; empty: none
+    bool defers_over_quota = false;  // mail for a full mailbox is to come again; false: it is refused
   } store;
   struct Ftp {
     std::string home_root;
@@ -73,8 +74,9 @@ struct AgentConfig {
     std::vector<std::string> balancers;  // addresses or CIDR that say by a PROXY header who the client is
 
     struct Tls {  // towards clients of the mail protocols
-      std::vector<std::string> certificates;  // PEM chains; empty: no TLS. The first is for clients that name nobody
-      std::vector<std::string> keys;          // PEM, one for each; empty: they lie in the chains' files
+      std::vector<std::string>
+          certificates;               // PEM chains; empty: no TLS. The first is for clients that name nobody
+      std::vector<std::string> keys;  // PEM, one for each; empty: they lie in the chains' files
     } tls;
     struct Smtp {                                 // role relay
       std::vector<std::string> listen;            // host:port

@@ -23,7 +23,8 @@ std::vector<Service> ServicesOf(const AgentConfig& config, v1::Role role) {
     case v1::RELAY:
       return {{"smtp", &engine.smtp.listen}};
     case v1::STORE:
-      return {{"lmtp", &engine.lmtp.listen}, {"pop3", &engine.pop3.listen}, {"pop3s", &engine.pop3.tls_listen}};
+      return {
+          {"lmtp", &engine.lmtp.listen}, {"pop3", &engine.pop3.listen}, {"pop3s", &engine.pop3.tls_listen}};
     case v1::POP_PROXY:
       return {{"pop3_proxy", &engine.pop3_proxy.listen}, {"pop3s_proxy", &engine.pop3_proxy.tls_listen}};
     default:
@@ -87,12 +88,13 @@ bool NeedsLowPorts(const AgentConfig& config) {
 absl::Status CheckAddresses(const AgentConfig& config) {
   const AgentConfig::Engine& engine = config.engine;
   std::vector<std::pair<const char*, std::string>> addresses;
-  for (const auto& [key, listen] : {std::pair{"engine.smtp.listen", &engine.smtp.listen},
-                                    std::pair{"engine.lmtp.listen", &engine.lmtp.listen},
-                                    std::pair{"engine.pop3.listen", &engine.pop3.listen},
-                                    std::pair{"engine.pop3.tls_listen", &engine.pop3.tls_listen},
-                                    std::pair{"engine.pop3_proxy.listen", &engine.pop3_proxy.listen},
-                                    std::pair{"engine.pop3_proxy.tls_listen", &engine.pop3_proxy.tls_listen}}) {
+  for (const auto& [key, listen] :
+       {std::pair{"engine.smtp.listen", &engine.smtp.listen},
+        std::pair{"engine.lmtp.listen", &engine.lmtp.listen},
+        std::pair{"engine.pop3.listen", &engine.pop3.listen},
+        std::pair{"engine.pop3.tls_listen", &engine.pop3.tls_listen},
+        std::pair{"engine.pop3_proxy.listen", &engine.pop3_proxy.listen},
+        std::pair{"engine.pop3_proxy.tls_listen", &engine.pop3_proxy.tls_listen}}) {
     for (const std::string& address : *listen) addresses.emplace_back(key, address);
   }
   if (!config.store.transfer_listen.empty())

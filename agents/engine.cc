@@ -100,8 +100,8 @@ class Engine {
 
  private:
   absl::Status StartMail(v1::Role role, decltype(smtp::StartRelay)& start) {
-    PROV_ASSIGN_OR_RETURN(auto server, start(loop_.get_executor(), config_, state_, pool_, SystemClock(),
-                                             tls_.get()));
+    PROV_ASSIGN_OR_RETURN(auto server,
+                          start(loop_.get_executor(), config_, state_, pool_, SystemClock(), tls_.get()));
     if (server) mail_.push_back({role, std::move(server)});
     return absl::OkStatus();
   }
@@ -111,8 +111,8 @@ class Engine {
     if (places.empty()) return absl::OkStatus();
     authenticator_ = auth::Authenticator::Start(config_.engine.pam, state_);
     for (const auto& [address, tls] : places) {
-      pop3::Pop3ServerOptions options{
-          address, config_.engine.hostname, config_.store.maildir_root, {}, tls, balancers_};
+      pop3::Pop3ServerOptions options{address,   config_.engine.hostname, config_.store.maildir_root, {}, tls,
+                                      balancers_};
       PROV_ASSIGN_OR_RETURN(auto listener, pop3::StartPop3Server(loop_.get_executor(), std::move(options),
                                                                  *authenticator_, pool_));
       listeners_.push_back({v1::STORE, std::move(listener)});
@@ -132,12 +132,13 @@ class Engine {
   }
 
   // Where to listen, and with which TLS.
-  std::vector<std::pair<std::string, net::SessionTls>> Places(const std::vector<std::string>& listen,
-                                                              const std::vector<std::string>& tls_listen) const {
+  std::vector<std::pair<std::string, net::SessionTls>> Places(
+      const std::vector<std::string>& listen, const std::vector<std::string>& tls_listen) const {
     std::vector<std::pair<std::string, net::SessionTls>> places;
     const net::TlsUse on_demand = tls_ ? net::TlsUse::kOnDemand : net::TlsUse::kNone;
     for (const std::string& address : listen) places.push_back({address, {on_demand, tls_.get()}});
-    for (const std::string& address : tls_listen) places.push_back({address, {net::TlsUse::kAlways, tls_.get()}});
+    for (const std::string& address : tls_listen)
+      places.push_back({address, {net::TlsUse::kAlways, tls_.get()}});
     return places;
   }
 

@@ -17,6 +17,7 @@ constexpr std::pair<const char*, int64_t> kUsualLimits[] = {
 };
 // As server/enrol/authority.h has it.
 constexpr std::chrono::seconds kLeastLifetime(10);
+constexpr std::chrono::minutes kLeastKeptChanges(10);
 constexpr std::chrono::hours kMostLifetime(3650 * 24);
 constexpr int64_t kMostPerSecond = 1'000'000;
 
@@ -57,6 +58,7 @@ absl::StatusOr<ProvdConfig> LoadProvdConfig(const std::string& path) {
   services.ftp = reader.Strings("directory.services.ftp", services.ftp);
   services.web = reader.Strings("directory.services.web", services.web);
   config.undelete = reader.Duration("lifecycle.undelete", std::chrono::hours(30 * 24));
+  config.keep_changes = reader.Duration("change_log.keep", std::chrono::hours(30 * 24), kLeastKeptChanges);
   config.harm.changes = reader.Int("blast_radius.changes", 1000, 1, 1'000'000'000);
   config.harm.percent = reader.Int("blast_radius.percent", 5, 0, 100);
   config.harm.window = std::chrono::duration_cast<std::chrono::seconds>(

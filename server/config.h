@@ -48,6 +48,7 @@ struct ProvdConfig {
   } directory;
 
   std::chrono::milliseconds undelete{0};
+  std::chrono::milliseconds keep_changes{0};
   model::HarmLimits harm;
   size_t least_password_characters = 0;
 };

@@ -111,6 +111,7 @@ class Provd {
         trust_(config.postgres.connection),
         subscribers_(pool_),
         schedule_(pool_),
+        change_log_(pool_),
         domains_(pool_),
         lists_(pool_),
         fleet_(pool_),
@@ -230,7 +231,9 @@ class Provd {
                                                                    .schedule = &schedule_,
                                                                    .subscribers = &subscribers_,
                                                                    .lists = &lists_,
-                                                                   .lifecycle = Lifecycle(config)});
+                                                                   .changes = &change_log_,
+                                                                   .lifecycle = Lifecycle(config),
+                                                                   .keep_changes = config.keep_changes});
     return absl::OkStatus();
   }
 
@@ -324,6 +327,7 @@ class Provd {
   store::PostgresTrust trust_;
   store::SubscriberRepository subscribers_;
   store::ScheduleRepository schedule_;
+  store::ChangeLog change_log_;
   store::DomainRepository domains_;
   store::MailingListRepository lists_;
   store::FleetRepository fleet_;

@@ -32,8 +32,8 @@ std::optional<v1::Account> AccountOf(const v1::Record& record);
 //
 // A write is followed by a rest three times as long, or until write_interval has passed since it began, and a
 // quarter as long at least. Suspended and closed accounts stay, so that their files keep an owner with a
-// name; who has an account already keeps it while the state is made anew. Names and uids of ROOT/etc/passwd are
-// refused. `state` and `clock` must outlive the driver.
+// name; who has an account already keeps it while the state is made anew. Names and uids of ROOT/etc/passwd
+// are refused. `state` and `clock` must outlive the driver.
 std::unique_ptr<Driver> MakeAccountDriver(AccountOptions options, state::StateWriter& state,
                                           const Clock& clock);
 

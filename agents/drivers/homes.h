@@ -18,10 +18,10 @@ namespace prov::drivers {
 
 struct HomeOptions {
   std::string root;
-  std::string folder;        // "files", "public_html"
-  uint32_t folder_mode = 0;  // of the folder
-  uint32_t least_uid = 0;    // lower ones are refused
-  bool notes_quota = false;  // what the plan allows, in the home (quota_note.h)
+  std::string folder;                         // "files", "public_html"
+  uint32_t folder_mode = 0;                   // of the folder
+  uint32_t least_uid = 0;                     // lower ones are refused
+  bool notes_quota = false;                   // what the plan allows, in the home (quota_note.h)
   std::map<std::string, int64_t> plan_quota;  // octets, by plan
   // As for maildirs (maildirs.h).
   std::chrono::milliseconds purge_grace{0};

@@ -1,5 +1,5 @@
-// What a subscriber's plan allows, as a file in the home: read by the host's quota tools, and by the subscriber, who
-// cannot change it.
+// What a subscriber's plan allows, as a file in the home: read by the host's quota tools, and by the
+// subscriber, who cannot change it.
 //
 //   plan gold
 //   octets 10737418240
@@ -21,8 +21,8 @@ std::string FormatQuotaNote(std::string_view plan, int64_t octets);
 
 // The note of an open home; empty: there is none.
 absl::StatusOr<std::string> ReadQuotaNote(int home);
-// Makes it so, atomically, and durable but for the name; the home's sync makes that durable. Empty: none. What is so
-// already is left alone.
+// Makes it so, atomically, and durable but for the name; the home's sync makes that durable. Empty: none.
+// What is so already is left alone.
 absl::Status PutQuotaNote(int home, const std::string& note);
 
 }  // namespace prov::drivers

@@ -37,7 +37,7 @@ class MailboxArrival : public testing::Test {
   }
 
   static absl::StatusOr<std::string> TryDeliver(const std::string& root, std::string_view text) {
-    auto delivery = maildir::Delivery::Begin(root, kBox, "host");
+    auto delivery = maildir::Delivery::Begin(root, kBox, {.host = "host"});
     if (!delivery.ok()) return delivery.status();
     if (const absl::Status status = (*delivery)->Append(text); !status.ok()) return status;
     return (*delivery)->Commit();
@@ -166,7 +166,7 @@ TEST_F(MailboxArrival, DeliveryUnderWayAtTheSwitchComesAlongOrIsDeferred) {
   for (const std::string moment : {"list", "fetch", "release"}) {
     Deliver(old_.path(), "first of " + moment + "\r\n");
     ASSERT_TRUE(Bring(false).ok());
-    auto delivery = *maildir::Delivery::Begin(old_.path(), kBox, "host");
+    auto delivery = *maildir::Delivery::Begin(old_.path(), kBox, {.host = "host"});
     ASSERT_TRUE(delivery->Append("slow at " + moment + "\r\n").ok());
     bool done = false, acknowledged = false;
     Deliver(old_.path(), "so that there is something to fetch at " + moment + "\r\n");
@@ -185,7 +185,7 @@ TEST_F(MailboxArrival, DeliveryUnderWayAtTheSwitchComesAlongOrIsDeferred) {
 }
 
 TEST_F(MailboxArrival, DeliveryAfterTheMailboxHasGoneIsDeferred) {
-  auto slow = *maildir::Delivery::Begin(old_.path(), kBox, "host");
+  auto slow = *maildir::Delivery::Begin(old_.path(), kBox, {.host = "host"});
   ASSERT_TRUE(slow->Append("slow\r\n").ok());
   BringAll();
   EXPECT_FALSE(slow->Commit().ok());

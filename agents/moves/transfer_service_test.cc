@@ -42,7 +42,7 @@ class TransferServiceTest : public testing::Test {
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     View(/*switching=*/false);
-    auto delivery = *maildir::Delivery::Begin(root_.path(), "box-1", "store1");
+    auto delivery = *maildir::Delivery::Begin(root_.path(), "box-1", {.host = "store1"});
     ASSERT_TRUE(delivery->Append("one\r\n").ok());
     ASSERT_TRUE(delivery->Commit().ok());
   }

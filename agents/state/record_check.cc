@@ -170,9 +170,10 @@ absl::Status CheckWebNames(v1::Role role, const v1::Account& account) {
 absl::Status CheckPlan(v1::Role role, const v1::Account& account) {
   const std::string& plan = account.plan();
   if (role != v1::FTP && !plan.empty()) return InvalidField("account.plan", "is not for this role");
-  const bool good = plan.size() <= kMaxPlanOctets && std::all_of(plan.begin(), plan.end(), [](unsigned char c) {
-                      return absl::ascii_isalnum(c) || c == '-' || c == '.' || c == '_';
-                    });
+  const bool good =
+      plan.size() <= kMaxPlanOctets && std::all_of(plan.begin(), plan.end(), [](unsigned char c) {
+        return absl::ascii_isalnum(c) || c == '-' || c == '.' || c == '_';
+      });
   return good ? absl::OkStatus() : InvalidField("account.plan", "is no name of a plan");
 }
 

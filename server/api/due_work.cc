@@ -25,6 +25,8 @@ using store::WriteTransaction;
 constexpr size_t kPage = 200;
 constexpr size_t kAtOnce = 16;  // writes that wait for each other's commit
 constexpr size_t kMembersInStep = 500;
+constexpr size_t kChangesInStep = 10'000;
+constexpr std::chrono::minutes kCompactionInterval(1);
 constexpr std::chrono::seconds kPauseAfterError(2);
 constexpr char kExpiry[] = "provd/expiry";
 constexpr char kRemoval[] = "provd/removal";
@@ -94,7 +96,8 @@ void DueWork::Loop() {
   while (!Stopping()) {
     bool more = false;
     absl::Status status = absl::OkStatus();
-    for (const auto work : {&DueWork::DoScheduled, &DueWork::PurgeExpired, &DueWork::RemoveMembers}) {
+    for (const auto work :
+         {&DueWork::DoScheduled, &DueWork::PurgeExpired, &DueWork::RemoveMembers, &DueWork::CompactChanges}) {
       const absl::StatusOr<bool> done = (this->*work)();
       if (done.ok()) {
         more = more || *done;
@@ -221,6 +224,14 @@ absl::StatusOr<bool> DueWork::RemoveMembers() {
   PROV_RETURN_IF_ERROR(
       parts_.writes->Run(OwnContext(kRemoval, "/prov.v1.MailingLists/DeleteMailingList"), body).status());
   return true;
+}
+
+absl::StatusOr<bool> DueWork::CompactChanges() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now < next_compaction_) return false;
+  PROV_ASSIGN_OR_RETURN(const bool more, parts_.changes->Compact(parts_.keep_changes, kChangesInStep));
+  if (!more) next_compaction_ = now + kCompactionInterval;
+  return more;
 }
 
 }  // namespace prov::api

@@ -25,13 +25,14 @@ constexpr std::chrono::seconds kPatience(60);
 // One provd's share.
 struct Provd {
   explicit Provd(const std::string& connection)
-      : pool(connection, 4), writes(pool), schedule(pool), subscribers(pool), lists(pool) {}
+      : pool(connection, 4), writes(pool), schedule(pool), subscribers(pool), lists(pool), changes(pool) {}
 
   void Start(const LifecycleOptions& lifecycle) {
     due_work = std::make_unique<DueWork>(DueWork::Parts{.writes = &writes,
                                                         .schedule = &schedule,
                                                         .subscribers = &subscribers,
                                                         .lists = &lists,
+                                                        .changes = &changes,
                                                         .lifecycle = lifecycle,
                                                         .interval = std::chrono::milliseconds(1)});
   }
@@ -41,6 +42,7 @@ struct Provd {
   store::ScheduleRepository schedule;
   store::SubscriberRepository subscribers;
   store::MailingListRepository lists;
+  store::ChangeLog changes;
   std::unique_ptr<DueWork> due_work;  // ends first
 };
 
@@ -194,6 +196,29 @@ TEST_F(DueWorkTest, DatabaseThatGoesAwayInBetweenLosesAndDoublesNothing) {
   EXPECT_TRUE(Eventually([&] { return Number("SELECT count(*) FROM prov.scheduled_change") == 0; }));
   EXPECT_EQ(Number("SELECT count(*) FROM prov.subscriber WHERE state = 'suspended'"), kSubscribers);
   EXPECT_EQ(Number("SELECT count(*) FROM prov.audit WHERE peer LIKE 'scheduledChanges/%'"), kSubscribers);
+}
+
+// Many more than a step, and a revision with many changes at its border.
+TEST_F(DueWorkTest, OldChangesGoByWholeRevisionsAndYoungOnesStay) {
+  {
+    pqxx::connection connection(postgres_->connection());
+    pqxx::work work(connection);
+    work.exec("DELETE FROM prov.change");
+    work.exec(
+        "INSERT INTO prov.change (revision, kind, key, time) SELECT n / 7, 1, n::text, now() - interval '31 "
+        "days' "
+        "FROM generate_series(7, 25000) AS n");
+    work.exec(
+        "INSERT INTO prov.change (revision, kind, key) SELECT n, 1, 'young' FROM generate_series(3572, 3600) "
+        "AS n");
+    work.exec("UPDATE prov.revision SET value = 3600, compacted = 0");
+    work.commit();
+  }
+  a_->Start({});
+  b_->Start({});
+  EXPECT_TRUE(Eventually([&] { return Number("SELECT compacted FROM prov.revision") == 3571; }));
+  EXPECT_EQ(Number("SELECT count(*) FROM prov.change WHERE revision <= 3571"), 0);
+  EXPECT_EQ(Number("SELECT count(*) FROM prov.change"), 29);
 }
 
 }  // namespace

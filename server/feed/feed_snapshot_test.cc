@@ -22,8 +22,8 @@ TEST_F(FeedTest, NewAgentTakesASnapshotAndThenDeltas) {
   ASSERT_TRUE(Drain(*stream, copy).ok());
   EXPECT_EQ(copy.snapshots, 1);
   EXPECT_EQ(copy.revision, truth_.head());
-  EXPECT_THAT(copy.Keys(), ElementsAre("domains/example.net", "pools/main", "pools/mx", "pools/second", "subscribers/1",
-                                       "subscribers/2", "subscribers/3"));
+  EXPECT_THAT(copy.Keys(), ElementsAre("domains/example.net", "pools/main", "pools/mx", "pools/second",
+                                       "subscribers/1", "subscribers/2", "subscribers/3"));
   PutMany(4, 6);
   ASSERT_TRUE(Drain(*stream, copy).ok());
   EXPECT_EQ(copy.snapshots, 1);

@@ -9,6 +9,7 @@ from case import SENDER, subject_message, wait_until
 from processes import free_port
 
 PAGE = 4096
+RECIPIENT_REFUSED_FOR_GOOD = 500
 
 
 class SpoiltState(case.StackCase):
@@ -35,6 +36,11 @@ class SpoiltState(case.StackCase):
         except (OSError, smtplib.SMTPException):
             return 421
 
+    def supervise(self, host):
+        """As systemd does: starts the agent if it has ended."""
+        if not self.stack.processes.pid(host):
+            self.stack.start_agent(host, until="started")
+
     def test_SpoiltWhileStoppedItIsMadeAnewAndMeanwhileMailIsDeferred(self):
         login = self.add_user()
         for host in ("relay1", "store1"):
@@ -56,6 +62,24 @@ class SpoiltState(case.StackCase):
         self.send(login, subject_message("after"))
         self.wait_for_text(login, b"Subject: after")
         self.assertEqual(self.reply_of_relay("nobody@example.net") // 100, 5)
+
+    def test_SpoiltWhileRunningItIsNoticedAndMadeAnew(self):
+        login = self.add_user()
+        broken = self.stack.path("hosts", "relay1", "state", "broken.mdb")
+        if os.path.exists(broken):
+            os.unlink(broken)
+        self.spoil("relay1")
+        replies = []
+
+        def is_made_anew():
+            self.supervise("relay1")
+            replies.append(self.reply_of_relay(login))
+            return os.path.exists(broken) and replies[-1] == 250
+        wait_until(is_made_anew, "the copy to be made anew", 120)
+        self.assertLess(max(replies), RECIPIENT_REFUSED_FOR_GOOD, replies)
+        self.stack.provctl("wait", "--timeout", "90s")
+        self.send(login, subject_message("spoilt"))
+        self.wait_for_text(login, b"Subject: spoilt")
 
     def test_AccountsStayWhileTheCopyIsMadeAnew(self):
         login = self.add_user("--ftp")

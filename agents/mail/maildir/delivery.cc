@@ -10,11 +10,13 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
+#include <optional>
 #include <utility>
 
 #include "agents/mail/maildir/directory.h"
 #include "agents/mail/maildir/layout.h"
 #include "agents/mail/maildir/line_end.h"
+#include "agents/mail/maildir/quota_share.h"
 #include "common/file.h"
 #include "common/random.h"
 #include "common/status.h"
@@ -32,7 +34,10 @@ std::atomic<uint64_t> delivery_counter{0};
 
 // Whatever is wrong with the store, the sender shall keep the message and come again.
 absl::Status Deferred(const absl::Status& status) {
-  if (status.ok() || absl::IsResourceExhausted(status) || absl::IsInvalidArgument(status)) return status;
+  if (status.ok() || absl::IsResourceExhausted(status) || absl::IsInvalidArgument(status) ||
+      absl::IsOutOfRange(status)) {
+    return status;
+  }
   return absl::UnavailableError(status.message());
 }
 
@@ -63,18 +68,21 @@ bool IsOurFile(int directory, const std::string& name, const struct stat& ours) 
 
 class FileDelivery : public Delivery {
  public:
-  FileDelivery(FileDescriptor tmp, FileDescriptor fresh, FileDescriptor file, std::string name,
-               std::string given_name)
-      : tmp_(std::move(tmp)),
+  FileDelivery(FileDescriptor mailbox, FileDescriptor tmp, FileDescriptor fresh, FileDescriptor file,
+               std::string name, DeliveryOptions options)
+      : mailbox_(std::move(mailbox)),
+        tmp_(std::move(tmp)),
         new_(std::move(fresh)),
         file_(std::move(file)),
         name_(std::move(name)),
-        given_name_(std::move(given_name)) {
+        given_name_(std::move(options.name)),
+        quota_octets_(options.quota_octets) {
     buffer_.reserve(kBufferOctets);
   }
 
   ~FileDelivery() override {
     if (in_tmp_) unlinkat(tmp_.get(), name_.c_str(), 0);
+    if (share_ && !delivered_) share_->Return();
   }
 
   absl::Status Append(std::string_view crlf_text) override {
@@ -98,6 +106,12 @@ class FileDelivery : public Delivery {
       return absl::InvalidArgumentError("the message has a CR or LF by itself (RFC 5321 section 2.3.8)");
     }
     PROV_RETURN_IF_ERROR(Flush());
+    if (quota_octets_ > 0 && !IsRepetition()) {
+      // Before the fsync: it is the dear part, and many a message comes to a full mailbox.
+      auto share = QuotaShare::Take(mailbox_.get(), quota_octets_, static_cast<int64_t>(octets_));
+      if (!share.ok()) return Fail(share.status());
+      share_.emplace(*std::move(share));
+    }
     struct stat ours;
     if (fsync(file_.get()) != 0 || fstat(file_.get(), &ours) != 0) {
       return Fail(ErrnoStatus(errno, fmt::format("fsync tmp/{}", name_)));
@@ -162,21 +176,25 @@ class FileDelivery : public Delivery {
     }
     in_tmp_ = false;
     const absl::Status synced = SyncOpenDirectory(new_.get(), "new");
-    if (synced.ok()) return final_name;
+    delivered_ = synced.ok();
+    if (delivered_) return final_name;
     // Not accepted: the sender comes again, and would otherwise make it two.
     unlinkat(new_.get(), final_name.c_str(), 0);
     return Fail(synced);
   }
 
-  FileDescriptor tmp_, new_, file_;
+  FileDescriptor mailbox_, tmp_, new_, file_;
   const std::string name_;        // in tmp/, and in new/ unless another one is given
   const std::string given_name_;  // may be empty
+  const int64_t quota_octets_;
   std::string buffer_;
   uint64_t octets_ = 0;  // with LF line ends
   uint64_t lines_ = 0;
   bool after_cr_ = false;
   bool bare_ = false;
   bool in_tmp_ = true;
+  std::optional<QuotaShare> share_;  // of a mailbox with a quota
+  bool delivered_ = false;
   absl::Status failure_;
 };
 
@@ -186,29 +204,28 @@ bool IsGivenName(std::string_view name) {
          });
 }
 
-absl::StatusOr<std::unique_ptr<Delivery>> BeginIn(int mailbox, std::string_view host,
-                                                  std::string_view given) {
-  PROV_ASSIGN_OR_RETURN(FileDescriptor tmp, OpenBelow(mailbox, "tmp"));
-  PROV_ASSIGN_OR_RETURN(FileDescriptor fresh, OpenBelow(mailbox, "new"));
-  std::string name = UniqueName(host);
+absl::StatusOr<std::unique_ptr<Delivery>> BeginIn(FileDescriptor mailbox, DeliveryOptions options) {
+  PROV_ASSIGN_OR_RETURN(FileDescriptor tmp, OpenBelow(mailbox.get(), "tmp"));
+  PROV_ASSIGN_OR_RETURN(FileDescriptor fresh, OpenBelow(mailbox.get(), "new"));
+  std::string name = UniqueName(options.host);
   FileDescriptor file(
       openat(tmp.get(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kFileMode));
   if (!file.valid()) return ErrnoStatus(errno, fmt::format("create tmp/{}", name));
-  return std::make_unique<FileDelivery>(std::move(tmp), std::move(fresh), std::move(file), std::move(name),
-                                        std::string(given));
+  return std::make_unique<FileDelivery>(std::move(mailbox), std::move(tmp), std::move(fresh), std::move(file),
+                                        std::move(name), std::move(options));
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Delivery>> Delivery::Begin(std::string_view root, std::string_view mailbox_id,
-                                                          std::string_view host, std::string_view name) {
-  if (!IsGivenName(name) || name.starts_with('.')) {
+                                                          DeliveryOptions options) {
+  if (!IsGivenName(options.name) || options.name.starts_with('.')) {
     return absl::InvalidArgumentError("a delivery's name is [A-Za-z0-9.]{1,80}");
   }
   PROV_RETURN_IF_ERROR(Deferred(EnsureMailbox(root, mailbox_id)));
-  const auto mailbox = OpenMailbox(root, mailbox_id);
+  auto mailbox = OpenMailbox(root, mailbox_id);
   PROV_RETURN_IF_ERROR(Deferred(mailbox.status()));
-  auto delivery = BeginIn(mailbox->get(), host, name);
+  auto delivery = BeginIn(*std::move(mailbox), std::move(options));
   PROV_RETURN_IF_ERROR(Deferred(delivery.status()));
   return delivery;
 }

@@ -5,6 +5,7 @@
 // reading.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -14,16 +15,22 @@
 
 namespace prov::maildir {
 
+struct DeliveryOptions {
+  std::string host;  // goes into the file name
+  // When not empty, the file's unique part instead ("seconds.unique", [A-Za-z0-9.]{1,80}): the same message
+  // delivered again under the same name, while the first lies in new/, is one message. So a sender that lost
+  // our answer may repeat itself.
+  std::string name;
+  int64_t quota_octets = 0;  // how much the mailbox may hold (quota.h); 0: as much as there is room for
+};
+
 // Not thread-safe; blocks on the disk, so run it off the event loop. Destroyed without Commit, it leaves
 // nothing.
 class Delivery {
  public:
-  // Makes the mailbox if it is not there (a mail may be quicker than the driver). `host` goes into the file
-  // name. `name`, when not empty, is the file's unique part instead ("seconds.unique", [A-Za-z0-9.]{1,80}):
-  // the same message delivered again under the same name, while the first lies in new/, is one message. So a
-  // sender that lost our answer may repeat itself.
+  // Makes the mailbox if it is not there (a mail may be quicker than the driver).
   static absl::StatusOr<std::unique_ptr<Delivery>> Begin(std::string_view root, std::string_view mailbox_id,
-                                                         std::string_view host, std::string_view name = {});
+                                                         DeliveryOptions options);
   virtual ~Delivery() = default;
 
   // Message text with CRLF line ends, in pieces of any size; stored with LF. A CR or LF by itself is the
@@ -34,6 +41,7 @@ class Delivery {
   virtual bool IsRepetition() const = 0;
 
   // Returns the final file's name without directory. UNAVAILABLE or RESOURCE_EXHAUSTED (disk full): defer.
+  // OUT_OF_RANGE: the message would exceed the mailbox's quota.
   virtual absl::StatusOr<std::string> Commit() = 0;
 };
 

@@ -16,6 +16,7 @@
 #include "agents/mail/maildir/file_name.h"
 #include "agents/mail/maildir/layout.h"
 #include "agents/mail/maildir/mailbox_lock.h"
+#include "agents/mail/maildir/quota_share.h"
 #include "agents/mail/maildir/wire_text.h"
 #include "common/file.h"
 #include "common/log.h"
@@ -93,8 +94,8 @@ void RemoveAbandoned(int mailbox) {
 
 class LockedMailbox : public Mailbox {
  public:
-  LockedMailbox(FileDescriptor fresh, FileDescriptor cur, MailboxLock lock)
-      : lock_(std::move(lock)), new_(std::move(fresh)), cur_(std::move(cur)) {}
+  LockedMailbox(FileDescriptor mailbox, FileDescriptor fresh, FileDescriptor cur, MailboxLock lock)
+      : lock_(std::move(lock)), mailbox_(std::move(mailbox)), new_(std::move(fresh)), cur_(std::move(cur)) {}
 
   const std::vector<Message>& messages() const override { return messages_; }
 
@@ -132,8 +133,17 @@ class LockedMailbox : public Mailbox {
   absl::Status Remove(const std::vector<size_t>& indices) override {
     absl::Status first_error;
     std::optional<NamesByBase> moved;
+    absl::StatusOr<QuotaLock> counting = QuotaLock();
+    if (KeepsCount(mailbox_.get())) counting = QuotaLock::Share(mailbox_.get());
     for (const size_t index : indices) {
       if (index < entries_.size()) first_error.Update(RemoveOne(entries_[index], moved));
+    }
+    // The sum is not worth a refused deletion: it is counted anew when it says that the mailbox is full.
+    if (gone_.messages > 0) {
+      const absl::Status counted =
+          counting.ok() ? SubtractUsage(mailbox_.get(), gone_, *counting) : counting.status();
+      if (!counted.ok()) Log(Level::kWarning, "quota_not_counted", {{"error", counted}});
+      gone_ = {};
     }
     first_error.Update(SyncOpenDirectory(new_.get(), "new"));
     first_error.Update(SyncOpenDirectory(cur_.get(), "cur"));
@@ -181,23 +191,33 @@ class LockedMailbox : public Mailbox {
     return true;
   }
 
+  // The file's errno; 0 when it is removed.
+  int Unlink(const Entry& entry) {
+    const int directory = DirectoryOf(entry.in_new);
+    const auto counted = CountedOctets(directory, entry.name.c_str());
+    if (unlinkat(directory, entry.name.c_str(), 0) != 0) return errno;
+    gone_.octets += counted.value_or(0);
+    gone_.messages += counted ? 1 : 0;
+    return 0;
+  }
+
   // `moved` is filled at the first file that is not where it was: one look at cur/ for all of them.
   absl::Status RemoveOne(Entry& entry, std::optional<NamesByBase>& moved) {
-    if (unlinkat(DirectoryOf(entry.in_new), entry.name.c_str(), 0) == 0) return absl::OkStatus();
-    int error = errno;
+    int error = Unlink(entry);
     if (error == ENOENT) {
       if (!moved) {
         PROV_ASSIGN_OR_RETURN(moved, NamesInCur());
       }
-      if (!FollowMove(entry, *moved) || unlinkat(cur_.get(), entry.name.c_str(), 0) == 0)
-        return absl::OkStatus();
-      error = errno;
+      if (!FollowMove(entry, *moved)) return absl::OkStatus();
+      error = Unlink(entry);
     }
-    return error == ENOENT ? absl::OkStatus() : ErrnoStatus(error, fmt::format("remove {}", entry.name));
+    if (error == 0 || error == ENOENT) return absl::OkStatus();
+    return ErrnoStatus(error, fmt::format("remove {}", entry.name));
   }
 
   const MailboxLock lock_;  // ends last
-  FileDescriptor new_, cur_;
+  FileDescriptor mailbox_, new_, cur_;
+  Usage gone_;  // removed, and not yet taken off the mailbox's sum
   std::vector<Entry> entries_;
   std::vector<Message> messages_;
 };
@@ -214,14 +234,15 @@ absl::Status CheckStillThere(std::string_view root, std::string_view mailbox_id,
 
 absl::StatusOr<std::unique_ptr<Mailbox>> Mailbox::Open(std::string_view root, std::string_view mailbox_id) {
   PROV_RETURN_IF_ERROR(EnsureMailbox(root, mailbox_id));
-  PROV_ASSIGN_OR_RETURN(const FileDescriptor mailbox, OpenMailbox(root, mailbox_id));
+  PROV_ASSIGN_OR_RETURN(FileDescriptor mailbox, OpenMailbox(root, mailbox_id));
   PROV_ASSIGN_OR_RETURN(MailboxLock lock, MailboxLock::Take(mailbox.get()));
   // Whoever had it before may have taken it away meanwhile (departure.h).
   PROV_RETURN_IF_ERROR(CheckStillThere(root, mailbox_id, mailbox.get()));
   RemoveAbandoned(mailbox.get());
   PROV_ASSIGN_OR_RETURN(FileDescriptor fresh, OpenBelow(mailbox.get(), "new"));
   PROV_ASSIGN_OR_RETURN(FileDescriptor cur, OpenBelow(mailbox.get(), "cur"));
-  auto opened = std::make_unique<LockedMailbox>(std::move(fresh), std::move(cur), std::move(lock));
+  auto opened =
+      std::make_unique<LockedMailbox>(std::move(mailbox), std::move(fresh), std::move(cur), std::move(lock));
   PROV_RETURN_IF_ERROR(opened->Scan());
   return opened;
 }

@@ -34,7 +34,7 @@ class MaildirTest : public testing::Test {
   ~MaildirTest() override { fs::remove_all(root_); }
 
   std::string Deliver(std::string_view text) {
-    auto delivery = Delivery::Begin(root_, "m-1", "store1");
+    auto delivery = Delivery::Begin(root_, "m-1", {.host = "store1"});
     EXPECT_TRUE(delivery.ok()) << delivery.status();
     EXPECT_TRUE((*delivery)->Append(text).ok());
     const auto name = (*delivery)->Commit();
@@ -119,7 +119,7 @@ TEST_F(MaildirTest, RemovalNeverFollowsLinks) {
   // The mailbox itself a link: nothing is touched, and nothing is delivered through it.
   fs::create_directory_symlink(outside, path_);
   EXPECT_EQ(RemoveMailbox(root_, "m-1").code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_FALSE(Delivery::Begin(root_, "m-1", "h").ok());
+  EXPECT_FALSE(Delivery::Begin(root_, "m-1", {.host = "h"}).ok());
   EXPECT_TRUE(fs::exists(outside + "/precious"));
 }
 
@@ -141,7 +141,7 @@ TEST_F(MaildirTest, DeliveredTextComesBackOctetForOctet) {
 
 TEST_F(MaildirTest, LineEndsMayBeSplitBetweenPieces) {
   const std::string text = "one\r\n\r\ntwo\r\n";
-  auto delivery = Delivery::Begin(root_, "m-1", "h");
+  auto delivery = Delivery::Begin(root_, "m-1", {.host = "h"});
   for (const char c : text) ASSERT_TRUE((*delivery)->Append(std::string_view(&c, 1)).ok());
   ASSERT_TRUE((*delivery)->Commit().ok());
   EXPECT_EQ(*ReadFile(path_ + "/new/" + Names("new")[0], 100), "one\n\ntwo\n");
@@ -150,7 +150,7 @@ TEST_F(MaildirTest, LineEndsMayBeSplitBetweenPieces) {
 TEST_F(MaildirTest, BareLineEndsAreNotCommitted) {
   for (const std::string text : {"a\nb\r\n", "a\rb\r\n", "a\r\r\n", "a\r", "\n", "\r\n\n.\r\n"}) {
     for (const size_t piece : {1, 100}) {
-      auto delivery = Delivery::Begin(root_, "m-1", "h");
+      auto delivery = Delivery::Begin(root_, "m-1", {.host = "h"});
       for (size_t at = 0; at < text.size(); at += piece) {
         ASSERT_TRUE((*delivery)->Append(std::string_view(text).substr(at, piece)).ok());
       }
@@ -163,7 +163,7 @@ TEST_F(MaildirTest, BareLineEndsAreNotCommitted) {
 
 TEST_F(MaildirTest, WithoutCommitNothingRemains) {
   {
-    auto delivery = Delivery::Begin(root_, "m-1", "h");
+    auto delivery = Delivery::Begin(root_, "m-1", {.host = "h"});
     ASSERT_TRUE((*delivery)->Append(std::string(200'000, 'x')).ok());
     EXPECT_EQ(Names("tmp").size(), 1u);
   }
@@ -173,7 +173,7 @@ TEST_F(MaildirTest, WithoutCommitNothingRemains) {
 
 TEST_F(MaildirTest, ADeliveryRepeatedUnderItsNameIsOneMessage) {
   const auto deliver = [&](std::string_view name, std::string_view text) {
-    auto delivery = Delivery::Begin(root_, "m-1", "store1", name);
+    auto delivery = Delivery::Begin(root_, "m-1", {.host = "store1", .name = std::string(name)});
     EXPECT_TRUE(delivery.ok()) << delivery.status();
     EXPECT_TRUE((*delivery)->Append(text).ok());
     return (*delivery)->Commit().value_or("");
@@ -187,12 +187,14 @@ TEST_F(MaildirTest, ADeliveryRepeatedUnderItsNameIsOneMessage) {
   deliver("1700000000.M1Tabc", "another\r\n");
   EXPECT_EQ(Names("new").size(), 3u);
   for (const char* bad : {"../x", "a/b", "a:b", ".x", "a b"}) {
-    EXPECT_TRUE(absl::IsInvalidArgument(Delivery::Begin(root_, "m-1", "store1", bad).status())) << bad;
+    EXPECT_TRUE(absl::IsInvalidArgument(
+        Delivery::Begin(root_, "m-1", {.host = "store1", .name = std::string(bad)}).status()))
+        << bad;
   }
 }
 
 TEST_F(MaildirTest, HostsNameCannotLeaveTheDirectory) {
-  auto delivery = Delivery::Begin(root_, "m-1", "../a:b,c/d");
+  auto delivery = Delivery::Begin(root_, "m-1", {.host = "../a:b,c/d"});
   ASSERT_TRUE((*delivery)->Append("x\r\n").ok());
   const auto name = (*delivery)->Commit();
   ASSERT_TRUE(name.ok());
@@ -202,11 +204,11 @@ TEST_F(MaildirTest, HostsNameCannotLeaveTheDirectory) {
 }
 
 TEST_F(MaildirTest, ADirectoryThatIsGoneIsDeferred) {
-  auto delivery = Delivery::Begin(root_, "m-1", "h");
+  auto delivery = Delivery::Begin(root_, "m-1", {.host = "h"});
   ASSERT_TRUE((*delivery)->Append("x\r\n").ok());
   fs::remove_all(path_ + "/new");
   EXPECT_EQ((*delivery)->Commit().status().code(), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(Delivery::Begin(root_ + "/not-mounted", "m-1", "h").status().code(),
+  EXPECT_EQ(Delivery::Begin(root_ + "/not-mounted", "m-1", {.host = "h"}).status().code(),
             absl::StatusCode::kUnavailable);
 }
 
@@ -216,7 +218,7 @@ TEST_F(MaildirTest, AFullDiskIsAnErrorAndLeavesNothing) {
   if (stat("/dev/full", &device) != 0) GTEST_SKIP() << "no /dev/full";
   const int full = open("/dev/full", O_WRONLY);
   ASSERT_GE(full, 0);
-  auto delivery = Delivery::Begin(root_, "m-1", "h");
+  auto delivery = Delivery::Begin(root_, "m-1", {.host = "h"});
   // The delivery's own descriptor now leads to a device that is full.
   bool replaced = false;
   for (const auto& entry : fs::directory_iterator("/proc/self/fd")) {
@@ -248,7 +250,7 @@ TEST_F(MaildirTest, KilledDeliveryLeavesNoPartOfAMessageInNew) {
     ASSERT_GE(child, 0);
     if (child == 0) {
       for (;;) {
-        auto delivery = Delivery::Begin(root_, "m-1", "h");
+        auto delivery = Delivery::Begin(root_, "m-1", {.host = "h"});
         if (!delivery.ok()) _exit(1);
         for (size_t i = 0; i < kPieces; ++i) {
           if (!(*delivery)->Append(piece).ok()) _exit(1);

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "agents/mail/maildir/directory.h"
+#include "agents/mail/maildir/quota_lock.h"
 #include "common/file.h"
 #include "common/random.h"
 #include "common/status.h"
@@ -79,12 +80,8 @@ absl::Status CountPart(int folder, const char* part, Usage& usage) {
   if (absl::IsNotFound(directory.status())) return absl::OkStatus();
   PROV_RETURN_IF_ERROR(directory.status());
   return ForEachMailName(directory->get(), [&](const dirent& entry) {
-    if (IsTrashed(entry.d_name)) return;
-    auto octets = SizeOf(entry.d_name);
-    struct stat info;
-    if (!octets && fstatat(directory->get(), entry.d_name, &info, AT_SYMLINK_NOFOLLOW) == 0)
-      octets = info.st_size;
-    if (!octets) return;  // gone meanwhile
+    const auto octets = CountedOctets(directory->get(), entry.d_name);
+    if (!octets) return;
     usage.octets += *octets;
     ++usage.messages;
   });
@@ -172,6 +169,7 @@ absl::StatusOr<MaildirSize> ParseMaildirSize(std::string_view text) {
     if (!messages) return NoSuchFile();
     size.usage.octets += *octets;
     size.usage.messages += *messages;
+    ++size.lines;
     if (std::max(std::abs(size.usage.octets), std::abs(size.usage.messages)) > kMostCounted)
       return NoSuchFile();
   }
@@ -181,6 +179,14 @@ absl::StatusOr<MaildirSize> ParseMaildirSize(std::string_view text) {
 
 std::string FormatMaildirSize(const MaildirSize& size) {
   return fmt::format("{}\n{} {}\n", LimitText(size.limit), size.usage.octets, size.usage.messages);
+}
+
+std::optional<int64_t> CountedOctets(int directory, const char* name) {
+  if (IsTrashed(name)) return std::nullopt;
+  const auto told = SizeOf(name);
+  struct stat info;
+  if (told || fstatat(directory, name, &info, AT_SYMLINK_NOFOLLOW) != 0) return told;
+  return info.st_size;
 }
 
 absl::StatusOr<Usage> CountUsage(int mailbox) {
@@ -194,6 +200,8 @@ absl::StatusOr<Usage> CountUsage(int mailbox) {
   }
   return usage;
 }
+
+bool KeepsCount(int mailbox) { return faccessat(mailbox, kFile, F_OK, AT_SYMLINK_NOFOLLOW) == 0; }
 
 absl::StatusOr<MaildirSize> ReadMaildirSize(int mailbox) {
   const FileDescriptor file(openat(mailbox, kFile, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
@@ -216,11 +224,17 @@ absl::Status KeepQuota(std::string_view root, std::string_view mailbox_id, int64
     if (unlinkat(mailbox.get(), kFile, 0) == 0 || errno == ENOENT) return absl::OkStatus();
     return ErrnoStatus(errno, "unlink maildirsize");
   }
-  MaildirSize wanted{.limit = {.octets = octets}, .usage = {}};
   PROV_ASSIGN_OR_RETURN(const QuotaLimit limit, LimitOf(mailbox.get()));
-  if (limit == wanted.limit) return absl::OkStatus();
-  PROV_ASSIGN_OR_RETURN(wanted.usage, CountUsage(mailbox.get()));
-  return Replace(mailbox.get(), FormatMaildirSize(wanted));
+  if (limit == QuotaLimit{.octets = octets}) return absl::OkStatus();
+  PROV_ASSIGN_OR_RETURN(const QuotaLock lock, QuotaLock::Own(mailbox.get()));
+  return RecountUsage(mailbox.get(), octets).status();
+}
+
+absl::StatusOr<Usage> RecountUsage(int mailbox, int64_t octets) {
+  MaildirSize size{.limit = {.octets = octets}, .usage = {}};
+  PROV_ASSIGN_OR_RETURN(size.usage, CountUsage(mailbox));
+  PROV_RETURN_IF_ERROR(Replace(mailbox, FormatMaildirSize(size)));
+  return size.usage;
 }
 
 absl::StatusOr<std::string> InspectQuota(std::string_view root, std::string_view mailbox_id, int64_t octets) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -25,6 +26,7 @@ struct QuotaLimit {
 struct MaildirSize {
   QuotaLimit limit;
   Usage usage;
+  size_t lines = 0;  // that usage is the sum of: 1 is a count, the others came since
 };
 
 // A longer file is counted anew, as Maildir++ has it: one line came with each message.
@@ -34,18 +36,27 @@ inline constexpr size_t kMaxMaildirSizeOctets = 5120;
 absl::StatusOr<MaildirSize> ParseMaildirSize(std::string_view text);
 std::string FormatMaildirSize(const MaildirSize& size);
 
-// What is in an open mailbox and its folders; neither what is flagged as trashed nor the folder Trash. A
-// message's size is in its name, or else asked for.
+// What a message's file counts for, by its name or else by its inode. Nothing: it is flagged as trashed, or
+// gone.
+std::optional<int64_t> CountedOctets(int directory, const char* name);
+
+// What is in an open mailbox and its folders; neither what is flagged as trashed nor the folder Trash.
 absl::StatusOr<Usage> CountUsage(int mailbox);
 
+// Whether the mailbox has such a file.
+bool KeepsCount(int mailbox);
 // NOT_FOUND when the mailbox has none, INVALID_ARGUMENT as above.
 absl::StatusOr<MaildirSize> ReadMaildirSize(int mailbox);
 
 // Has the mailbox, which is there, say this limit in octets: where it says another one it is counted and the
-// file replaced. 0: the file is removed. Whoever writes to the old file meanwhile is not counted until
-// somebody counts anew, as with every program of this kind. Not made durable: an inspection finds what a
-// power cut took.
+// file replaced. 0: the file is removed. Other software that writes to the old file meanwhile is not
+// counted until somebody counts anew, as with every program of this kind. Not made durable: an inspection
+// finds what a power cut took.
 absl::Status KeepQuota(std::string_view root, std::string_view mailbox_id, int64_t octets);
+
+// Counts the mailbox and replaces the file, with this limit in octets. The caller has a QuotaLock for
+// himself.
+absl::StatusOr<Usage> RecountUsage(int mailbox, int64_t octets);
 
 // How what it says differs, for people; empty: not at all.
 absl::StatusOr<std::string> InspectQuota(std::string_view root, std::string_view mailbox_id, int64_t octets);

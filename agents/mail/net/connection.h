@@ -47,8 +47,8 @@ class Connection {
   // 64 KiB, so that a slow peer gets a long message, and one that never reads does not hold us.
   virtual asio::awaitable<absl::Status> Write(std::string_view octets, std::chrono::milliseconds timeout) = 0;
 
-  // From here on all goes through TLS; the handshake takes `timeout` at most. Nothing may be under way, and what
-  // was read before in clear is the caller's to forget (RFC 3207 section 4.2). `party` must outlive the
+  // From here on all goes through TLS; the handshake takes `timeout` at most. Nothing may be under way, and
+  // what was read before in clear is the caller's to forget (RFC 3207 section 4.2). `party` must outlive the
   // connection. After an error the connection is of no further use.
   virtual asio::awaitable<absl::Status> StartTls(const TlsParty& party,
                                                  std::chrono::milliseconds timeout) = 0;

@@ -21,8 +21,8 @@ struct ListenOptions {
   size_t most_per_address = 50;    // at a time, from one IPv4 address or one IPv6 /64
   // Addresses that most_per_address does not hold for; nothing: none.
   std::function<bool(const std::string& address)> unlimited;
-  // Load balancers: what comes from them begins with a PROXY header, which says who the client is. From nobody else it is
-  // believed.
+  // Load balancers: what comes from them begins with a PROXY header, which says who the client is. From
+  // nobody else it is believed.
   AddressSet balancers;
   std::string busy_reply;  // said to those beyond the limits, whole lines; empty: nothing is said
   // Whether new sessions are taken now; nothing: always. Asked for each connection.

@@ -65,7 +65,8 @@ Result ParseV1(std::string_view input) {
 }
 
 uint16_t BigEndian16(std::string_view octets) {
-  return static_cast<uint16_t>(static_cast<unsigned char>(octets[0]) << 8 | static_cast<unsigned char>(octets[1]));
+  return static_cast<uint16_t>(static_cast<unsigned char>(octets[0]) << 8 |
+                               static_cast<unsigned char>(octets[1]));
 }
 
 template <typename Address>

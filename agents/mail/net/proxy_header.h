@@ -10,9 +10,9 @@
 
 namespace prov::net {
 
-constexpr size_t kMaxProxyV1Octets = 107;         // section 2.1, with CRLF
-constexpr size_t kProxyV2FixedOctets = 16;        // section 2.2
-constexpr size_t kMaxProxyV2Octets = 16 + 4096;   // addresses and what else is told; section 2.2 allows 64 KiB
+constexpr size_t kMaxProxyV1Octets = 107;        // section 2.1, with CRLF
+constexpr size_t kProxyV2FixedOctets = 16;       // section 2.2
+constexpr size_t kMaxProxyV2Octets = 16 + 4096;  // addresses and what else is told; section 2.2 allows 64 KiB
 
 struct ProxyHeader {
   size_t octets = 0;  // how much of the input it was

@@ -194,8 +194,7 @@ class TcpConnection final : public Connection {
       return Through(ssl_.get(), [this](SSL* ssl) { return SSL_read(ssl, buffer_.get(), kMostReadOctets); });
     }
     Attempt attempt;
-    attempt.octets =
-        stream_->socket.read_some(asio::buffer(buffer_.get(), kMostReadOctets), attempt.error);
+    attempt.octets = stream_->socket.read_some(asio::buffer(buffer_.get(), kMostReadOctets), attempt.error);
     return InClear(attempt, tcp::socket::wait_read);
   }
 

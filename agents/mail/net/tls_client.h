@@ -10,8 +10,8 @@
 namespace prov::net {
 
 // Encrypts and does not ask who is there: between mail servers a certificate that nobody can check is better
-// than clear text (RFC 7435). What a caller knows about the peer from elsewhere (DANE, MTA-STS) is checked by a
-// party of its own.
+// than clear text (RFC 7435). What a caller knows about the peer from elsewhere (DANE, MTA-STS) is checked by
+// a party of its own.
 class OpportunisticTls {
  public:
   static absl::StatusOr<std::unique_ptr<OpportunisticTls>> Make();

@@ -1,5 +1,5 @@
-// One end of a TLS connection that is to be made (RFC 8446, RFC 5246). OpenSSL writes with write(2): a program that
-// uses it ignores SIGPIPE.
+// One end of a TLS connection that is to be made (RFC 8446, RFC 5246). OpenSSL writes with write(2): a
+// program that uses it ignores SIGPIPE.
 #pragma once
 
 #include "absl/status/statusor.h"

@@ -69,7 +69,9 @@ const Machine::Command Machine::kCommands[] = {
     {"STLS", &Machine::Stls, true, false, Argument::kNone},
 };
 
-Machine::Machine(std::string_view server, net::TlsUse tls) : tls_(tls) { Reply(fmt::format("+OK {} POP3 ready", server)); }
+Machine::Machine(std::string_view server, net::TlsUse tls) : tls_(tls) {
+  Reply(fmt::format("+OK {} POP3 ready", server));
+}
 
 Step Machine::Next() {
   for (;;) {

@@ -3,8 +3,8 @@
 //   machine.Input(octets);
 //   for (;;) switch (Step step = machine.Next(); step.kind) { … }
 //
-// After kLogin, kSend, kRemove and kStartTls the caller answers with the method named there before it asks for the next
-// step; input that came meanwhile (pipelining) waits in the machine.
+// After kLogin, kSend, kRemove and kStartTls the caller answers with the method named there before it asks
+// for the next step; input that came meanwhile (pipelining) waits in the machine.
 #pragma once
 
 #include <cstdint>
@@ -36,10 +36,10 @@ struct Step {
     kNeedInput,  // call Input
     kOutput,     // write `output`
     kLogin,      // `login`, `password`; answer with LoggedIn, LoginFailed or LoginRefusedWith
-    kSend,    // message `index`, only `body_lines` of its body if given; answer with Sending or MessageGone
-    kRemove,  // messages `indices`; answer with Removed
+    kSend,      // message `index`, only `body_lines` of its body if given; answer with Sending or MessageGone
+    kRemove,    // messages `indices`; answer with Removed
     kStartTls,  // shake hands; answer with Secured, or close
-    kClose,   // the session is over
+    kClose,     // the session is over
   };
   Kind kind = Kind::kNeedInput;
   std::string output;

@@ -319,8 +319,8 @@ TEST_F(MachineWithTls, AUserGivenInClearIsForgotten) {
   EXPECT_EQ(logins_, 0);
 }
 
-// What somebody on the way sends behind STLS must not be obeyed inside TLS: neither "USER x" nor "US", to which "ER x"
-// would come.
+// What somebody on the way sends behind STLS must not be obeyed inside TLS: neither "USER x" nor "US", to
+// which "ER x" would come.
 TEST_F(MachineWithTls, WhatIsSentBehindStlsIsNeverObeyed) {
   EXPECT_EQ(Say("STLS\r\nUSE"), "-ERR Wait for the reply before you send more\r\n");
   EXPECT_TRUE(closed_);

@@ -26,8 +26,9 @@ absl::StatusOr<std::unique_ptr<net::Listener>> StartPop3Server(const asio::any_i
   listen.most_per_address = listen.most_connections;
   listen.busy_reply = kBusyReply;
   listen.balancers = std::move(options.balancers);
-  const auto context = std::make_shared<const SessionContext>(SessionContext{
-      std::move(options.hostname), std::move(options.maildir_root), pool, authenticator, options.times, options.tls});
+  const auto context = std::make_shared<const SessionContext>(
+      SessionContext{std::move(options.hostname), std::move(options.maildir_root), pool, authenticator,
+                     options.times, options.tls});
   return net::Listener::Start(executor, std::move(listen),
                               [context](std::unique_ptr<net::Connection> connection) {
                                 return Serve(context, std::move(connection));

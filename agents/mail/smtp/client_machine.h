@@ -24,7 +24,7 @@ struct ClientMessage {
 
 struct ClientOptions {
   Protocol protocol = Protocol::kSmtp;
-  std::string hostname;  // ours
+  std::string hostname;   // ours
   bool starttls = false;  // where the server offers it (RFC 3207)
 };
 

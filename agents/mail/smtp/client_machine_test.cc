@@ -110,10 +110,9 @@ TEST(ClientMachine, NothingThatWasSaidBeforeTlsCounts) {
 
 TEST(ClientMachine, AServerThatTakesBackItsOfferOfTlsGetsTheMailInClear) {
   for (const char* refusal : {"454 4.7.0 not now\r\n", "500 what\r\n"}) {
-    const Outcome outcome =
-        Play(kWithTls, kOne,
-             {"220 hi\r\n", "250-y\r\n250 STARTTLS\r\n", refusal, "250 ok\r\n", "250 ok\r\n", "354 go\r\n",
-              "250 2.0.0 queued\r\n"});
+    const Outcome outcome = Play(kWithTls, kOne,
+                                 {"220 hi\r\n", "250-y\r\n250 STARTTLS\r\n", refusal, "250 ok\r\n",
+                                  "250 ok\r\n", "354 go\r\n", "250 2.0.0 queued\r\n"});
     EXPECT_EQ(outcome.sent[2], "MAIL FROM:<a@x.example>") << refusal;
     EXPECT_TRUE(outcome.replies[0].ok());
   }

@@ -124,6 +124,17 @@ std::optional<Path> ParseRecipient(std::string_view argument, Reply* refusal) {
   return path;
 }
 
+std::optional<BdatCommand> ParseBdat(std::string_view argument) {
+  BdatCommand command;
+  const std::string_view digits = TakeWord(argument);
+  const auto [stop, error] = std::from_chars(digits.data(), digits.data() + digits.size(), command.octets);
+  if (digits.empty() || error != std::errc() || stop != digits.data() + digits.size()) return std::nullopt;
+  const std::string_view word = TakeWord(argument);
+  command.last = FoldAddress(word) == "last";
+  if ((!word.empty() && !command.last) || !TrimFront(argument).empty()) return std::nullopt;
+  return command;
+}
+
 bool IsHelloArgument(std::string_view argument) {
   if (argument.empty() || argument.size() > kMaxHelloOctets) return false;
   return std::all_of(argument.begin(), argument.end(), [](char c) { return c > ' ' && c <= '~'; });

@@ -52,6 +52,14 @@ std::optional<MailCommand> ParseMail(std::string_view argument, Reply* refusal);
 // "TO:<path>"; no parameter is known.
 std::optional<Path> ParseRecipient(std::string_view argument, Reply* refusal);
 
+struct BdatCommand {
+  uint64_t octets = 0;
+  bool last = false;
+};
+
+// "octets [LAST]", RFC 3030 section 2. Nothing: how much of what follows is text cannot be told.
+std::optional<BdatCommand> ParseBdat(std::string_view argument);
+
 // Whether it may stand for a host in HELO, in logs and in Received: no blanks, no control characters.
 bool IsHelloArgument(std::string_view argument);
 

@@ -142,6 +142,13 @@ class LmtpHandler final : public Handler {
     const MailboxDelivery delivery = DeliveryTo(mailbox, envelope_.recipients[index]);
     absl::StatusOr<Delivered> delivered = co_await net::RunBlocking(
         *services_.pool, [this, &delivery] { return DeliverToMailbox(delivery, *services_.forwards); });
+    if (absl::IsOutOfRange(delivered.status())) {
+      Log(Level::kInfo, "mailbox_full",
+          {{"trace", envelope_.trace}, {"mailbox", mailbox.mailbox_id()}, {"error", delivered.status()}});
+      // RFC 3463 section 3.3, X.2.2.
+      co_return services_.defers_over_quota ? Reply{452, "4.2.2", "the mailbox is full, come again"}
+                                            : Reply{552, "5.2.2", "the mailbox is full"};
+    }
     if (!delivered.ok()) {
       Log(Level::kError, "delivery_failed",
           {{"trace", envelope_.trace}, {"mailbox", mailbox.mailbox_id()}, {"error", delivered.status()}});

@@ -20,7 +20,8 @@ struct StoreServices {
   std::string hostname;  // in Received and replies
   std::string host;      // in Maildir file names
   std::string maildir_root;
-  std::string scratch_directory;  // for messages coming in
+  bool defers_over_quota = false;  // 452 for a full mailbox rather than 552
+  std::string scratch_directory;   // for messages coming in
   state::StateReader* state = nullptr;
   policy::Policy* policy = nullptr;
   queue::Spool* forwards = nullptr;

@@ -271,6 +271,27 @@ TEST(Mail, LmtpAnswersForEachRecipient) {
   EXPECT_TRUE(client.Ask("NOOP").starts_with("250 "));
 }
 
+TEST(Mail, AFullMailboxIsToldAsTheConfigurationHasIt) {
+  for (const bool defers : {false, true}) {
+    MailHost host;
+    host.AddDomain("example.net");
+    host.AddSubscriber(1);
+    host.AddSubscriber(2);
+    host.SetQuota(1, 2000);
+    host.config.store.defers_over_quota = defers;
+    MailClient client = Greeted(host.StartStore(), "LHLO client.example");
+    for (const bool full : {false, true}) {
+      const std::string first =
+          SendMessage(client, "a@sender.example", {"user1@example.net", "user2@example.net"},
+                      "Subject: x\r\n\r\n" + std::string(1200, 'x') + "\r\n");
+      EXPECT_TRUE(first.starts_with(!full ? "250 " : defers ? "452 4.2.2 " : "552 5.2.2 ")) << first;
+      EXPECT_TRUE(client.Reply().starts_with("250 ")) << "the other one has room";
+    }
+    EXPECT_EQ(host.Mail("box-1").size(), 1u);
+    EXPECT_EQ(host.Mail("box-2").size(), 2u);
+  }
+}
+
 TEST(Mail, ForwardsKeepTheirSenderAndReachTheRelay) {
   OtherServer other;
   MailHost host;

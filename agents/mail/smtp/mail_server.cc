@@ -110,8 +110,8 @@ class RelayServer final : public ServerBase {
     PROV_ASSIGN_OR_RETURN(trusted_, net::AddressSet::Parse(engine.smtp.trusted_networks));
     PROV_RETURN_IF_ERROR(queue_.Open(engine, "relay", hops_, executor, pool, clock));
     services_ = {engine.hostname, &policies_, queue_.spool.get(), queue_.runner.get(), &pool, &clock};
-    const SessionOptions options = SessionFor(
-        Protocol::kSmtp, engine, static_cast<uint64_t>(engine.smtp.max_message_octets), tls);
+    const SessionOptions options =
+        SessionFor(Protocol::kSmtp, engine, static_cast<uint64_t>(engine.smtp.max_message_octets), tls);
     net::ListenOptions listen;
     listen.protocol = "smtp";
     listen.unlimited = [this](const std::string& address) { return trusted_.Contains(address); };
@@ -148,6 +148,7 @@ class StoreServer final : public ServerBase {
     services_.hostname = engine.hostname;
     services_.host = config.host;
     services_.maildir_root = config.store.maildir_root;
+    services_.defers_over_quota = config.store.defers_over_quota;
     services_.scratch_directory = engine.queue.directory;
     services_.state = &state;
     services_.policy = &policies_;
@@ -155,9 +156,9 @@ class StoreServer final : public ServerBase {
     services_.runner = queue_.runner.get();
     services_.pool = &pool;
     services_.clock = &clock;
-    const SessionOptions options = SessionFor(
-        Protocol::kLmtp, engine,
-        static_cast<uint64_t>(engine.smtp.max_message_octets) + kHeaderAllowanceOctets, tls);
+    const SessionOptions options =
+        SessionFor(Protocol::kLmtp, engine,
+                   static_cast<uint64_t>(engine.smtp.max_message_octets) + kHeaderAllowanceOctets, tls);
     net::ListenOptions listen;
     listen.protocol = "lmtp";
     listen.most_per_address = listen.most_connections;  // relays are few, and ours

@@ -31,8 +31,8 @@ class MailServer {
   virtual std::vector<uint16_t> ports() const = 0;
 };
 
-// SMTP for role relay. What is passed by reference outlives the server, and `tls` too; null: there is none. The
-// queue lies in RELAY below the configured directory.
+// SMTP for role relay. What is passed by reference outlives the server, and `tls` too; null: there is none.
+// The queue lies in RELAY below the configured directory.
 absl::StatusOr<std::unique_ptr<MailServer>> StartRelay(const asio::any_io_executor& executor,
                                                        const AgentConfig& config, state::StateReader& state,
                                                        net::BlockingPool& pool, const Clock& clock,

@@ -30,8 +30,8 @@ absl::StatusOr<std::unique_ptr<queue::MessageWriter>> PrepareForward(const Mailb
 
 absl::StatusOr<std::unique_ptr<maildir::Delivery>> PrepareCopy(const MailboxDelivery& d,
                                                                const std::string& header) {
-  PROV_ASSIGN_OR_RETURN(auto copy,
-                        maildir::Delivery::Begin(d.maildir_root, d.mailbox->mailbox_id(), d.host, d.name));
+  PROV_ASSIGN_OR_RETURN(auto copy, maildir::Delivery::Begin(d.maildir_root, d.mailbox->mailbox_id(),
+                                                            {d.host, d.name, d.mailbox->quota_bytes()}));
   // RFC 5321 section 4.4: final delivery tells the reverse path.
   PROV_RETURN_IF_ERROR(copy->Append(fmt::format("Return-Path: <{}>\r\n", d.sender)));
   PROV_RETURN_IF_ERROR(copy->Append(header));

@@ -32,7 +32,8 @@ struct Delivered {
   std::vector<queue::StoredMessage> forwards;  // none or one; to be handed to the queue's runner
 };
 
-// When it returns OK, all of it is durable; otherwise as good as nothing happened. `spool` takes forwards.
+// When it returns OK, all of it is durable; otherwise as good as nothing happened: OUT_OF_RANGE
+// when the copy would exceed the mailbox's quota, and then nothing is sent on either. `spool` takes forwards.
 absl::StatusOr<Delivered> DeliverToMailbox(const MailboxDelivery& delivery, queue::Spool& spool);
 
 }  // namespace prov::smtp

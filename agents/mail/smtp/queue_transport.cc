@@ -44,8 +44,7 @@ struct QueueTransport::Attempt {
 };
 
 asio::awaitable<QueueTransport::Attempt> QueueTransport::Try(const queue::DeliveryRequest& request,
-                                                             const std::string& endpoint,
-                                                             Security security) {
+                                                             const std::string& endpoint, Security security) {
   Attempt attempt;
   absl::StatusOr<std::unique_ptr<net::Connection>> connection =
       co_await net::Connect(endpoint, kConnectPatience);

@@ -35,34 +35,29 @@ struct ServerMachine::Command {
 };
 
 const ServerMachine::Command ServerMachine::kCommands[] = {
-    {"HELO", &ServerMachine::Hello, kOverSmtp, State::kGreeted, State::kRecipients, Argument::kRequired,
+    {"HELO", &ServerMachine::Hello, kOverSmtp, State::kGreeted, State::kChunks, Argument::kRequired, true},
+    {"EHLO", &ServerMachine::ExtendedHello, kOverSmtp, State::kGreeted, State::kChunks, Argument::kRequired,
      true},
-    {"EHLO", &ServerMachine::ExtendedHello, kOverSmtp, State::kGreeted, State::kRecipients,
-     Argument::kRequired, true},
-    {"LHLO", &ServerMachine::ExtendedHello, kOverLmtp, State::kGreeted, State::kRecipients,
-     Argument::kRequired, true},
+    {"LHLO", &ServerMachine::ExtendedHello, kOverLmtp, State::kGreeted, State::kChunks, Argument::kRequired,
+     true},
     {"MAIL", &ServerMachine::Mail, kOverBoth, State::kReady, State::kReady, Argument::kRequired, false},
     {"RCPT", &ServerMachine::Rcpt, kOverBoth, State::kMail, State::kRecipients, Argument::kRequired, false},
     {"DATA", &ServerMachine::Data, kOverBoth, State::kMail, State::kRecipients, Argument::kNone, true},
-    {"RSET", &ServerMachine::Rset, kOverBoth, State::kGreeted, State::kRecipients, Argument::kNone, false},
-    {"NOOP", &ServerMachine::Noop, kOverBoth, State::kGreeted, State::kRecipients, Argument::kOptional,
-     false},
-    {"VRFY", &ServerMachine::Vrfy, kOverBoth, State::kGreeted, State::kRecipients, Argument::kRequired,
-     false},
-    {"QUIT", &ServerMachine::Quit, kOverBoth, State::kGreeted, State::kRecipients, Argument::kNone, false},
+    // Its argument tells where commands go on: whatever is wrong with it is Bdat's to see.
+    {"BDAT", &ServerMachine::Bdat, kOverBoth, State::kGreeted, State::kChunks, Argument::kOptional, false},
+    {"RSET", &ServerMachine::Rset, kOverBoth, State::kGreeted, State::kChunks, Argument::kNone, false},
+    {"NOOP", &ServerMachine::Noop, kOverBoth, State::kGreeted, State::kChunks, Argument::kOptional, false},
+    {"VRFY", &ServerMachine::Vrfy, kOverBoth, State::kGreeted, State::kChunks, Argument::kRequired, false},
+    {"QUIT", &ServerMachine::Quit, kOverBoth, State::kGreeted, State::kChunks, Argument::kNone, false},
     {"STARTTLS", &ServerMachine::StartTls, kOverBoth, State::kReady, State::kReady, Argument::kNone, true},
     // Browsers and proxies that were sent here to speak for somebody.
-    {"GET", &ServerMachine::Foreign, kOverBoth, State::kGreeted, State::kRecipients, Argument::kOptional,
+    {"GET", &ServerMachine::Foreign, kOverBoth, State::kGreeted, State::kChunks, Argument::kOptional, false},
+    {"POST", &ServerMachine::Foreign, kOverBoth, State::kGreeted, State::kChunks, Argument::kOptional, false},
+    {"PUT", &ServerMachine::Foreign, kOverBoth, State::kGreeted, State::kChunks, Argument::kOptional, false},
+    {"HEAD", &ServerMachine::Foreign, kOverBoth, State::kGreeted, State::kChunks, Argument::kOptional, false},
+    {"OPTIONS", &ServerMachine::Foreign, kOverBoth, State::kGreeted, State::kChunks, Argument::kOptional,
      false},
-    {"POST", &ServerMachine::Foreign, kOverBoth, State::kGreeted, State::kRecipients, Argument::kOptional,
-     false},
-    {"PUT", &ServerMachine::Foreign, kOverBoth, State::kGreeted, State::kRecipients, Argument::kOptional,
-     false},
-    {"HEAD", &ServerMachine::Foreign, kOverBoth, State::kGreeted, State::kRecipients, Argument::kOptional,
-     false},
-    {"OPTIONS", &ServerMachine::Foreign, kOverBoth, State::kGreeted, State::kRecipients, Argument::kOptional,
-     false},
-    {"CONNECT", &ServerMachine::Foreign, kOverBoth, State::kGreeted, State::kRecipients, Argument::kOptional,
+    {"CONNECT", &ServerMachine::Foreign, kOverBoth, State::kGreeted, State::kChunks, Argument::kOptional,
      false},
 };
 
@@ -152,12 +147,12 @@ void ServerMachine::ExtendedHello(std::string_view argument) {
   if (!events_.empty() && events_.back().kind == Event::Kind::kHello) extended_ = true;
 }
 
-// RFC 5321 section 4.1.1.1: the extensions, RFC 2920, 1870, 6152, 2034 and 3207.
+// RFC 5321 section 4.1.1.1: the extensions, RFC 2920, 1870, 6152, 2034, 3030 and 3207.
 std::string ServerMachine::HelloReply() const {
   if (!extended_) return FormatReply({250, "", options_.hostname});
-  std::vector<std::string> lines = {options_.hostname, "PIPELINING",
-                                    fmt::format("SIZE {}", options_.max_message_octets), "8BITMIME",
-                                    "ENHANCEDSTATUSCODES"};
+  std::vector<std::string> lines = {
+      options_.hostname, "PIPELINING",          fmt::format("SIZE {}", options_.max_message_octets),
+      "8BITMIME",        "ENHANCEDSTATUSCODES", "CHUNKING"};
   if (options_.tls == net::TlsUse::kOnDemand && !secure_) lines.push_back("STARTTLS");
   return FormatReply(250, lines);
 }
@@ -180,7 +175,32 @@ void ServerMachine::Rcpt(std::string_view argument) {
 
 void ServerMachine::Data(std::string_view) {
   if (recipients_ == 0) return Error({503, "5.5.1", "no valid recipients"});
+  chunked_ = false;
   events_.push_back({.kind = Event::Kind::kData});
+}
+
+// RFC 3030 section 2: the octets follow whatever the answer will be, and are never taken for commands.
+void ServerMachine::Bdat(std::string_view argument) {
+  const auto chunk = ParseBdat(argument);
+  if (!chunk) return Error({501, "5.5.4", "the argument is octets [LAST]", true});
+  if (state_ != State::kChunks) chunks_ = ChunkReader();
+  chunks_.Begin(chunk->octets, chunk->last);
+  chunked_ = true;
+  if (state_ == State::kChunks) {
+    state_ = State::kContent;
+  } else if (recipients_ > 0) {
+    events_.push_back({.kind = Event::Kind::kData});
+  } else {
+    RefuseChunk({503, "5.5.1", "no valid recipients"}, state_);
+  }
+}
+
+// Its octets go nowhere, and then it is told.
+void ServerMachine::RefuseChunk(const Reply& reply, State after) {
+  excess_octets_ = 0;
+  content_refusal_ = reply;
+  after_chunk_ = after;
+  state_ = State::kContent;
 }
 
 void ServerMachine::Rset(std::string_view) {
@@ -217,14 +237,20 @@ void ServerMachine::Secured() {
 void ServerMachine::Foreign(std::string_view) { Error({554, "5.7.0", "this is a mail server", true}); }
 
 void ServerMachine::EndTransaction() {
-  if (state_ >= State::kMail && state_ <= State::kRecipients)
-    events_.push_back({.kind = Event::Kind::kReset});
+  if (state_ >= State::kMail && state_ <= State::kChunks) events_.push_back({.kind = Event::Kind::kReset});
   if (state_ > State::kReady) state_ = State::kReady;
   recipients_ = 0;
 }
 
 void ServerMachine::Answer(const Reply& reply) {
   const Event::Kind asked = std::exchange(asked_, Event::Kind::kNeedInput);
+  if (asked == Event::Kind::kData && chunked_ && !reply.ok()) {
+    // The next chunk would be taken for the beginning of the message.
+    const size_t recipients = recipients_;
+    EndTransaction();
+    recipients_ = recipients;  // each of whom has an answer over LMTP, if this is the last chunk
+    return RefuseChunk(reply, State::kReady);
+  }
   // A relay's recipients are guessed at by dictionary; a store's come from a relay that asked before.
   const bool counts = reply.permanent() && !(lmtp() && asked == Event::Kind::kRecipient);
   if (!reply.ok()) return counts ? Error(reply) : Say(reply);
@@ -247,6 +273,7 @@ void ServerMachine::Answer(const Reply& reply) {
       message_octets_ = excess_octets_ = 0;
       header_told_ = false;
       content_refusal_ = {};
+      if (chunked_) return;
       break;
     default:
       break;
@@ -255,31 +282,54 @@ void ServerMachine::Answer(const Reply& reply) {
 }
 
 // The message is refused at its end, and the rest of it goes nowhere.
-bool ServerMachine::RefuseContent(const Reply& reply) {
-  if (content_refusal_.code != 0) return false;
+void ServerMachine::RefuseContent(const Reply& reply) {
   content_refusal_ = reply;
+  after_chunk_ = State::kReady;
   events_.push_back({.kind = Event::Kind::kReset});
-  return true;
+}
+
+size_t ServerMachine::ReadContent(std::string& text) {
+  if (!chunked_) return reader_.Read(lines_.rest(), text);
+  return chunks_.Read(lines_.rest(), text);
 }
 
 Event ServerMachine::NextContent() {
-  if (lines_.rest().empty()) return {Event::Kind::kNeedInput};
+  // A chunk may be empty.
+  if (lines_.rest().empty() && !(chunked_ && chunks_.chunk_ended())) return {Event::Kind::kNeedInput};
   Event content{.kind = Event::Kind::kContent};
-  const size_t taken = reader_.Read(lines_.rest(), content.text);
+  const size_t taken = ReadContent(content.text);
   lines_.Skip(taken);
+  const bool text_ended = chunked_ ? chunks_.chunk_ended() && chunks_.last() : reader_.ended();
   if (content_refusal_.code != 0) {
     content.text.clear();
     excess_octets_ += taken;
     if (excess_octets_ > kMostExcessOctets) content_refusal_.close = true;
+  } else {
+    message_octets_ += content.text.size();
+    scanner_.Feed(content.text);
+    if (text_ended) scanner_.Finish();
+    CheckContent();
   }
+  if (content_refusal_.code != 0) content.text.clear();
+  if (scanner_.ended() && !header_told_ && content_refusal_.code == 0) {
+    header_told_ = true;
+    events_.push_back({.kind = Event::Kind::kHeaderEnd});
+  }
+  if (chunked_ && (chunks_.chunk_ended() || content_refusal_.close)) {
+    EndChunk();
+  } else if (text_ended || content_refusal_.close) {
+    EndContent();
+  }
+  return content;
+}
+
+void ServerMachine::CheckContent() {
   const size_t most_header_octets = kMaxHeaderOctets + (lmtp() ? kRelayHeaderOctets : 0);
   const int most_received = kMaxReceivedLines + (lmtp() ? kRelayReceivedLines : 0);
-  message_octets_ += content.text.size();
-  scanner_.Feed(content.text);
-  if (reader_.ended()) scanner_.Finish();
-  if (reader_.fault() == ContentFault::kBareLineEnd) {
+  const ContentFault fault = chunked_ ? chunks_.fault() : reader_.fault();
+  if (fault == ContentFault::kBareLineEnd) {
     RefuseContent({554, "5.6.0", "the message has a CR or LF by itself"});
-  } else if (reader_.fault() == ContentFault::kNul) {
+  } else if (fault == ContentFault::kNul) {
     RefuseContent({554, "5.6.0", "the message has a NUL"});
   } else if (message_octets_ > options_.max_message_octets) {
     RefuseContent({552, "5.3.4", "the message is too large"});
@@ -288,13 +338,6 @@ Event ServerMachine::NextContent() {
   } else if (scanner_.facts().received >= most_received) {
     RefuseContent({554, "5.4.6", "the message goes in a circle: too many Received lines"});
   }
-  if (content_refusal_.code != 0) content.text.clear();
-  if (scanner_.ended() && !header_told_ && content_refusal_.code == 0) {
-    header_told_ = true;
-    events_.push_back({.kind = Event::Kind::kHeaderEnd});
-  }
-  if (reader_.ended() || content_refusal_.close) EndContent();
-  return content;
 }
 
 void ServerMachine::EndContent() {
@@ -304,6 +347,19 @@ void ServerMachine::EndContent() {
   }
   asked_ = Event::Kind::kMessageEnd;
   AnswerMessage(std::vector<Reply>(lmtp() ? recipients_ : 1, content_refusal_));
+}
+
+void ServerMachine::EndChunk() {
+  if (content_refusal_.code == 0) {
+    if (chunks_.last()) return EndContent();
+    state_ = State::kChunks;
+    return Say({250, "2.0.0", fmt::format("{} octets", chunks_.chunk_octets())});
+  }
+  if (chunks_.last() && recipients_ > 0) return EndContent();
+  // More chunks may be on their way: without a transaction they are refused one by one.
+  state_ = after_chunk_;
+  recipients_ = 0;
+  Error(content_refusal_);
 }
 
 void ServerMachine::AnswerMessage(const std::vector<Reply>& replies) {

@@ -2,9 +2,9 @@
 //
 //   for (;;) switch (Event event = machine.Next(); event.kind) { … }
 //
-// After kHello, kMail, kRecipient and kData the caller calls Answer, after kMessageEnd AnswerMessage and after
-// kStartTls Secured, before it asks for the next event; input that came meanwhile (pipelining) waits. Replies gather in the
-// output, which the caller sends before it waits for input and before it closes.
+// After kHello, kMail, kRecipient and kData the caller calls Answer, after kMessageEnd AnswerMessage and
+// after kStartTls Secured, before it asks for the next event; input that came meanwhile (pipelining) waits.
+// Replies gather in the output, which the caller sends before it waits for input and before it closes.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "agents/mail/net/tls_use.h"
+#include "agents/mail/smtp/chunk_reader.h"
 #include "agents/mail/smtp/command.h"
 #include "agents/mail/smtp/data_reader.h"
 #include "agents/mail/smtp/header_scanner.h"
@@ -45,7 +46,7 @@ struct Event {
     kHello,       // `text`: the client's name
     kMail,        // `mail`: a transaction begins
     kRecipient,   // `recipient`
-    kData,        // the message is to come; a 354 takes it
+    kData,        // the message is to come, by DATA or BDAT; a 354 takes it
     kContent,     // `text`: a piece of the message
     kHeaderEnd,   // what facts() says of the header is whole now
     kMessageEnd,  // all of it came, and nothing is wrong with it
@@ -84,14 +85,22 @@ class ServerMachine {
   bool slow() const { return errors_ > kSoftErrors; }
   // Inside a transaction, or in the middle of a command.
   bool busy() const { return state_ >= State::kMail || !lines_.rest().empty(); }
-  // Between 354 and the end of the message, also when it is refused already.
+  // Inside the text of a message or a chunk, also when it is refused already.
   bool in_message() const { return state_ == State::kContent; }
   const HeaderFacts& facts() const { return scanner_.facts(); }
   uint64_t message_octets() const { return message_octets_; }  // content so far
   bool extended() const { return extended_; }                  // EHLO or LHLO, not HELO
 
  private:
-  enum class State { kGreeted, kReady, kMail, kRecipients, kContent, kClosed };
+  enum class State {
+    kGreeted,
+    kReady,
+    kMail,
+    kRecipients,
+    kChunks,   // between two chunks of a message
+    kContent,  // in the text of a message, or of a chunk
+    kClosed,
+  };
   struct Command;
   static const Command kCommands[];
 
@@ -101,8 +110,12 @@ class ServerMachine {
   void HandleLine(const CommandLines::Line& line);
   void Dispatch(std::string_view line);
   Event NextContent();
+  size_t ReadContent(std::string& text);
+  void CheckContent();
   void EndContent();
-  bool RefuseContent(const Reply& reply);
+  void EndChunk();
+  void RefuseChunk(const Reply& reply, State after);
+  void RefuseContent(const Reply& reply);
   std::string HelloReply() const;
   void EndTransaction();
 
@@ -111,6 +124,7 @@ class ServerMachine {
   void Mail(std::string_view argument);
   void Rcpt(std::string_view argument);
   void Data(std::string_view argument);
+  void Bdat(std::string_view argument);
   void Rset(std::string_view argument);
   void Noop(std::string_view argument);
   void Vrfy(std::string_view argument);
@@ -131,6 +145,9 @@ class ServerMachine {
   size_t recipients_ = 0;  // accepted
 
   DataReader reader_;
+  ChunkReader chunks_;
+  bool chunked_ = false;                 // the message comes by BDAT
+  State after_chunk_ = State::kGreeted;  // that is refused
   HeaderScanner scanner_;
   uint64_t message_octets_ = 0;
   uint64_t excess_octets_ = 0;

@@ -65,7 +65,7 @@ class Client {
           machine_.Answer({250, "2.1.0", "ok"});
           break;
         case Event::Kind::kData:
-          machine_.Answer({354, "", "go on"});
+          machine_.Answer(room ? Reply{354, "", "go on"} : Reply{452, "4.3.1", "no room"});
           break;
         case Event::Kind::kContent:
           content += event.text;
@@ -92,6 +92,7 @@ class Client {
 
  public:
   size_t lmtp_replies = 0;
+  bool room = true;
 
  private:
   ServerMachine machine_;
@@ -124,7 +125,7 @@ TEST(ServerMachine, AnnouncesOnlyWhatItDoes) {
   Client client;
   EXPECT_EQ(client.Send(kStart),
             "250-mx.example.net\r\n250-PIPELINING\r\n250-SIZE 1048576\r\n250-8BITMIME\r\n"
-            "250 ENHANCEDSTATUSCODES\r\n");
+            "250-ENHANCEDSTATUSCODES\r\n250 CHUNKING\r\n");
   EXPECT_EQ(client.Send("HELO c.example\r\n"), "250 mx.example.net\r\n");
 }
 
@@ -164,7 +165,7 @@ TEST(ServerMachine, EachVerbHasItsPlace) {
       {{"STARTTLS"}, "503 5.5.1"},
       {{"EHLO x", "STARTTLS"}, "502 5.5.1"},
       {{"AUTH PLAIN"}, "500 5.5.2"},
-      {{"BDAT 0 LAST"}, "500 5.5.2"},
+      {{"BDAT 0 LAST"}, "503 5.5.1"},
       {{"EXPN staff"}, "500 5.5.2"},
       {{"VRFY a@b.example"}, "252 2.5.0"},
       {{"noop anything"}, "250 2.0.0"},
@@ -355,8 +356,8 @@ TEST(ServerMachine, TlsIsOfferedOnceAndBeginsTheSessionAnew) {
   EXPECT_EQ(client.Send("x\r\n.\r\n"), "250 2.0.0 queued\r\n");
 }
 
-// What somebody on the way sends behind STARTTLS in clear must not be obeyed inside TLS, as a whole command or as
-// the beginning of one.
+// What somebody on the way sends behind STARTTLS in clear must not be obeyed inside TLS, as a whole command
+// or as the beginning of one.
 TEST(ServerMachine, WhatIsSentBehindStartTlsIsNeverObeyed) {
   for (const char* behind : {"NOOP\r\n", "MAIL FROM:<a@x.example>\r\n", "RS", "\r\n"}) {
     Client client = TlsClient();
@@ -377,6 +378,130 @@ TEST(ServerMachine, StartTlsHasItsPlace) {
   Client lmtp = TlsClient(Protocol::kLmtp);
   EXPECT_NE(lmtp.Send("LHLO x\r\n").find("STARTTLS"), std::string::npos);
   EXPECT_TRUE(lmtp.Send("STARTTLS\r\n").starts_with("220 "));
+}
+
+// RFC 3030.
+TEST(ServerMachine, ChunksAreOneMessageHoweverTheyAreCut) {
+  for (const size_t step : {size_t{1}, size_t{3}, size_t{1 << 20}}) {
+    Client client;
+    client.Send(kStart);
+    const std::string said = client.Send(
+        kEnvelope + "BDAT 13\r\nSubject: x\r\n\rBDAT 4\r\n\n.\r\nBDAT 0\r\nBDAT 6 last\r\nQUIT\r\nNOOP\r\n",
+        step);
+    EXPECT_EQ(client.messages, std::vector<std::string>{"Subject: x\r\n\r\n.\r\nQUIT\r\n"})
+        << "no dot ends it";
+    EXPECT_NE(said.find("250 2.0.0 13 octets\r\n250 2.0.0 4 octets\r\n250 2.0.0 0 octets\r\n250 2.0.0 "
+                        "queued\r\n250 2.0.0 so be it"),
+              said.npos)
+        << said;
+    EXPECT_EQ(client.headers, 1);
+  }
+}
+
+TEST(ServerMachine, AMessageInChunksEndsWithALineEnd) {
+  Client client;
+  client.Send(kStart);
+  client.Send(kEnvelope + "BDAT 3 LAST\r\na\r\n");
+  client.Send(kEnvelope + "BDAT 3\r\nabcBDAT 0 LAST\r\n");
+  client.Send(kEnvelope + "BDAT 0 LAST\r\n");
+  EXPECT_EQ(client.messages, (std::vector<std::string>{"a\r\n", "abc\r\n", ""}));
+}
+
+TEST(ServerMachine, ChunksThatAreRefusedAreNeverTakenForCommands) {
+  const std::string evil = "MAIL FROM:<evil@x.example>\r\nRCPT TO:<victim@y.example>\r\n";
+  const std::string chunk = fmt::format("BDAT {}\r\n{}", evil.size(), evil);
+  {
+    Client client;  // without a transaction, without a recipient
+    client.Send(kStart);
+    EXPECT_TRUE(client.Send(chunk).starts_with("503 5.5.1 "));
+    client.Send("MAIL FROM:<a@x.example>\r\n");
+    EXPECT_TRUE(client.Send(chunk).starts_with("503 5.5.1 "));
+    EXPECT_TRUE(client.Send("RCPT TO:<b@y.example>\r\n").starts_with("250 "))
+        << "the transaction is as it was";
+    EXPECT_EQ(client.recipients, std::vector<std::string>{"b@y.example"});
+  }
+  {
+    Client client;  // no room: what follows the first chunk is no message either
+    client.room = false;
+    client.Send(kStart);
+    const std::string said =
+        client.Send(kEnvelope + chunk + fmt::format("BDAT {} LAST\r\n{}", evil.size(), evil));
+    EXPECT_NE(said.find("452 4.3.1 no room\r\n503 5.5.1 "), said.npos) << said;
+    EXPECT_TRUE(client.messages.empty());
+    EXPECT_EQ(client.recipients, std::vector<std::string>{"b@y.example"});
+  }
+}
+
+TEST(ServerMachine, WhatSpoilsAChunkSpoilsTheMessage) {
+  for (const std::string& text :
+       {std::string("a\nb\r\n"), std::string("a\rb\r\n"), std::string("a\0b\r\n", 5), std::string("a\r")}) {
+    Client client;
+    client.Send(kStart);
+    const std::string said =
+        client.Send(kEnvelope + fmt::format("BDAT {} LAST\r\n{}NOOP\r\n", text.size(), text));
+    EXPECT_NE(said.find("554 5.6.0 "), said.npos) << said;
+    EXPECT_TRUE(said.ends_with("250 2.0.0 so be it\r\n")) << said;
+    EXPECT_TRUE(client.messages.empty());
+  }
+  Client client;
+  client.Send(kStart);
+  const std::string said = client.Send(kEnvelope + "BDAT 2\r\n\nxBDAT 2 LAST\r\nyy");
+  EXPECT_NE(said.find("554 5.6.0 "), said.npos);
+  EXPECT_NE(said.find("503 5.5.1 "), said.npos) << "the rest of it is no message of its own";
+  EXPECT_TRUE(client.messages.empty());
+}
+
+TEST(ServerMachine, ChunksHaveTheLimitsOfMessages) {
+  Client client(Protocol::kSmtp, 1000);
+  client.Send(kStart);
+  const std::string line = std::string(98, 'x') + "\r\n";
+  std::string text;
+  for (int i = 0; i < 11; ++i) text += line;
+  EXPECT_NE(client.Send(kEnvelope + fmt::format("BDAT {} LAST\r\n{}", text.size(), text)).find("552 5.3.4 "),
+            std::string::npos);
+  EXPECT_TRUE(client.messages.empty());
+  // What it would be is never held: 2^63 octets are skipped up to a limit, and then it ends.
+  client.Send("BDAT 9223372036854775808 LAST\r\n");
+  for (uint64_t sent = 0; sent <= kMostExcessOctets && !client.closed; sent += 1 << 20)
+    client.Send(std::string(1 << 20, 'x'));
+  EXPECT_TRUE(client.closed);
+}
+
+// Nobody can tell where commands go on.
+TEST(ServerMachine, BdatWithoutALengthEndsTheSession) {
+  for (const char* argument : {"", " x", " -1", " 18446744073709551616", " 1 LAST x", " 1 FIRST", " 0x10"}) {
+    Client client;
+    client.Send(kStart);
+    const std::string said = client.Send(kEnvelope + "BDAT" + argument + "\r\nNOOP\r\n");
+    EXPECT_NE(said.find("501 5.5.4 "), said.npos) << argument;
+    EXPECT_TRUE(client.closed) << argument;
+  }
+}
+
+TEST(ServerMachine, BetweenChunksOnlyTheMessageGoesOn) {
+  Client client;
+  client.Send(kStart);
+  client.Send(kEnvelope);
+  client.Send("BDAT 3\r\na\r\n");
+  for (const char* command : {"DATA", "MAIL FROM:<a@x.example>", "RCPT TO:<c@y.example>", "STARTTLS"})
+    EXPECT_TRUE(client.Talk({command}).starts_with("503 5.5.1 ")) << command;
+  EXPECT_TRUE(client.Talk({"NOOP"}).starts_with("250 "));
+  EXPECT_TRUE(client.Talk({"RSET"}).starts_with("250 "));
+  EXPECT_EQ(client.resets, 1);
+  EXPECT_TRUE(client.Send("BDAT 3 LAST\r\nb\r\n").starts_with("503 5.5.1 "));
+  EXPECT_TRUE(client.messages.empty());
+}
+
+TEST(ServerMachine, LmtpAnswersTheLastChunkForEachRecipient) {
+  Client client(Protocol::kLmtp);
+  client.lmtp_replies = 2;
+  client.Send("LHLO c.example\r\n");
+  const std::string two = kEnvelope + "RCPT TO:<c@y.example>\r\n";
+  EXPECT_TRUE(client.Send(two + "BDAT 3\r\na\r\nBDAT 0 LAST\r\n")
+                  .ends_with("250 2.0.0 3 octets\r\n250 2.0.0 queued\r\n250 2.0.0 queued\r\n"));
+  client.room = false;
+  EXPECT_TRUE(
+      client.Send(two + "BDAT 3 LAST\r\na\r\n").ends_with("452 4.3.1 no room\r\n452 4.3.1 no room\r\n"));
 }
 
 TEST(Reply, NothingFromOutsideForgesALine) {

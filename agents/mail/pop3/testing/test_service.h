@@ -76,7 +76,7 @@ class TestService {
   }
 
   void Deliver(const std::string& mailbox, std::string_view text) {
-    auto delivery = maildir::Delivery::Begin(host.MaildirRoot(), mailbox, "store1");
+    auto delivery = maildir::Delivery::Begin(host.MaildirRoot(), mailbox, {.host = "store1"});
     ASSERT_TRUE(delivery.ok()) << delivery.status();
     ASSERT_TRUE((*delivery)->Append(text).ok());
     ASSERT_TRUE((*delivery)->Commit().ok());

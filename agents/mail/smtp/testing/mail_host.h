@@ -105,6 +105,12 @@ class MailHost {
     record.mutable_mailbox()->set_keep_copy(keep_copy);
     Set(v1::STORE, record);
   }
+  void SetQuota(int id, int64_t octets) {
+    v1::Record record = state::MailboxRecord(id, 2);
+    record.mutable_mailbox()->set_receive(v1::ALLOW);
+    record.mutable_mailbox()->set_quota_bytes(octets);
+    Set(v1::STORE, record);
+  }
   void AddPool(const std::vector<uint16_t>& lmtp_ports) {
     v1::Record record;
     record.set_key("pools/main");
