@@ -15,7 +15,8 @@ enum class Patience {
 // Not thread-safe.
 class ServiceNotice {
  public:
-  // For people who ask for the unit's status, and so that it is not given up. To be called about once a second.
+  // For people who ask for the unit's status, and so that it is not given up. To be called about once a
+  // second.
   void TellWaiting(const std::string& for_what, Patience patience, std::chrono::steady_clock::time_point now);
   void TellReady();
   void TellStopping();

@@ -24,9 +24,11 @@ class StateWatch {
 
   // How often the engine beside the agent has crashed so far: what is broken may have crashed it.
   void ObserveCrashes(uint64_t crashes);
-  // Whether the engine speaks. One that others supervise tells nobody why it fell silent: it may have crashed.
+  // Whether the engine speaks. One that others supervise tells nobody why it fell silent: it may have
+  // crashed.
   void ObserveSpeaking(bool speaks);
-  // What reading it came to. One that has forgotten how far it was may be spoilt in a way that reads like empty.
+  // What reading it came to. One that has forgotten how far it was may be spoilt in a way that reads like
+  // empty.
   void ObserveRead(v1::Role role, const absl::StatusOr<state::Freshness>& read);
 
   // Checks the copy when something said that it may be broken; a second time within kStateCheckInterval waits

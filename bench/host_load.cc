@@ -229,8 +229,8 @@ absl::StatusOr<nlohmann::json> Visible(const std::string& directory, int existin
                         {"most_anonymous_mib", memory.most_mib()}};
 }
 
-// The system calls that no way of making a maildir can do without. What it made stays: ext4 is slow to give inodes
-// away that were freed just now, to whoever comes next.
+// The system calls that no way of making a maildir can do without. What it made stays: ext4 is slow to give
+// inodes away that were freed just now, to whoever comes next.
 double BareMaildirsPerSecond(const std::string& root, int count) {
   fs::create_directories(root);
   const int base = open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);

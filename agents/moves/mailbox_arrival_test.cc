@@ -15,6 +15,7 @@
 #include "agents/mail/maildir/departure.h"
 #include "agents/mail/maildir/layout.h"
 #include "agents/mail/maildir/mailbox.h"
+#include "agents/mail/maildir/quota.h"
 #include "agents/moves/testing/near_source.h"
 #include "agents/state/test_records.h"
 
@@ -192,6 +193,24 @@ TEST_F(MailboxArrival, DeliveryAfterTheMailboxHasGoneIsDeferred) {
   const auto next = TryDeliver(old_.path(), "by an old view\r\n");
   EXPECT_EQ(next.status().code(), absl::StatusCode::kUnavailable) << next.status();
   EXPECT_FALSE(fs::exists(PathOf(old_.path())));
+}
+
+// Its sum is counted at the new place, where it was begun before the mail was there; nothing of it stays at
+// the old one.
+TEST_F(MailboxArrival, MailboxWithAQuotaComesWithItsSum) {
+  constexpr int64_t kQuota = 1000;
+  const auto deliver = [&](const std::string& root) {
+    auto delivery = *maildir::Delivery::Begin(root, kBox, {.host = "host", .quota_octets = kQuota});
+    EXPECT_TRUE(delivery->Append(std::string(399, 'x') + "\r\n").ok());
+    return delivery->Commit();
+  };
+  ASSERT_TRUE(deliver(old_.path()).ok());
+  ASSERT_TRUE(maildir::EnsureMailbox(new_.path(), kBox).ok());
+  ASSERT_TRUE(maildir::KeepQuota(new_.path(), kBox, kQuota).ok());
+  BringAll();
+  EXPECT_FALSE(fs::exists(PathOf(old_.path())));
+  EXPECT_TRUE(deliver(new_.path()).ok());
+  EXPECT_TRUE(absl::IsOutOfRange(deliver(new_.path()).status()));
 }
 
 // Before the mark was there, say by an older release.

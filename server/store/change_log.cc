@@ -9,7 +9,8 @@
 namespace prov::store {
 namespace {
 
-// Rows are in the order of time as they are in that of revisions: the oldest page is all that need be looked at.
+// Rows are in the order of time as they are in that of revisions: the oldest page is all that need be looked
+// at.
 constexpr char kOldest[] = R"(
 SELECT max(revision) FILTER (WHERE time < now() - make_interval(secs => $1)) AS last, count(*) AS rows
 FROM (SELECT revision, time FROM prov.change ORDER BY revision LIMIT $2) AS oldest)";

@@ -16,8 +16,9 @@ class ChangeLog {
   explicit ChangeLog(ConnectionPool& pool) : pool_(pool) {}
 
   // Removes the oldest changes, those of about `page` rows at a time, that are older than `keep` by the
-  // database's clock; true: there may be more. Who stands before them takes a snapshot or compares everything.
-  // A revision goes whole; harmless beside other provd and beside readers, whose snapshots still have it.
+  // database's clock; true: there may be more. Who stands before them takes a snapshot or compares
+  // everything. A revision goes whole; harmless beside other provd and beside readers, whose snapshots still
+  // have it.
   absl::StatusOr<bool> Compact(std::chrono::milliseconds keep, size_t page);
 
  private:

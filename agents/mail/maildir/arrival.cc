@@ -12,6 +12,8 @@
 #include "agents/mail/maildir/directory.h"
 #include "agents/mail/maildir/file_name.h"
 #include "agents/mail/maildir/layout.h"
+#include "agents/mail/maildir/quota.h"
+#include "agents/mail/maildir/quota_lock.h"
 #include "common/status.h"
 
 namespace prov::maildir {
@@ -149,8 +151,11 @@ absl::Status Arrival::AdoptPart(int mailbox, bool in_cur) {
 absl::Status Arrival::Adopt() {
   PROV_RETURN_IF_ERROR(EnsureMailbox(root_, mailbox_id_));
   PROV_ASSIGN_OR_RETURN(const FileDescriptor mailbox, OpenMailbox(root_, mailbox_id_));
+  // What has arrived was not counted; what is delivered meanwhile is not counted twice.
+  PROV_ASSIGN_OR_RETURN(const QuotaLock lock, QuotaLock::Own(mailbox.get()));
   PROV_RETURN_IF_ERROR(AdoptPart(mailbox.get(), /*in_cur=*/false));
-  return AdoptPart(mailbox.get(), /*in_cur=*/true);
+  PROV_RETURN_IF_ERROR(AdoptPart(mailbox.get(), /*in_cur=*/true));
+  return RecountKept(mailbox.get());
 }
 
 absl::Status Arrival::Close() { return RemoveArriving(root_, mailbox_id_); }

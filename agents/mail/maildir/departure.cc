@@ -13,6 +13,8 @@
 
 #include "agents/mail/maildir/directory.h"
 #include "agents/mail/maildir/mailbox_lock.h"
+#include "agents/mail/maildir/quota.h"
+#include "agents/mail/maildir/quota_lock.h"
 #include "common/status.h"
 
 namespace prov::maildir {
@@ -124,10 +126,13 @@ absl::StatusOr<bool> RemoveEmpty(int above, const std::string& name) {
     if (errno == ENOTEMPTY || errno == EEXIST) return false;
     return ErrnoStatus(errno, fmt::format("rmdir {}/{}", name, part));
   }
-  unlinkat(mailbox->get(), kLockFile, 0);
-  if (unlinkat(above, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) {
-    PROV_RETURN_IF_ERROR(SyncOpenDirectory(above, name));
-    return true;
+  // Twice: a delivery that came too late may have made one of them again.
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    for (const char* own : {kLockFile, kMaildirSizeFile, kQuotaLockFile}) unlinkat(mailbox->get(), own, 0);
+    if (unlinkat(above, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) {
+      PROV_RETURN_IF_ERROR(SyncOpenDirectory(above, name));
+      return true;
+    }
   }
   if (errno != ENOTEMPTY && errno != EEXIST) return ErrnoStatus(errno, "rmdir " + name);
   return absl::FailedPreconditionError(

@@ -133,18 +133,19 @@ class LockedMailbox : public Mailbox {
   absl::Status Remove(const std::vector<size_t>& indices) override {
     absl::Status first_error;
     std::optional<NamesByBase> moved;
+    const bool counts = KeepsCount(mailbox_.get());
     absl::StatusOr<QuotaLock> counting = QuotaLock();
-    if (KeepsCount(mailbox_.get())) counting = QuotaLock::Share(mailbox_.get());
+    if (counts) counting = QuotaLock::Share(mailbox_.get());
     for (const size_t index : indices) {
       if (index < entries_.size()) first_error.Update(RemoveOne(entries_[index], moved));
     }
     // The sum is not worth a refused deletion: it is counted anew when it says that the mailbox is full.
-    if (gone_.messages > 0) {
+    if (counts && gone_.messages > 0) {
       const absl::Status counted =
           counting.ok() ? SubtractUsage(mailbox_.get(), gone_, *counting) : counting.status();
       if (!counted.ok()) Log(Level::kWarning, "quota_not_counted", {{"error", counted}});
-      gone_ = {};
     }
+    gone_ = {};
     first_error.Update(SyncOpenDirectory(new_.get(), "new"));
     first_error.Update(SyncOpenDirectory(cur_.get(), "cur"));
     return first_error;

@@ -25,7 +25,7 @@
 namespace prov::maildir {
 namespace {
 
-constexpr char kFile[] = "maildirsize";
+constexpr const char* kFile = kMaildirSizeFile;
 constexpr mode_t kFileMode = 0600;
 constexpr int64_t kMostCounted = int64_t{1} << 60;  // no sum of lines overflows
 
@@ -235,6 +235,11 @@ absl::StatusOr<Usage> RecountUsage(int mailbox, int64_t octets) {
   PROV_ASSIGN_OR_RETURN(size.usage, CountUsage(mailbox));
   PROV_RETURN_IF_ERROR(Replace(mailbox, FormatMaildirSize(size)));
   return size.usage;
+}
+
+absl::Status RecountKept(int mailbox) {
+  PROV_ASSIGN_OR_RETURN(const QuotaLimit limit, LimitOf(mailbox));
+  return limit.octets == 0 ? absl::OkStatus() : RecountUsage(mailbox, limit.octets).status();
 }
 
 absl::StatusOr<std::string> InspectQuota(std::string_view root, std::string_view mailbox_id, int64_t octets) {

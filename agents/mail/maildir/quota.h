@@ -29,6 +29,7 @@ struct MaildirSize {
   size_t lines = 0;  // that usage is the sum of: 1 is a count, the others came since
 };
 
+inline constexpr char kMaildirSizeFile[] = "maildirsize";
 // A longer file is counted anew, as Maildir++ has it: one line came with each message.
 inline constexpr size_t kMaxMaildirSizeOctets = 5120;
 
@@ -57,6 +58,9 @@ absl::Status KeepQuota(std::string_view root, std::string_view mailbox_id, int64
 // Counts the mailbox and replaces the file, with this limit in octets. The caller has a QuotaLock for
 // himself.
 absl::StatusOr<Usage> RecountUsage(int mailbox, int64_t octets);
+
+// As RecountUsage, with the limit that the file says, if there is one.
+absl::Status RecountKept(int mailbox);
 
 // How what it says differs, for people; empty: not at all.
 absl::StatusOr<std::string> InspectQuota(std::string_view root, std::string_view mailbox_id, int64_t octets);

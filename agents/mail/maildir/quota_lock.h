@@ -1,8 +1,10 @@
 // Keeps those who count what a mailbox holds apart from those who change it.
 #pragma once
 
+#include <chrono>
 #include <utility>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/file.h"
 
@@ -10,11 +12,19 @@ namespace prov::maildir {
 
 inline constexpr char kQuotaLockFile[] = "maildirsize.lock";
 
-// An open file description lock, as MailboxLock is one: it reaches the other hosts of a pool over NFS, and ends
-// with the object or the process. Other software does not know it.
+// Who has it has it for the time of a delivery, or of a walk through the mailbox. One who hangs, or the owner
+// of the file who means ill, holds nobody up for longer: UNAVAILABLE.
+inline constexpr std::chrono::seconds kQuotaPatience{5};
+
+// F_RDLCK or F_WRLCK on all of an open file, for as long as it is open; UNAVAILABLE after kQuotaPatience.
+absl::Status LockFile(int file, short type);
+
+// An open file description lock, as MailboxLock is one: it reaches the other hosts of a pool over NFS, and
+// ends with the object or the process. Other software does not know it.
 class QuotaLock {
  public:
-  // With others that add and remove messages, each of which tells the sum in its turn. Waits while somebody counts.
+  // With others that add and remove messages, each of which tells the sum in its turn. Waits while somebody
+  // counts.
   static absl::StatusOr<QuotaLock> Share(int mailbox);
   // Alone, to count. Waits for those who share it: for the time of a delivery.
   static absl::StatusOr<QuotaLock> Own(int mailbox);

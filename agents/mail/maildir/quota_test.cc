@@ -194,8 +194,15 @@ TEST_F(QuotaTest, ClonesSideBySideDoNotBothTakeWhatIsLeft) {
   while (wait(&status) > 0) EXPECT_EQ(status, 0);
   const auto there = CountUsage(OpenMailbox(root_, "m-1")->get());
   ASSERT_TRUE(there.ok());
-  EXPECT_LE(there->octets, kQuota);
-  EXPECT_GT(there->octets, kQuota / 2);
+  EXPECT_EQ(there->octets, kQuota) << "no more, and none that fits is refused";
+}
+
+TEST_F(QuotaTest, WhoeverHoldsTheLockHoldsNobodyUpForEver) {
+  ASSERT_TRUE(KeepQuota(root_, "m-1", 1000).ok());
+  const auto mailbox = OpenMailbox(root_, "m-1");
+  const auto lock = QuotaLock::Own(mailbox->get());
+  ASSERT_TRUE(lock.ok());
+  EXPECT_TRUE(absl::IsUnavailable(Deliver(10, 1000).status())) << "deferred";
 }
 
 TEST_F(QuotaTest, LinkInItsPlaceIsReplacedNotFollowed) {

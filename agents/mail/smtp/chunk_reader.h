@@ -1,7 +1,7 @@
 // The text of BDAT chunks: RFC 3030 section 2. Pure.
 //
-// No dot ends it, its length does. Lines end in CRLF as after DATA, for BINARYMIME is not offered: a bare CR, a
-// bare LF or a NUL spoils the message and is never passed on (data_reader.h).
+// No dot ends it, its length does. Lines end in CRLF as after DATA, for BINARYMIME is not offered: a bare CR,
+// a bare LF or a NUL spoils the message and is never passed on (data_reader.h).
 #pragma once
 
 #include <cstdint>
@@ -18,9 +18,9 @@ class ChunkReader {
   // A chunk of so many octets follows; the one before has ended.
   void Begin(uint64_t octets, bool last);
 
-  // Reads `input` up to its end or the end of the chunk, and returns how many octets it took. What belongs to the
-  // message is appended to `content`, nothing more once a fault is found; with the end of the last chunk the line
-  // end that a message ends with, if it lacks one.
+  // Reads `input` up to its end or the end of the chunk, and returns how many octets it took. What belongs to
+  // the message is appended to `content`, nothing more once a fault is found; with the end of the last chunk
+  // the line end that a message ends with, if it lacks one.
   size_t Read(std::string_view input, std::string& content);
 
   bool chunk_ended() const { return left_ == 0; }

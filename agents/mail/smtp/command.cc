@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 #include "common/mail_address.h"
 #include "common/status.h"
 
 namespace prov::smtp {
 namespace {
+
+constexpr size_t kVerbOctets = 4;
 
 // Takes `prefix` (upper case) from the front, in any case.
 bool TakePrefix(std::string_view& text, std::string_view prefix) {
@@ -63,10 +66,10 @@ CommandLines::Line CommandLines::Next() {
   const size_t feed = buffer_.find('\n');
   if (feed == buffer_.npos) {
     if (buffer_.size() < kMaxCommandOctets) return {};
+    std::string verb = buffer_.substr(0, kVerbOctets);
     buffer_.clear();
-    const bool said = skipping_;
-    skipping_ = true;
-    return {said ? Kind::kNone : Kind::kTooLong, ""};
+    if (std::exchange(skipping_, true)) return {};
+    return {Kind::kTooLong, std::move(verb)};
   }
   Line line{Kind::kLine, buffer_.substr(0, feed)};
   buffer_.erase(0, feed + 1);
@@ -74,8 +77,9 @@ CommandLines::Line CommandLines::Next() {
     skipping_ = false;
     return Next();
   }
-  if (feed + 1 > kMaxCommandOctets) return {Kind::kTooLong, ""};
-  if (line.text.empty() || line.text.back() != '\r') return {Kind::kBareLf, ""};
+  const bool bare = line.text.empty() || line.text.back() != '\r';
+  if (bare || feed + 1 > kMaxCommandOctets)
+    return {bare ? Kind::kBareLf : Kind::kTooLong, line.text.substr(0, kVerbOctets)};
   line.text.pop_back();
   return line;
 }

@@ -25,7 +25,7 @@ class CommandLines {
   };
   struct Line {
     Kind kind = Kind::kNone;
-    std::string text;  // without CRLF
+    std::string text;  // without CRLF; of what is no command line, its first four octets
   };
 
   void Append(std::string_view octets) { buffer_ += octets; }

@@ -18,6 +18,9 @@ const Reply kSyntax = {501, "5.5.2", "syntax error"};
 const Reply kNotKnown = {500, "5.5.2", "command not known"};
 const Reply kTooManyErrors = {421, "4.7.0", "too many errors", true};
 
+// Whether nobody can tell what the octets behind the line are: a chunk's may look like commands.
+bool IsSpoiltBdat(std::string_view line) { return FoldAddress(line.substr(0, 4)) == "bdat"; }
+
 bool HasControls(std::string_view line) {
   return std::any_of(line.begin(), line.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; });
 }
@@ -105,9 +108,10 @@ Event ServerMachine::Next() {
 void ServerMachine::HandleLine(const CommandLines::Line& line) {
   switch (line.kind) {
     case CommandLines::Kind::kTooLong:
-      return Error({500, "5.5.2", fmt::format("a line has {} octets at most", kMaxCommandOctets)});
+      return Error({500, "5.5.2", fmt::format("a line has {} octets at most", kMaxCommandOctets),
+                    IsSpoiltBdat(line.text)});
     case CommandLines::Kind::kBareLf:
-      return Error({500, "5.5.2", "lines end in CRLF"});
+      return Error({500, "5.5.2", "lines end in CRLF", IsSpoiltBdat(line.text)});
     default:
       return Dispatch(line.text);
   }
@@ -122,7 +126,7 @@ void ServerMachine::Dispatch(std::string_view line) {
   const Command* command = std::find_if(std::begin(kCommands), std::end(kCommands), [&](const Command& row) {
     return FoldAddress(row.verb) == verb && (row.speaks & (lmtp() ? kOverLmtp : kOverSmtp)) != 0;
   });
-  if (HasControls(line)) return Error({501, "5.5.2", "control characters in a command"});
+  if (HasControls(line)) return Error({501, "5.5.2", "control characters in a command", IsSpoiltBdat(line)});
   if (command == std::end(kCommands)) return Error(kNotKnown);
   if (command->last_of_group && !lines_.rest().empty()) {
     // What was sent blindly might be a message that would be taken for commands.

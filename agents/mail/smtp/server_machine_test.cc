@@ -476,6 +476,16 @@ TEST(ServerMachine, BdatWithoutALengthEndsTheSession) {
     EXPECT_NE(said.find("501 5.5.4 "), said.npos) << argument;
     EXPECT_TRUE(client.closed) << argument;
   }
+  for (const std::string& line : {std::string("BDAT\t100\r\n"), std::string("BDAT 100\tLAST\r\n"),
+                                  std::string("bdat 100\n"), "BDAT " + std::string(5000, '0') + "100\r\n"}) {
+    for (const size_t step : {size_t{1}, size_t{1 << 20}}) {
+      Client client;
+      client.Send(kStart);
+      client.Send(kEnvelope);
+      client.Send(line + "NOOP\r\n", step);
+      EXPECT_TRUE(client.closed) << line.substr(0, 20);
+    }
+  }
 }
 
 TEST(ServerMachine, BetweenChunksOnlyTheMessageGoesOn) {
