@@ -151,10 +151,11 @@ absl::Status Arrival::AdoptPart(int mailbox, bool in_cur) {
 absl::Status Arrival::Adopt() {
   PROV_RETURN_IF_ERROR(EnsureMailbox(root_, mailbox_id_));
   PROV_ASSIGN_OR_RETURN(const FileDescriptor mailbox, OpenMailbox(root_, mailbox_id_));
-  // What has arrived was not counted; what is delivered meanwhile is not counted twice.
-  PROV_ASSIGN_OR_RETURN(const QuotaLock lock, QuotaLock::Own(mailbox.get()));
   PROV_RETURN_IF_ERROR(AdoptPart(mailbox.get(), /*in_cur=*/false));
   PROV_RETURN_IF_ERROR(AdoptPart(mailbox.get(), /*in_cur=*/true));
+  if (!KeepsCount(mailbox.get())) return absl::OkStatus();
+  // What has arrived was not counted, and what was delivered meanwhile may have counted a part of it.
+  PROV_ASSIGN_OR_RETURN(const QuotaLock lock, QuotaLock::Own(mailbox.get()));
   return RecountKept(mailbox.get());
 }
 
