@@ -81,8 +81,9 @@ class HostileClient(case.StackCase):
     def test_WellFormedCallsOfThisClientAreAnswered(self):
         self.assertEqual(self.status("Operations/WhoAmI", message(b"")), 0)
         self.assertEqual(self.status("Subscribers/CreateSubscriber", message(b"")), INVALID_ARGUMENT)
-        # Answered before its body is read, and reset: curl may see the reset first.
-        self.assertIn(self.status("Operations/MakeCoffee", message(b"")), (UNIMPLEMENTED, None))
+        # Answered before its body is read, and reset: where curl sees the reset first, it is asked again.
+        answers = (self.status("Operations/MakeCoffee", message(b"")) for _ in range(20))
+        self.assertEqual(next((answer for answer in answers if answer is not None), None), UNIMPLEMENTED)
 
     def test_MessagesThatAreNoProtobufAreRefused(self):
         bad = (b"\xff" * 64, b"\x0a\x7fshort", b"\x07" * 4096, b"\x0a\xff\xff\xff\xff\x7f", b"\x0b" * 5000)

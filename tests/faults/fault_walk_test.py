@@ -83,13 +83,13 @@ class Host:
     def tree(self):
         """All that is on the host but the state's own files: kind, mode, owner, content.
 
-        What is left in a Maildir's tmp/ is swept when it is 36 hours old, as its readers have always done."""
+        A sum that was being written lies in a Maildir's tmp/ until its readers sweep it, after 36 hours."""
         found = {}
         for base, folders, files in os.walk(self.path()):
             if base == self.path():
                 folders.remove("state")
             if os.path.basename(base) == "tmp" and base.startswith(self.path("mail")):
-                files = []
+                files = [name for name in files if not name.startswith("maildirsize.")]
             for name in (*folders, *files):
                 path = os.path.join(base, name)
                 info = os.lstat(path)
