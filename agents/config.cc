@@ -50,8 +50,15 @@ AgentConfig::Engine ReadEngine(ConfigReader& reader) {
   engine.tls.certificates = reader.Paths("engine.tls.certificates");
   engine.tls.keys = reader.Paths("engine.tls.keys");
   engine.smtp.listen = reader.Strings("engine.smtp.listen");
+  engine.smtp.submission_listen = reader.Strings("engine.smtp.submission_listen");
+  engine.smtp.submissions_listen = reader.Strings("engine.smtp.submissions_listen");
   engine.smtp.trusted_networks = reader.Strings("engine.smtp.trusted_networks");
+  engine.smtp.xclient_networks = reader.Strings("engine.smtp.xclient_networks");
   engine.smtp.smarthost = reader.String("engine.smtp.smarthost", "");
+  engine.smtp.resolvers = reader.Strings("engine.smtp.resolvers");
+  engine.smtp.greeting_delay = reader.Duration("engine.smtp.greeting_delay", milliseconds(0));
+  engine.smtp.check_hello = reader.Bool("engine.smtp.check_hello", false);
+  engine.smtp.check_sender_domain = reader.Bool("engine.smtp.check_sender_domain", false);
   engine.smtp.max_message_octets =
       reader.Int("engine.smtp.max_message_octets", kDefaultMessageOctets, 1024, kMostMessageOctets);
   engine.lmtp.listen = reader.Strings("engine.lmtp.listen");
@@ -64,6 +71,10 @@ AgentConfig::Engine ReadEngine(ConfigReader& reader) {
   engine.queue.first_retry = reader.Duration("engine.queue.first_retry", minutes(5), kLeastRetry);
   engine.queue.longest_retry = reader.Duration("engine.queue.longest_retry", seconds(4000), kLeastRetry);
   engine.queue.give_up = reader.Duration("engine.queue.give_up", hours(5 * 24));
+  engine.queue.delay_notice = reader.Duration("engine.queue.delay_notice", hours(4));
+  engine.queue.trace_keep = reader.Duration("engine.queue.trace_keep", hours(7 * 24));
+  engine.srs.domain = reader.String("engine.srs.domain", "");
+  engine.srs.secret_file = reader.Path("engine.srs.secret_file", "/etc/prov/srs.secret");
   engine.pam.worker_program = reader.Path("engine.pam.worker_program", "/usr/lib/prov/prov-pam-worker");
   engine.pam.config_directory = reader.Path("engine.pam.config_directory", "");
   engine.pam.workers = static_cast<uint32_t>(reader.Int("engine.pam.workers", 4, 1, 256));
@@ -81,7 +92,9 @@ absl::Status CheckTls(const AgentConfig::Engine& engine, const std::string& path
   }
   if (!certificates.empty()) return absl::OkStatus();
   for (const auto& [key, listen] :
-       {std::pair{"engine.pop3.tls_listen", &engine.pop3.tls_listen},
+       {std::pair{"engine.smtp.submission_listen", &engine.smtp.submission_listen},
+        std::pair{"engine.smtp.submissions_listen", &engine.smtp.submissions_listen},
+        std::pair{"engine.pop3.tls_listen", &engine.pop3.tls_listen},
         std::pair{"engine.pop3_proxy.tls_listen", &engine.pop3_proxy.tls_listen}}) {
     if (listen->empty()) continue;
     return absl::InvalidArgumentError(fmt::format("{}: {} needs engine.tls.certificates", path, key));
@@ -175,6 +188,7 @@ absl::StatusOr<AgentConfig> LoadAgentConfig(const std::string& path) {
   const std::vector<std::string> roles = reader.Strings("roles");
   config.state_directory = reader.Path("state_directory", "/var/lib/prov-agent");
   config.metrics = reader.String("metrics", "");
+  config.control_listen = reader.String("control_listen", "");
   config.log_level = reader.String("log_level", "info");
   config.tls.ca = reader.Path("tls.ca", "/etc/prov/ca.pem");
   config.tls.certificate = reader.Path("tls.certificate", "/etc/prov/agent.pem");

@@ -23,6 +23,7 @@ struct AgentConfig {
   std::vector<v1::Role> roles;
   std::string state_directory;
   std::string metrics;  // host:port of the agent's metrics; empty: none
+  std::string control_listen;  // host:port where provd asks about queues and mail; empty: it cannot
   std::string log_level;
 
   struct Tls {  // PEM files; mutual TLS towards provd
@@ -80,8 +81,15 @@ struct AgentConfig {
     } tls;
     struct Smtp {                                 // role relay
       std::vector<std::string> listen;            // host:port
-      std::vector<std::string> trusted_networks;  // addresses or CIDR that may relay to other domains
-      std::string smarthost;  // host:port that takes mail for other domains; empty: deferred
+      std::vector<std::string> submission_listen;   // subscribers' programs, STARTTLS (RFC 6409)
+      std::vector<std::string> submissions_listen;  // TLS from the first octet on (RFC 8314)
+      std::vector<std::string> trusted_networks;    // addresses or CIDR that may relay to other domains
+      std::vector<std::string> xclient_networks;    // that may say by XCLIENT who the client is
+      std::string smarthost;  // host:port that takes mail for other domains; empty: their MX hosts
+      std::vector<std::string> resolvers;        // host:port of DNS servers; empty: the system's
+      std::chrono::milliseconds greeting_delay;  // who speaks meanwhile is refused
+      bool check_hello = false;                  // HELO must be a name with a dot, or an address literal
+      bool check_sender_domain = false;          // the sender's domain must be able to take mail
       int64_t max_message_octets = 0;
     } smtp;
     struct Lmtp {  // role store
@@ -99,8 +107,14 @@ struct AgentConfig {
     struct Queue {  // roles relay and store
       std::string directory;
       std::chrono::milliseconds first_retry, longest_retry, give_up;
+      std::chrono::milliseconds delay_notice;  // senders are told of mail that waits so long; 0: never
+      std::chrono::milliseconds trace_keep;    // what became of mail is remembered so long
     } queue;
-    struct Pam {                     // role store
+    struct Srs {               // forwarded mail's senders are rewritten
+      std::string domain;      // in their addresses; ours, and empty: they are not
+      std::string secret_file;  // of words, one a line; the first signs, all are good for answers
+    } srs;
+    struct Pam {                     // roles store, and relay with submission
       std::string worker_program;    // path of prov-pam-worker
       std::string config_directory;  // empty: /etc/pam.d
       uint32_t workers = 0;
