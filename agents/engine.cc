@@ -109,7 +109,7 @@ class Engine {
   absl::Status StartPop3() {
     const auto places = Places(config_.engine.pop3.listen, config_.engine.pop3.tls_listen);
     if (places.empty()) return absl::OkStatus();
-    authenticator_ = auth::Authenticator::Start(config_.engine.pam, state_);
+    authenticator_ = auth::Authenticator::Start(config_.engine.pam, auth::MailboxLogins(state_));
     for (const auto& [address, tls] : places) {
       pop3::Pop3ServerOptions options{address,   config_.engine.hostname, config_.store.maildir_root, {}, tls,
                                       balancers_};

@@ -112,6 +112,7 @@ absl::Status CheckMailRoute(const v1::Record& record) {
   const v1::MailRoute& route = record.mail_route();
   if (!record.key().starts_with("lists/")) PROV_RETURN_IF_ERROR(CheckSubscriberKey(record));
   PROV_RETURN_IF_ERROR(CheckAddresses("mail_route.addresses", route.addresses(), kMaxRecordAddresses));
+  if (!route.login().empty()) PROV_RETURN_IF_ERROR(CheckAddress("mail_route.login", route.login()));
   return CheckPoolId("mail_route.pool", route.pool());
 }
 

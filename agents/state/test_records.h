@@ -47,6 +47,9 @@ inline v1::Record RouteRecord(int id, uint64_t revision, const std::string& pool
   record.mutable_mail_route()->add_addresses(fmt::format("user{}@example.net", id));
   record.mutable_mail_route()->set_pool(pool);
   record.mutable_mail_route()->set_receive(v1::ALLOW);
+  record.mutable_mail_route()->set_login(record.mail_route().addresses(0));
+  record.mutable_mail_route()->set_submit(v1::ALLOW);
+  record.mutable_mail_route()->set_credential_version(revision);
   return record;
 }
 

@@ -66,6 +66,9 @@ void FillMailRoute(const model::Subscriber& subscriber, const model::Disposition
   for (const std::string& address : subscriber.addresses) route->add_addresses(address);
   route->set_pool(subscriber.store_pool);
   route->set_receive(ToProto(may.receive));
+  route->set_login(subscriber.login);
+  route->set_submit(ToProto(may.submit));
+  route->set_credential_version(subscriber.credential_version);
 }
 
 // Allowed, but not just now.

@@ -22,26 +22,26 @@ struct Standing {
   bool known = false;
   Outcome refusal = Outcome::kOk;  // kOk: none
   std::string detail;
-  v1::Mailbox mailbox;
+  LoginRecord record;
 };
 
-Standing StandingOf(state::StateReader& state, const std::string& login) {
+Standing StandingOf(const FindLogin& find, const std::string& login) {
   Standing standing;
-  auto mailbox = state.FindMailboxByLogin(login);
-  if (absl::IsNotFound(mailbox.status())) return standing;
-  if (!mailbox.ok()) {
+  auto record = find(login);
+  if (absl::IsNotFound(record.status())) return standing;
+  if (!record.ok()) {
     standing.refusal = Outcome::kTemporaryFailure;
-    standing.detail = mailbox.status().ToString();
+    standing.detail = record.status().ToString();
     return standing;
   }
   standing.known = true;
-  standing.mailbox = *std::move(mailbox);
-  if (standing.mailbox.login_disposition() == v1::TEMPFAIL) {
+  standing.record = *std::move(record);
+  if (standing.record.use == v1::TEMPFAIL) {
     standing.refusal = Outcome::kTemporaryFailure;
     standing.detail = "login is deferred for this subscriber";
-  } else if (standing.mailbox.closed() || standing.mailbox.login_disposition() != v1::ALLOW) {
+  } else if (standing.record.closed || standing.record.use != v1::ALLOW) {
     standing.refusal = Outcome::kNotAllowed;
-    standing.detail = standing.mailbox.closed() ? "closed" : "suspended";
+    standing.detail = standing.record.closed ? "closed" : "suspended";
   }
   return standing;
 }
@@ -56,20 +56,20 @@ bool IsPlausible(const Attempt& attempt) {
 
 class PamAuthenticator : public Authenticator {
  public:
-  PamAuthenticator(WorkerPool::Options options, state::StateReader& state, const Clock& clock)
-      : state_(state), cache_(clock), delay_(clock), pool_(WorkerPool::Start(std::move(options))) {}
+  PamAuthenticator(WorkerPool::Options options, FindLogin find, const Clock& clock)
+      : find_(std::move(find)), cache_(clock), delay_(clock), pool_(WorkerPool::Start(std::move(options))) {}
 
   void Authenticate(Attempt attempt, Done done) override {
     if (!IsPlausible(attempt)) {
       return Finish(attempt, Outcome::kWrongOrUnknown, "too long, empty or with NUL", done);
     }
     attempt.login = FoldAddress(attempt.login);
-    Standing standing = StandingOf(state_, attempt.login);
+    Standing standing = StandingOf(find_, attempt.login);
     if (standing.refusal != Outcome::kOk) {
       return Finish(attempt, standing.refusal, standing.detail, done);
     }
     if (standing.known && cache_.Contains(attempt.service, attempt.login, attempt.password.Reveal(),
-                                          standing.mailbox.credential_version())) {
+                                          standing.record.credential_version)) {
       return Accept(attempt, standing, true, done);
     }
     AskPam(std::move(attempt), std::move(standing), std::move(done));
@@ -109,14 +109,14 @@ class PamAuthenticator : public Authenticator {
   void OnAccepted(const Attempt& attempt, const Standing& before, const WorkerReply& reply,
                   const Done& done) {
     // The state may have changed while PAM was asked: a suspension must not be overtaken by its last login.
-    const Standing now = StandingOf(state_, attempt.login);
+    const Standing now = StandingOf(find_, attempt.login);
     if (now.refusal != Outcome::kOk) return Finish(attempt, now.refusal, now.detail, done);
     if (!now.known) {
       // The directory knows more than this host as yet.
-      return Finish(attempt, Outcome::kTemporaryFailure, "right password, but no mailbox here yet", done);
+      return Finish(attempt, Outcome::kTemporaryFailure, "right password, but not known here yet", done);
     }
-    const uint64_t version = now.mailbox.credential_version();
-    const bool unchanged = before.known && before.mailbox.credential_version() == version;
+    const uint64_t version = now.record.credential_version;
+    const bool unchanged = before.known && before.record.credential_version == version;
     // The directory may lag behind this host: an old password would be kept under the new version.
     const bool same_as_directory =
         reply.credential_version.empty() || reply.credential_version == fmt::format("{}", version);
@@ -135,7 +135,7 @@ class PamAuthenticator : public Authenticator {
          {"cached", from_cache ? "yes" : "no"}});
     Verdict verdict;
     verdict.outcome = Outcome::kOk;
-    verdict.mailbox_id = standing.mailbox.mailbox_id();
+    verdict.mailbox_id = standing.record.mailbox_id;
     verdict.from_cache = from_cache;
     done(std::move(verdict));
   }
@@ -154,7 +154,7 @@ class PamAuthenticator : public Authenticator {
     done(std::move(verdict));
   }
 
-  state::StateReader& state_;
+  const FindLogin find_;
   CredentialCache cache_;
   FailureDelay delay_;
   std::unique_ptr<WorkerPool> pool_;  // last: its threads use what is above
@@ -179,13 +179,13 @@ std::string_view OutcomeName(Outcome outcome) {
 }
 
 std::unique_ptr<Authenticator> Authenticator::Start(const AgentConfig::Engine::Pam& pam,
-                                                    state::StateReader& state, const Clock& clock) {
+                                                    FindLogin find, const Clock& clock) {
   WorkerPool::Options options;
   options.program = pam.worker_program;
   options.config_directory = pam.config_directory;
   if (pam.workers != 0) options.workers = pam.workers;
   if (pam.timeout.count() > 0) options.timeout = pam.timeout;
-  return std::make_unique<PamAuthenticator>(std::move(options), state, clock);
+  return std::make_unique<PamAuthenticator>(std::move(options), std::move(find), clock);
 }
 
 }  // namespace prov::auth

@@ -8,8 +8,8 @@
 #include <memory>
 
 #include "agents/config.h"
+#include "agents/mail/auth/login_record.h"
 #include "agents/mail/auth/verdict.h"
-#include "agents/state/reader.h"
 #include "common/clock.h"
 
 namespace prov::auth {
@@ -19,8 +19,8 @@ class Authenticator {
  public:
   using Done = std::function<void(Verdict)>;
 
-  // Starts the PAM workers. `state` and `clock` outlive the authenticator.
-  static std::unique_ptr<Authenticator> Start(const AgentConfig::Engine::Pam& pam, state::StateReader& state,
+  // Starts the PAM workers. What `find` refers to and `clock` outlive the authenticator.
+  static std::unique_ptr<Authenticator> Start(const AgentConfig::Engine::Pam& pam, FindLogin find,
                                               const Clock& clock = SystemClock());
   // What is under way ends in kTemporaryFailure.
   virtual ~Authenticator() = default;

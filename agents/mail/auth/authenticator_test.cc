@@ -25,7 +25,7 @@ class AuthenticatorTest : public testing::Test {
 
   void Start(uint32_t workers = 1, int timeout_ms = 5000) {
     authenticator_.reset();
-    authenticator_ = Authenticator::Start(host_.Pam(workers, timeout_ms), host_.state());
+    authenticator_ = Authenticator::Start(host_.Pam(workers, timeout_ms), MailboxLogins(host_.state()));
   }
 
   std::future<Verdict> Begin(const std::string& login, const std::string& password) {
@@ -171,7 +171,7 @@ TEST_F(AuthenticatorTest, WithoutAServiceFileNobodyIsRefusedForGood) {
 TEST_F(AuthenticatorTest, WithoutAWorkerProgramLoginsAreDeferred) {
   auto pam = host_.Pam(1, 300);
   pam.worker_program = "/nonexistent";
-  authenticator_ = Authenticator::Start(pam, host_.state());
+  authenticator_ = Authenticator::Start(pam, MailboxLogins(host_.state()));
   EXPECT_EQ(Try("alice@example.net", "right").outcome, Outcome::kTemporaryFailure);
 }
 

@@ -98,7 +98,7 @@ class TestService {
 
  private:
   void StartAuthenticator() {
-    authenticator_ = auth::Authenticator::Start(host.Pam(2), host.state());
+    authenticator_ = auth::Authenticator::Start(host.Pam(2), auth::MailboxLogins(host.state()));
     thread_ = std::thread([this] { loop_.run(); });
   }
 
