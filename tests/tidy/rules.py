@@ -10,7 +10,7 @@ SERVER = ("server/provd", "server/api", "server/enrol", "server/feed", "server/d
           "server/model")
 AGENTS = ("agents/agent", "agents/engine", "agents/sync", "agents/moves", "agents/drivers", "agents/mail/smtp", "agents/mail/pop3",
           "agents/mail/policy", "agents/mail/auth", "agents/mail/queue", "agents/mail/maildir", "agents/mail/route",
-          "agents/mail/net", "agents/state", "agents/config")
+          "agents/mail/dns", "agents/mail/net", "agents/state", "agents/config")
 BLOCKS = {"server": SERVER, "agents": AGENTS, "cli": ("cli",), "pam_module": ("pam_module",), "common": ("common",),
           "bench": ("bench",)}
 # Benchmarks drive the real drivers.
