@@ -24,9 +24,26 @@ Reply Later(std::string_view why) { return {451, "4.4.2", std::string(why)}; }
 ClientMachine::ClientMachine(ClientOptions options, ClientMessage message)
     : options_(std::move(options)), message_(std::move(message)), replies_(message_.recipients.size()) {}
 
+void ClientMachine::Begin(ClientMessage message) {
+  message_ = std::move(message);
+  replies_.assign(message_.recipients.size(), {});
+  accepted_.clear();
+  sent_ = answered_ = final_ = 0;
+  spoke_ = false;
+  if (!open_) return BeginMail();
+  output_ = "RSET\r\n";
+  stage_ = Stage::kReset;
+}
+
+void ClientMachine::Quit() {
+  stage_ = Stage::kDone;
+  output_ = "QUIT\r\n";
+}
+
 ClientStep ClientMachine::Next() {
   for (;;) {
-    if (stage_ == Stage::kDone) return {ClientStep::Kind::kDone, std::exchange(output_, "")};
+    if (stage_ == Stage::kDone || stage_ == Stage::kReady)
+      return {ClientStep::Kind::kDone, std::exchange(output_, "")};
     if (!output_.empty()) return {ClientStep::Kind::kSend, std::exchange(output_, ""), kCommandPatience};
     if (stage_ == Stage::kContent) return {ClientStep::Kind::kSendContent};
     if (stage_ == Stage::kHandshake) return {ClientStep::Kind::kStartTls};
@@ -56,6 +73,8 @@ void ClientMachine::Handle(const ReplyReader::Received& received) {
       return OnHello(received);
     case Stage::kStartTls:
       return OnStartTls(reply);
+    case Stage::kReset:
+      return OnReset(reply);
     case Stage::kMail:
       return OnMail(reply);
     case Stage::kRecipients:
@@ -94,6 +113,7 @@ void ClientMachine::OnHello(const ReplyReader::Received& received) {
     stage_ = Stage::kStartTls;
     return;
   }
+  spoke_ = true;
   BeginMail();
 }
 
@@ -115,8 +135,12 @@ void ClientMachine::TakeExtensions(const std::vector<std::string>& lines) {
 
 // A server that offers TLS and has none just now takes the mail in clear, as it would have without the offer.
 void ClientMachine::OnStartTls(const Reply& reply) {
-  if (reply.code != 220) return BeginMail();
-  stage_ = Stage::kHandshake;
+  if (reply.code == 220) {
+    stage_ = Stage::kHandshake;
+    return;
+  }
+  spoke_ = true;
+  BeginMail();
 }
 
 void ClientMachine::Secured() {
@@ -126,9 +150,9 @@ void ClientMachine::Secured() {
 }
 
 void ClientMachine::BeginMail() {
-  spoke_ = true;
   if (size_limit_ != 0 && message_.octets > size_limit_) {
-    return End({552, "5.3.4", "the message is too large for the next hop"});
+    spoke_ = true;
+    return Rest({552, "5.3.4", "the message is too large for the next hop"}, false);
   }
   SendMail();
 }
@@ -147,8 +171,18 @@ void ClientMachine::SendRecipients() {
   for (; sent_ < most; ++sent_) output_ += fmt::format("RCPT TO:<{}>\r\n", message_.recipients[sent_]);
 }
 
+void ClientMachine::OnReset(const Reply& reply) {
+  if (!reply.ok()) return End(Later("RSET was refused: " + ReplyText(reply)));
+  open_ = false;
+  BeginMail();
+}
+
 void ClientMachine::OnMail(const Reply& reply) {
-  if (!reply.ok()) return End(reply);
+  spoke_ = true;
+  if (!reply.ok()) {
+    // Answers to pipelined RCPTs are on their way: not worth to wait for.
+    return sent_ > 0 ? End(reply) : Rest(reply, false);
+  }
   stage_ = Stage::kRecipients;
   if (!pipelining_) SendRecipients();
 }
@@ -164,7 +198,7 @@ void ClientMachine::OnRecipient(const Reply& reply) {
 }
 
 void ClientMachine::AskedAll() {
-  if (accepted_.empty()) return End({});
+  if (accepted_.empty()) return Rest({}, true);
   output_ += "DATA\r\n";
   stage_ = Stage::kData;
 }
@@ -174,7 +208,8 @@ void ClientMachine::OnData(const Reply& reply) {
     stage_ = Stage::kContent;
     return;
   }
-  End(reply.code / 100 >= 4 ? reply : Later("an answer to DATA that is none: " + ReplyText(reply)));
+  if (reply.code / 100 >= 4) return Rest(reply, true);
+  End(Later("an answer to DATA that is none: " + ReplyText(reply)));
 }
 
 void ClientMachine::ContentSent() {
@@ -183,23 +218,35 @@ void ClientMachine::ContentSent() {
 
 // SMTP answers once for all, LMTP once for each that was accepted (RFC 2033 section 4.2).
 void ClientMachine::OnFinal(const Reply& reply) {
-  const Reply answer = reply.code / 100 == 3 ? Later("an answer that is none: " + ReplyText(reply)) : reply;
-  if (options_.protocol == Protocol::kSmtp) return End(answer);
-  replies_[accepted_[final_]] = answer;
-  if (++final_ == accepted_.size()) End({});
+  if (reply.code / 100 == 3) return End(Later("an answer that is none: " + ReplyText(reply)));
+  if (options_.protocol == Protocol::kSmtp) return Rest(reply, false);
+  replies_[accepted_[final_]] = reply;
+  if (++final_ == accepted_.size()) Rest({}, false);
 }
 
 void ClientMachine::ConnectionLost(std::string_view reason) {
   tls_failed_ = stage_ == Stage::kHandshake;
+  if (stage_ == Stage::kReady) stage_ = Stage::kDone;
   if (stage_ != Stage::kDone) End(Later(reason));
 }
 
-void ClientMachine::End(Reply reply) {
+void ClientMachine::Settle(const Reply& reply) {
   for (Reply& mine : replies_) {
     if (mine.code == 0) mine = reply;
   }
-  stage_ = Stage::kDone;
-  output_ = "QUIT\r\n";
+}
+
+void ClientMachine::End(const Reply& reply) {
+  Settle(reply);
+  Quit();
+}
+
+void ClientMachine::Rest(const Reply& reply, bool open) {
+  Settle(reply);
+  open_ = open;
+  // An answer that nobody asked for would be taken for the next message's.
+  if (!reader_.empty()) return Quit();
+  stage_ = Stage::kReady;
 }
 
 }  // namespace prov::smtp

@@ -1,4 +1,4 @@
-// The client's side of SMTP and LMTP without I/O: one message to one server.
+// The client's side of SMTP and LMTP without I/O: messages to one server, one after the other.
 //
 //   for (;;) switch (ClientStep step = machine.Next(); step.kind) { … }
 #pragma once
@@ -34,7 +34,7 @@ struct ClientStep {
     kNeedInput,    // read for at most `timeout`, then Input; or ConnectionLost
     kSendContent,  // write the message as ContentEncoder makes it, then ContentSent; or ConnectionLost
     kStartTls,     // shake hands, then Secured; or ConnectionLost
-    kDone,         // replies() are final; write `output` if you can, and close
+    kDone,         // replies() are final; write `output` if you can, and close unless ready()
   };
   Kind kind = Kind::kNeedInput;
   std::string output;
@@ -44,7 +44,12 @@ struct ClientStep {
 // Not thread-safe.
 class ClientMachine {
  public:
+  // With the first message.
   ClientMachine(ClientOptions options, ClientMessage message);
+  // The next one, on the same connection; only when ready().
+  void Begin(ClientMessage message);
+  // Ends the session; only when ready().
+  void Quit();
 
   void Input(std::string_view octets) { reader_.Append(octets); }
   ClientStep Next();
@@ -56,8 +61,12 @@ class ClientMachine {
 
   // One for each recipient. Codes are 2xx, 4xx or 5xx.
   const std::vector<Reply>& replies() const { return replies_; }
-  // The server took part: it accepted our HELO. Otherwise another server may be asked at once.
+  // The server took part: it accepted our HELO, or, when a message is not the first of its connection,
+  // answered its MAIL, and not to say that it closes. Otherwise another server, or connection, may be tried
+  // at once.
   bool spoke() const { return spoke_; }
+  // Both sides know that this message is over, and the server waits for another.
+  bool ready() const { return stage_ == Stage::kReady; }
   // The connection was lost in the handshake: the same server may take it in clear.
   bool tls_failed() const { return tls_failed_; }
 
@@ -67,11 +76,13 @@ class ClientMachine {
     kHello,
     kStartTls,
     kHandshake,
+    kReset,
     kMail,
     kRecipients,
     kData,
     kContent,
     kFinal,
+    kReady,
     kDone
   };
 
@@ -80,6 +91,7 @@ class ClientMachine {
   void OnHello(const ReplyReader::Received& received);
   void TakeExtensions(const std::vector<std::string>& lines);
   void OnStartTls(const Reply& reply);
+  void OnReset(const Reply& reply);
   void OnMail(const Reply& reply);
   void OnRecipient(const Reply& reply);
   void OnData(const Reply& reply);
@@ -89,16 +101,21 @@ class ClientMachine {
   void SendMail();
   void SendRecipients();
   void AskedAll();
-  // All recipients without a reply get this one, and it is over.
-  void End(Reply reply);
+  // All recipients without a reply get this one.
+  void Settle(const Reply& reply);
+  // And the session is over.
+  void End(const Reply& reply);
+  // And another message may follow; `open`: the server still has the transaction.
+  void Rest(const Reply& reply, bool open);
 
   const ClientOptions options_;
-  const ClientMessage message_;
+  ClientMessage message_;
   ReplyReader reader_;
   Stage stage_ = Stage::kGreeting;
   std::string output_;
   bool tried_helo_ = false;
   bool spoke_ = false;
+  bool open_ = false;  // the server has a transaction that is to be reset (RFC 5321 section 4.1.1.5)
   bool secure_ = false, tls_failed_ = false;
   bool pipelining_ = false, size_ = false, eight_bit_ = false, starttls_ = false;
   uint64_t size_limit_ = 0;         // 0: none

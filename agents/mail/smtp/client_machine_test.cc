@@ -181,6 +181,98 @@ TEST(ClientMachine, TooLargeForTheNextHopIsKnownBeforehand) {
   EXPECT_EQ(outcome.sent.size(), 1u);
 }
 
+// What the machine says until it waits for input or is done.
+std::string Said(ClientMachine& machine) {
+  std::string said;
+  for (;;) {
+    const ClientStep step = machine.Next();
+    if (step.kind == ClientStep::Kind::kSendContent) machine.ContentSent();
+    said += step.output;
+    if (step.kind == ClientStep::Kind::kNeedInput || step.kind == ClientStep::Kind::kDone) return said;
+  }
+}
+
+// Answers in turn, and returns the last that the machine said.
+std::string Hear(ClientMachine& machine, const std::vector<std::string>& answers) {
+  std::string said;
+  for (const std::string& answer : answers) {
+    machine.Input(answer);
+    said = Said(machine);
+  }
+  return said;
+}
+
+TEST(ClientMachine, MessagesFollowOneAnotherOnOneConnection) {
+  for (const Protocol protocol : {Protocol::kSmtp, Protocol::kLmtp}) {
+    ClientMachine machine({protocol, "me.example"}, kOne);
+    Hear(machine, {"220 hi\r\n", "250-y\r\n250 PIPELINING\r\n", "250 ok\r\n250 ok\r\n", "354 go\r\n"});
+    EXPECT_FALSE(machine.ready());
+    EXPECT_EQ(Hear(machine, {"250 2.0.0 first\r\n"}), "");
+    ASSERT_TRUE(machine.ready());
+    machine.Begin(kThree);
+    EXPECT_FALSE(machine.spoke());
+    EXPECT_EQ(Said(machine),
+              "MAIL FROM:<>\r\nRCPT TO:<a@y.example>\r\nRCPT TO:<b@y.example>\r\nRCPT TO:<c@y.example>\r\n");
+    EXPECT_EQ(Hear(machine, {"250 ok\r\n250 ok\r\n550 5.1.1 no\r\n250 ok\r\n"}), "DATA\r\n");
+    EXPECT_TRUE(machine.spoke());
+    Hear(machine, {"354 go\r\n", "250 2.0.0 second\r\n"});
+    if (protocol == Protocol::kLmtp) Hear(machine, {"250 2.0.0 second\r\n"});
+    ASSERT_TRUE(machine.ready());
+    EXPECT_EQ(ReplyText(machine.replies()[0]), "250 2.0.0 second");
+    EXPECT_EQ(ReplyText(machine.replies()[1]), "550 5.1.1 no");
+    EXPECT_EQ(ReplyText(machine.replies()[2]), "250 2.0.0 second");
+    machine.Quit();
+    EXPECT_EQ(Said(machine), "QUIT\r\n");
+  }
+}
+
+TEST(ClientMachine, WhatARefusedMessageLeftIsResetBeforeTheNext) {
+  const std::vector<std::pair<std::string, std::vector<std::string>>> cases = {
+      {"550 5.1.1 no\r\n", {"220 hi\r\n", "250 y\r\n", "250 ok\r\n", "550 5.1.1 no\r\n"}},
+      {"451 4.3.0 later\r\n", {"220 hi\r\n", "250 y\r\n", "250 ok\r\n", "250 ok\r\n", "451 4.3.0 later\r\n"}},
+  };
+  for (const auto& [refusal, answers] : cases) {
+    ClientMachine machine({Protocol::kSmtp, "me.example"}, kOne);
+    Hear(machine, answers);
+    ASSERT_TRUE(machine.ready()) << refusal;
+    EXPECT_EQ(ReplyText(machine.replies()[0]) + "\r\n", refusal);
+    machine.Begin(kOne);
+    EXPECT_EQ(Said(machine), "RSET\r\n");
+    EXPECT_FALSE(machine.spoke());
+    EXPECT_EQ(Hear(machine, {"250 ok\r\n"}), "MAIL FROM:<a@x.example>\r\n");
+  }
+}
+
+TEST(ClientMachine, AConnectionThatBrokeBetweenMessagesSaysNothingAboutTheNext) {
+  for (const std::string& answer : {std::string("421 4.4.2 idle\r\n"), std::string()}) {
+    ClientMachine machine({Protocol::kSmtp, "me.example"}, kOne);
+    Hear(machine, {"220 hi\r\n", "250 y\r\n", "250 ok\r\n", "250 ok\r\n", "354 go\r\n", "250 ok\r\n"});
+    ASSERT_TRUE(machine.ready());
+    machine.Begin(kOne);
+    Said(machine);
+    machine.Input(answer);
+    if (answer.empty()) machine.ConnectionLost("reset");
+    Said(machine);
+    EXPECT_FALSE(machine.spoke());
+    EXPECT_FALSE(machine.ready());
+    EXPECT_EQ(machine.replies()[0].code / 100, 4);
+  }
+}
+
+// It would stand for the answer to the next MAIL.
+TEST(ClientMachine, AnAnswerTooManyEndsTheSession) {
+  ClientMachine machine({Protocol::kSmtp, "me.example"}, kOne);
+  const std::string last = Hear(machine, {"220 hi\r\n", "250 y\r\n", "250 ok\r\n", "250 ok\r\n", "354 go\r\n",
+                                          "250 2.0.0 ok\r\n250 2.0.0 another\r\n"});
+  EXPECT_FALSE(machine.ready());
+  EXPECT_EQ(last, "QUIT\r\n");
+  EXPECT_EQ(ReplyText(machine.replies()[0]), "250 2.0.0 ok");
+  // Nor do answers count that belong to commands behind a refused MAIL.
+  ClientMachine refused({Protocol::kSmtp, "me.example"}, kOne);
+  EXPECT_EQ(Hear(refused, {"220 hi\r\n", "250-y\r\n250 PIPELINING\r\n", "550 5.7.1 no\r\n"}), "QUIT\r\n");
+  EXPECT_FALSE(refused.ready());
+}
+
 std::string Encode(const std::string& content, size_t step) {
   ContentEncoder encoder;
   std::string wire;

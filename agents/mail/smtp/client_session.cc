@@ -12,15 +12,20 @@ constexpr std::chrono::seconds kContentPatience{180};  // RFC 5321 section 4.5.3
 constexpr std::chrono::seconds kHandshakePatience{60};
 constexpr std::chrono::seconds kFarewellPatience{5};
 
+// One piece is read ahead, so that the last one goes together with the end.
 asio::awaitable<absl::Status> SendContent(net::Connection& connection, const ContentSource& content) {
   ContentEncoder encoder;
   std::string wire;
+  absl::StatusOr<std::string> piece = co_await content();
   for (;;) {
-    const absl::StatusOr<std::string> piece = co_await content();
     if (!piece.ok()) co_return piece.status();
     wire.clear();
     encoder.Encode(*piece, wire);
-    const bool last = piece->empty();
+    bool last = piece->empty();
+    if (!last) {
+      piece = co_await content();
+      last = piece.ok() && piece->empty();
+    }
     if (last) encoder.Finish(wire);
     const absl::Status written = co_await connection.Write(wire, kContentPatience);
     if (!written.ok() || last) co_return written;
@@ -53,7 +58,7 @@ asio::awaitable<void> RunClient(net::Connection& connection, ClientMachine& mach
         if (status.ok()) machine.Secured();
         break;
       case ClientStep::Kind::kDone:
-        // Whether it hears our farewell changes nothing.
+        // A farewell, if any; whether it is heard changes nothing.
         status = co_await connection.Write(step.output, kFarewellPatience);
         co_return;
     }

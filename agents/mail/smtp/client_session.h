@@ -15,8 +15,8 @@ namespace prov::smtp {
 // the server does not take half a message for a whole one.
 using ContentSource = std::function<asio::awaitable<absl::StatusOr<std::string>>()>;
 
-// Until the machine is done; its replies say what became of each recipient. All must outlive the call, and
-// `tls`, which may be null where the machine asks for none, the connection.
+// Until the machine is done with its message; its replies say what became of each recipient. All must outlive
+// the call, and `tls`, which may be null where the machine asks for none, the connection.
 asio::awaitable<void> RunClient(net::Connection& connection, ClientMachine& machine,
                                 const ContentSource& content, const net::TlsParty* tls);
 

@@ -24,6 +24,8 @@ class ReplyReader {
   // The next whole reply. Nothing: more input is needed, or broken() says that this is no SMTP.
   std::optional<Received> Next();
   bool broken() const { return broken_; }
+  // Nothing came that Next has not returned.
+  bool empty() const { return buffer_.empty() && pending_.lines.empty(); }
 
  private:
   std::string buffer_;
