@@ -34,7 +34,7 @@ class Up(unittest.TestCase):
             self.assertIn("came back unchanged", text)
         with open(os.path.join(self.checkout, ".run/endpoints.json"), encoding="utf-8") as file:
             endpoints = json.load(file)
-        for name in ("provd", "ldap_uri", "ldap_base", "postgres", "smtp_relay", "smtp_store", "pop3", "pop3_proxy",
+        for name in ("provd", "ldap_uri", "ldap_base", "postgres", "smtp_relay", "smtp_store", "submission", "submissions", "pop3", "pop3_proxy",
                      "metrics"):
             self.assertTrue(endpoints[name], name)
         for name in ("tls_ca", "provctl"):

@@ -26,13 +26,17 @@ HOSTS = (
     ("list1", "list", "list"),
 )
 # Where the engine of a role listens.
-ENGINE_PORTS = {"relay": ("smtp_relay",), "store": ("smtp_store", "pop3", "pop3s"),
+ENGINE_PORTS = {"relay": ("smtp_relay", "submission", "submissions"), "store": ("smtp_store", "pop3", "pop3s"),
                 "pop-proxy": ("pop3_proxy", "pop3s_proxy")}
+# Those that need a certificate.
+TLS_PORTS = ("submission", "submissions", "pop3s", "pop3s_proxy")
 # What a person would like to type; taken if free, and then kept.
 PREFERRED_PORTS = {
     "postgres": 5433, "ldap": 3890, "provd": 7443, "enrolment": 7444, "metrics": 7480,
-    "smtp_relay": 2525, "smtp_store": 2424, "pop3": 2110, "pop3s": 2995, "pop3_proxy": 2111, "pop3s_proxy": 2996,
+    "smtp_relay": 2525, "submission": 2587, "submissions": 2465, "smtp_store": 2424, "pop3": 2110, "pop3s": 2995, "pop3_proxy": 2111, "pop3s_proxy": 2996,
     "transfer": 7445,
+    # Where provd asks a host's agent.
+    **{f"control_{host}": 7450 + i for i, (host, _, _) in enumerate(HOSTS)},
 }
 # A store has a port for each of these.
 STORE_PORTS = ("smtp_store", "pop3", "pop3s", "transfer")
@@ -58,8 +62,10 @@ class Stack:
         self.bin = os.path.join(state, "bin")
         self.ports = self._choose_ports(fixed_ports)
         self.smarthost = ""
+        self.resolvers = ["127.0.0.1:1"]  # DNS servers of relays; there is nobody: mail for other domains waits
         self.trusted_networks = ["127.0.0.1"]
         self.queue_first_retry = "1s"
+        self.queue_keys = ""  # more keys of [engine.queue] in agent.toml
         self.mail_tls = True  # the engines have a certificate
         self.host_certificate_lifetime = "30d"
         self.limits = {}  # calls a second, by role
@@ -80,13 +86,13 @@ class Stack:
     def add_store(self, host, pool):
         """One more store, before start() or while the stack runs; the caller then starts its agent."""
         self.hosts.append((host, "store", pool))
-        for name in STORE_PORTS:
+        for name in (*STORE_PORTS, "control"):
             self.ports[f"{name}_{host}"] = free_port(besides=self.ports.values())
 
     def add_clone(self, host, role, pool):
         """One more host that runs an engine, likewise; where it listens is engine_address()."""
         self.hosts.append((host, role, pool))
-        for name in ENGINE_PORTS[role]:
+        for name in (*ENGINE_PORTS[role], "control"):
             self.ports[f"{name}_{host}"] = free_port(besides=self.ports.values())
 
     def engine_address(self, host, name):
@@ -254,8 +260,11 @@ keys = ["{self.path("tls", "mail.key")}"]
             tables += f'''
 [engine.smtp]
 listen = ["{self.engine_address(host, "smtp_relay")}"]
+submission_listen = {quoted([self.engine_address(host, "submission")] if self.mail_tls else [])}
+submissions_listen = {quoted([self.engine_address(host, "submissions")] if self.mail_tls else [])}
 trusted_networks = {quoted(self.trusted_networks)}
 smarthost = {quoted(self.smarthost)}
+resolvers = {quoted(self.resolvers)}
 '''
         if role == "store" and host not in self.foreign_stores:
             tables += f'''
@@ -266,11 +275,6 @@ forward_relay = "{self.address("smtp_relay")}"
 [engine.pop3]
 listen = ["{self.store_address(host, "pop3")}"]
 tls_listen = {quoted([self.store_address(host, "pop3s")] if self.mail_tls else [])}
-
-[engine.pam]
-worker_program = "{self.bin}/prov-pam-worker"
-config_directory = "{self.path("pam.d")}"
-workers = 4
 '''
         if role == "pop-proxy":
             tables += f'''
@@ -283,6 +287,11 @@ tls_listen = {quoted([self.engine_address(host, "pop3s_proxy")] if self.mail_tls
 [engine.queue]
 directory = "{self.path("hosts", host, "queue")}"
 first_retry = "{self.queue_first_retry}"
+{self.queue_keys}
+[engine.pam]
+worker_program = "{self.bin}/prov-pam-worker"
+config_directory = "{self.path("pam.d")}"
+workers = 4
 '''
         return tables
 
@@ -306,6 +315,7 @@ maildir_root = "{self.mail_root(pool if role == "store" else "main")}"
 provd = ["{self.address("provd")}"]
 roles = ["{role}"]
 state_directory = "{self.path("hosts", host, "state")}"
+control_listen = "{self.address("control_" + host)}"
 {self.agent_keys.get(host, "")}
 [tls]
 ca = "{self.path("tls", "ca.pem")}"
@@ -388,7 +398,7 @@ hostname = "{host}.example.net"
     def wait_for_engines(self):
         for host, role, _ in self.hosts:
             for name in () if host in self.foreign_stores else ENGINE_PORTS.get(role, ()):
-                if name.startswith("pop3s") and not self.mail_tls:
+                if name in TLS_PORTS and not self.mail_tls:
                     continue
                 wait_until(lambda name=name: not can_listen(self.ports[name]), f"{name} to listen")
 
@@ -416,8 +426,9 @@ hostname = "{host}.example.net"
 
     def endpoints(self, state_name):
         """What .run/endpoints.json says; paths begin with `state_name`, the state directory as users know it."""
-        result = {name: self.address(name) for name in ("provd", "postgres", "smtp_relay", "smtp_store", "pop3",
-                                                        "pop3s", "pop3_proxy", "pop3s_proxy", "metrics")}
+        result = {name: self.address(name) for name in ("provd", "postgres", "smtp_relay", "submission", "submissions",
+                                                        "smtp_store", "pop3", "pop3s", "pop3_proxy", "pop3s_proxy",
+                                                        "metrics")}
         result["ldap_uri"] = self.slapd.uri
         result["ldap_base"] = self.slapd.base
         result["tls_ca"] = os.path.join(state_name, "tls", "ca.pem")

@@ -18,7 +18,8 @@ bool Decode(std::string_view line, std::string& message) {
   const bool plain = std::all_of(digits.begin(), digits.end(), [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '+' || c == '/';
   });
-  return plain && line.size() % 4 == 0 && line.size() <= kMaxSaslOctets && absl::Base64Unescape(line, &message);
+  return plain && line.size() % 4 == 0 && line.size() <= kMaxSaslOctets &&
+         absl::Base64Unescape(absl::string_view(line.data(), line.size()), &message);
 }
 
 // No name or password has them; in a log or a protocol behind us they would begin a line, or end a string.

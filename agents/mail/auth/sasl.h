@@ -16,10 +16,10 @@ constexpr size_t kMaxSaslOctets = 2048;
 class SaslExchange {
  public:
   enum class Step {
-    kChallenge,   // send challenge(), and Respond to what comes
-    kDone,        // login() and TakePassword()
-    kMalformed,   // not base64, or not what the mechanism says
-    kOnBehalf,    // names two users: nobody acts for another here
+    kChallenge,  // send challenge(), and Respond to what comes
+    kDone,       // login() and TakePassword()
+    kMalformed,  // not base64, or not what the mechanism says
+    kOnBehalf,   // names two users: nobody acts for another here
   };
 
   // Nothing: a mechanism that is not known. `name` in any case.

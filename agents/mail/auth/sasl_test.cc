@@ -9,7 +9,7 @@ namespace {
 
 using Step = SaslExchange::Step;
 
-std::string Base64(std::string_view text) { return absl::Base64Escape(text); }
+std::string Base64(const std::string& text) { return absl::Base64Escape(text); }
 
 std::string PlainOf(std::string_view on_behalf, std::string_view login, std::string_view password) {
   std::string message(on_behalf);
@@ -47,11 +47,26 @@ TEST(Sasl, LoginAsksTwice) {
 
 TEST(Sasl, WhatIsNoBase64OrNoMessageIsMalformed) {
   using namespace std::string_literals;
-  for (const std::string& line :
-       {"="s, ""s, "A"s, "AB"s, "ABC"s, "A==="s, "AAAA===="s, "AA A"s, "AAAA\0AAAA"s, "AA=A"s, "QUFB!"s,
-        Base64("no nul"), Base64("one\0nul"s), Base64("\0\0password"s), Base64("\0login\0"s),
-        Base64("\0lo\rgin\0password"s), Base64("\0login\0pass\nword"s), Base64("\0login\0pass\0word"s),
-        std::string(2052, 'A'), std::string(100'000, 'A')}) {
+  for (const std::string& line : {"="s,
+                                  ""s,
+                                  "A"s,
+                                  "AB"s,
+                                  "ABC"s,
+                                  "A==="s,
+                                  "AAAA===="s,
+                                  "AA A"s,
+                                  "AAAA\0AAAA"s,
+                                  "AA=A"s,
+                                  "QUFB!"s,
+                                  Base64("no nul"),
+                                  Base64("one\0nul"s),
+                                  Base64("\0\0password"s),
+                                  Base64("\0login\0"s),
+                                  Base64("\0lo\rgin\0password"s),
+                                  Base64("\0login\0pass\nword"s),
+                                  Base64("\0login\0pass\0word"s),
+                                  std::string(2052, 'A'),
+                                  std::string(100'000, 'A')}) {
     auto exchange = SaslExchange::Begin("PLAIN");
     EXPECT_EQ(exchange->Start(line), Step::kMalformed) << line.substr(0, 80);
   }

@@ -24,6 +24,7 @@ struct Client {
   std::string address;   // "192.0.2.1"
   bool trusted = false;  // may relay to other domains
   std::string hello;     // as it named itself; empty before HELO
+  std::string login;     // of a subscriber, lower case; empty: nobody logged in
 };
 
 struct Recipient {

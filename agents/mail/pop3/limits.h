@@ -12,6 +12,9 @@ constexpr std::chrono::milliseconds kLoginTime = std::chrono::seconds(180);
 constexpr std::chrono::milliseconds kIdleTime = std::chrono::minutes(10);
 // For each 64 KiB to be taken by the peer.
 constexpr std::chrono::milliseconds kWriteTime = std::chrono::minutes(2);
+// So long a login waits for another session of its mailbox to end, looking again and again.
+constexpr std::chrono::milliseconds kInUseTime = std::chrono::seconds(2);
+constexpr std::chrono::milliseconds kInUsePoll{50};
 // Answers to pipelined commands are gathered up to here.
 constexpr size_t kGatheredOctets = 16 * 1024;
 
@@ -24,6 +27,7 @@ struct SessionTimes {  // shorter in tests
   std::chrono::milliseconds login = kLoginTime;
   std::chrono::milliseconds idle = kIdleTime;
   std::chrono::milliseconds write = kWriteTime;
+  std::chrono::milliseconds in_use = kInUseTime;
 };
 
 constexpr char kDrainedReply[] =

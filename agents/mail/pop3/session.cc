@@ -6,6 +6,7 @@
 #include <asio/use_awaitable.hpp>
 #include <utility>
 
+#include "agents/mail/auth/held_login.h"
 #include "agents/mail/maildir/mailbox.h"
 #include "agents/mail/net/session_tls.h"
 #include "agents/mail/pop3/machine.h"
@@ -115,25 +116,19 @@ class Session {
   asio::awaitable<bool> LogIn(Step step) {
     const bool written = co_await Flush();
     if (!written) co_return false;
-    const auto started = steady_clock::now();
     auth::Attempt attempt{kPamService, step.login, std::move(step.password), connection_->peer().address};
-    const auth::Verdict verdict =
-        co_await net::FromCallback<auth::Verdict>([&](std::function<void(auth::Verdict)> done) {
-          context_.authenticator.Authenticate(std::move(attempt), std::move(done));
-        });
+    const auth::Verdict verdict = co_await auth::LogIn(context_.authenticator, std::move(attempt));
     if (verdict.outcome == auth::Outcome::kOk) {
       co_await OpenMailbox(verdict.mailbox_id, step.login);
       co_return true;
     }
-    co_await WaitUntil(started + verdict.hold);
     machine_.LoginFailed(verdict.outcome == auth::Outcome::kTemporaryFailure ? LoginFailure::kTemporary
                                                                              : LoginFailure::kRefused);
     co_return true;
   }
 
   asio::awaitable<void> OpenMailbox(const std::string& mailbox_id, const std::string& login) {
-    auto mailbox = co_await net::RunBlocking(
-        context_.blocking, [&] { return maildir::Mailbox::Open(context_.maildir_root, mailbox_id); });
+    auto mailbox = co_await OpenWhenFree(mailbox_id);
     if (mailbox.ok()) {
       mailbox_ = *std::move(mailbox);
       login_ = login;
@@ -147,9 +142,17 @@ class Session {
     machine_.LoginFailed(in_use ? LoginFailure::kInUse : LoginFailure::kTemporary);
   }
 
-  asio::awaitable<void> WaitUntil(steady_clock::time_point when) {
-    asio::steady_timer timer(co_await asio::this_coro::executor, when);
-    co_await timer.async_wait(asio::use_awaitable);
+  // A client that lost its connection and comes again at once may be faster than the end of its old session.
+  asio::awaitable<absl::StatusOr<std::unique_ptr<maildir::Mailbox>>> OpenWhenFree(
+      const std::string& mailbox_id) {
+    const auto give_up = steady_clock::now() + context_.times.in_use;
+    for (;;) {
+      auto mailbox = co_await net::RunBlocking(
+          context_.blocking, [&] { return maildir::Mailbox::Open(context_.maildir_root, mailbox_id); });
+      if (!absl::IsAborted(mailbox.status()) || steady_clock::now() >= give_up) co_return mailbox;
+      asio::steady_timer timer(co_await asio::this_coro::executor, kInUsePoll);
+      co_await timer.async_wait(asio::use_awaitable);
+    }
   }
 
   // The first piece is read before anything is said: until then -ERR is possible.

@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "common/mail_address.h"
 #include "common/status.h"
 
 namespace prov::queue {
@@ -57,6 +58,19 @@ absl::Status NotOurs(std::string_view what) {
   return absl::DataLossError(fmt::format("not a queue file: {}", what));
 }
 
+// Of what RFC 3461 adds, behind the recipient that it is about.
+bool SetRecipientField(std::string_view key, std::string_view value, Envelope& envelope) {
+  if (envelope.recipients.empty()) return false;
+  Recipient& recipient = envelope.recipients.back();
+  if (key == "orcpt") {
+    recipient.original = std::string(value);
+    return true;
+  }
+  const auto notify = ParseNotify(value);
+  recipient.notify = notify.value_or(Notify());
+  return notify.has_value();
+}
+
 bool SetField(std::string_view key, std::string_view value, StoredMessage& message) {
   Envelope& envelope = message.envelope;
   if (key == "id") {
@@ -85,6 +99,19 @@ bool SetField(std::string_view key, std::string_view value, StoredMessage& messa
     message.content_octets = octets.value_or(0);
     return octets.has_value() && value.size() == kLengthDigits;
   }
+  if (key == "smtputf8") {
+    envelope.utf8 = true;
+    return value == "yes";
+  }
+  if (key == "ret") {
+    envelope.returned = value == "full" ? Return::kFull : Return::kHeaders;
+    return value == "full" || value == "hdrs";
+  }
+  if (key == "envid") {
+    envelope.envelope_id = std::string(value);
+    return true;
+  }
+  if (key == "notify" || key == "orcpt") return SetRecipientField(key, value, envelope);
   auto address = Bracketed(value);
   if (!address) return false;
   if (key == "sender") {
@@ -108,6 +135,13 @@ std::optional<std::vector<size_t>> ParseIndices(std::string_view list, size_t co
   return indices;
 }
 
+// Whether it is held from here on; nothing: another kind of line.
+std::optional<bool> ParseHold(std::string_view line) {
+  const std::string_view word = TakeWord(line);
+  if ((word != "hold" && word != "release") || !ParseNumber<int64_t>(line)) return std::nullopt;
+  return word == "hold";
+}
+
 std::optional<JournalEntry> ParseEntry(std::string_view line, size_t recipients) {
   JournalEntry entry;
   const std::string_view word = TakeWord(line);
@@ -115,13 +149,15 @@ std::optional<JournalEntry> ParseEntry(std::string_view line, size_t recipients)
     entry.state = State::kDelivered;
   } else if (word == "fail") {
     entry.state = State::kFailed;
+  } else if (word == "told") {
+    entry.told_of_delay = true;
   } else if (word != "defer") {
     return std::nullopt;
   }
   const auto time = ParseNumber<int64_t>(TakeWord(line));
   if (!time) return std::nullopt;
   entry.time = FromMilliseconds(*time);
-  if (entry.state == State::kPending) {
+  if (entry.state == State::kPending && !entry.told_of_delay) {
     const auto due = ParseNumber<int64_t>(TakeWord(line));
     if (!due) return std::nullopt;
     entry.due = FromMilliseconds(*due);
@@ -141,15 +177,46 @@ bool IsMessageId(std::string_view id) {
   });
 }
 
+std::string FormatNotify(const Notify& notify) {
+  if (!notify.said) return "";
+  std::vector<std::string_view> words;
+  if (notify.success) words.push_back("success");
+  if (notify.failure) words.push_back("failure");
+  if (notify.delay) words.push_back("delay");
+  return words.empty() ? "never" : fmt::format("{}", fmt::join(words, ","));
+}
+
+std::optional<Notify> ParseNotify(std::string_view text) {
+  const std::string folded = FoldAddress(text);
+  Notify notify{.said = true};
+  if (folded == "never") return notify;
+  for (std::string_view left = folded;;) {
+    const std::string_view word = left.substr(0, left.find(','));
+    bool* flag = word == "success"   ? &notify.success
+                 : word == "failure" ? &notify.failure
+                 : word == "delay"   ? &notify.delay
+                                     : nullptr;
+    if (flag == nullptr || std::exchange(*flag, true)) return std::nullopt;
+    if (word.size() == left.size()) return notify;
+    left.remove_prefix(word.size() + 1);
+  }
+}
+
 std::string FormatLength(uint64_t octets) { return fmt::format("{:020}", octets); }
 
 std::string FormatEnvelope(const Envelope& envelope, uint64_t content_octets) {
-  std::string head =
-      fmt::format("{}\nid {}\ntrace {}\nreceived {}\nclient {}\nbody {}\nsender <{}>\n", kFirstLine,
-                  envelope.id, OneLine(envelope.trace), Milliseconds(envelope.received),
-                  OneLine(envelope.client), envelope.eight_bit ? "8bit" : "7bit", OneLine(envelope.sender));
+  std::string head = fmt::format("{}\nid {}\ntrace {}\nreceived {}\nclient {}\nbody {}\n", kFirstLine,
+                                 envelope.id, OneLine(envelope.trace), Milliseconds(envelope.received),
+                                 OneLine(envelope.client), envelope.eight_bit ? "8bit" : "7bit");
+  if (envelope.utf8) head += "smtputf8 yes\n";
+  if (envelope.returned != Return::kUnsaid)
+    head += fmt::format("ret {}\n", envelope.returned == Return::kFull ? "full" : "hdrs");
+  if (!envelope.envelope_id.empty()) head += fmt::format("envid {}\n", OneLine(envelope.envelope_id));
+  head += fmt::format("sender <{}>\n", OneLine(envelope.sender));
   for (const Recipient& recipient : envelope.recipients) {
     head += fmt::format("recipient <{}>\n", OneLine(recipient.address));
+    if (recipient.notify.said) head += fmt::format("notify {}\n", FormatNotify(recipient.notify));
+    if (!recipient.original.empty()) head += fmt::format("orcpt {}\n", OneLine(recipient.original));
   }
   head += fmt::format("content {}\n\n", FormatLength(content_octets));
   return head;
@@ -162,12 +229,17 @@ std::string FormatEnd(std::string_view id) { return fmt::format("end {}\n", id);
 std::string FormatEntry(const JournalEntry& entry) {
   const std::string indices = fmt::format("{}", fmt::join(entry.recipients, ","));
   const std::string reason = OneLine(entry.reason);
+  if (entry.told_of_delay) return fmt::format("told {} {}\n", Milliseconds(entry.time), indices);
   if (entry.state == State::kPending) {
     return fmt::format("defer {} {} {} {}\n", Milliseconds(entry.time), Milliseconds(entry.due), indices,
                        reason);
   }
   return fmt::format("{} {} {} {}\n", entry.state == State::kDelivered ? "done" : "fail",
                      Milliseconds(entry.time), indices, reason);
+}
+
+std::string FormatHold(Time time, bool held) {
+  return fmt::format("{} {}\n", held ? "hold" : "release", Milliseconds(time));
 }
 
 absl::StatusOr<StoredMessage> ParseEnvelope(std::string_view head) {
@@ -198,9 +270,14 @@ absl::Status ApplyTail(std::string_view tail, StoredMessage& message) {
   if (!tail.starts_with(mark)) return absl::DataLossError("the message is not whole");
   size_t good = mark.size();
   for (size_t feed = tail.find('\n', good); feed != tail.npos; feed = tail.find('\n', good)) {
-    const auto entry = ParseEntry(tail.substr(good, feed - good), message.envelope.recipients.size());
-    if (!entry) break;
-    ApplyEntry(*entry, message.envelope);
+    const std::string_view line = tail.substr(good, feed - good);
+    if (const auto held = ParseHold(line)) {
+      message.held = *held;
+    } else {
+      const auto entry = ParseEntry(line, message.envelope.recipients.size());
+      if (!entry) break;
+      ApplyEntry(*entry, message.envelope);
+    }
     good = feed + 1;
   }
   message.good_octets = message.content_offset + message.content_octets + good;
@@ -210,6 +287,10 @@ absl::Status ApplyTail(std::string_view tail, StoredMessage& message) {
 void ApplyEntry(const JournalEntry& entry, Envelope& envelope) {
   for (const size_t index : entry.recipients) {
     Recipient& recipient = envelope.recipients[index];
+    if (entry.told_of_delay) {
+      recipient.told_of_delay = true;
+      continue;
+    }
     recipient.reason = entry.reason;
     recipient.state = entry.state;
     if (entry.state == State::kPending) {

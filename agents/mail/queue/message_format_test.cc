@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "agents/mail/queue/xtext.h"
+
 namespace prov::queue {
 namespace {
 
@@ -48,6 +50,83 @@ TEST(MessageFormat, NothingFromOutsideForgesALine) {
   const JournalEntry entry{State::kFailed, Time(), Time(), {0}, "550 no\ndone 1 1 forged"};
   const std::string line = FormatEntry(entry);
   EXPECT_EQ(line.find('\n'), line.size() - 1);
+}
+
+TEST(MessageFormat, WhatTheSenderAskedForIsReadBack) {
+  Envelope envelope = Example();
+  envelope.utf8 = true;
+  envelope.returned = Return::kFull;
+  envelope.envelope_id = "QQ+2B314159";
+  envelope.recipients[0].notify = {.said = true};
+  envelope.recipients[0].original = "rfc822;bob+40x@example.net";
+  envelope.recipients[1].notify = {.said = true, .success = true, .delay = true};
+  const auto message = ParseEnvelope(FormatEnvelope(envelope, 0));
+  ASSERT_TRUE(message.ok()) << message.status();
+  EXPECT_TRUE(message->envelope.utf8);
+  EXPECT_EQ(message->envelope.returned, Return::kFull);
+  EXPECT_EQ(message->envelope.envelope_id, "QQ+2B314159");
+  EXPECT_EQ(message->envelope.recipients[0].notify, (Notify{.said = true}));
+  EXPECT_EQ(message->envelope.recipients[0].original, "rfc822;bob+40x@example.net");
+  EXPECT_EQ(message->envelope.recipients[1].notify, (Notify{.said = true, .success = true, .delay = true}));
+  EXPECT_FALSE(ParseEnvelope(FormatEnvelope(Example(), 0))->envelope.recipients[0].notify.said);
+}
+
+TEST(MessageFormat, NotifyIsNeverOrAListOfOthers) {
+  EXPECT_EQ(ParseNotify("NEVER"), (Notify{.said = true}));
+  EXPECT_EQ(ParseNotify("Success,FAILURE"), (Notify{.said = true, .success = true, .failure = true}));
+  for (const char* bad :
+       {"", "NEVER,SUCCESS", "SUCCESS,", ",SUCCESS", "SUCCESS,SUCCESS", "success failure", "x"}) {
+    EXPECT_FALSE(ParseNotify(bad)) << bad;
+  }
+}
+
+TEST(MessageFormat, WhoWasToldOfADelayIsNotToldAgain) {
+  const JournalEntry told{.time = Time(milliseconds(7)), .recipients = {1}, .told_of_delay = true};
+  auto message = ParseEnvelope(FormatEnvelope(Example(), 0));
+  ASSERT_TRUE(message.ok());
+  ASSERT_TRUE(ApplyTail(FormatEnd(Example().id) + FormatEntry(told), *message).ok());
+  EXPECT_FALSE(message->envelope.recipients[0].told_of_delay);
+  EXPECT_TRUE(message->envelope.recipients[1].told_of_delay);
+  EXPECT_EQ(message->envelope.recipients[1].state, State::kPending);
+  EXPECT_EQ(message->envelope.recipients[1].attempts, 0u);
+}
+
+TEST(Xtext, DecodesWhatRfc3461AllowsAndNothingElse) {
+  EXPECT_EQ(DecodeXtext("a+2Bb+3D"), "a+b=");
+  EXPECT_EQ(DecodeXtext(""), "");
+  for (const char* bad : {"+", "+2", "+2b", "+XY", "a=b", "a b", "\x7f", "\xc3\xa4"})
+    EXPECT_FALSE(DecodeXtext(bad)) << bad;
+  for (int octet = 0; octet < 256; ++octet) {
+    const std::string one(1, static_cast<char>(octet));
+    EXPECT_EQ(DecodeXtext(EncodeXtext(one)), one);
+  }
+}
+
+TEST(MessageFormat, HeldUntilReleasedAndTheJournalGoesOnBehindIt) {
+  const std::string hold = FormatHold(Time(milliseconds(5)), true);
+  const std::string release = FormatHold(Time(milliseconds(6)), false);
+  EXPECT_EQ(hold + release, "hold 5\nrelease 6\n");
+  const std::string done = FormatEntry({State::kDelivered, Time(milliseconds(7)), Time(), {0}, "250 ok"});
+  for (const auto& [journal, held] :
+       {std::pair(hold, true), std::pair(hold + release, false), std::pair(hold + release + hold, true)}) {
+    auto message = ParseEnvelope(FormatEnvelope(Example(), 0));
+    ASSERT_TRUE(message.ok());
+    const std::string tail = FormatEnd(Example().id) + journal + done;
+    ASSERT_TRUE(ApplyTail(tail, *message).ok());
+    EXPECT_EQ(message->held, held) << journal;
+    EXPECT_EQ(message->envelope.recipients[0].state, State::kDelivered);
+    EXPECT_EQ(message->good_octets, message->content_offset + tail.size());
+  }
+}
+
+TEST(MessageFormat, ALineThatOnlyBeginsLikeAHoldIsTorn) {
+  for (const char* torn : {"hold\n", "hold x\n", "hold 5 6\n", "held 5\n"}) {
+    auto message = ParseEnvelope(FormatEnvelope(Example(), 0));
+    ASSERT_TRUE(message.ok());
+    ASSERT_TRUE(ApplyTail(FormatEnd(Example().id) + torn, *message).ok());
+    EXPECT_FALSE(message->held);
+    EXPECT_EQ(message->good_octets, message->content_offset + FormatEnd(Example().id).size()) << torn;
+  }
 }
 
 TEST(MessageFormat, NullSenderStaysNull) {

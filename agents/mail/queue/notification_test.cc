@@ -25,7 +25,7 @@ std::string Format(const std::string& original_start, const std::string& reason)
                              .now = Time(),
                              .original = &original,
                              .original_start = original_start,
-                             .failed = {{"bob@example.net", reason}}});
+                             .reports = {{&original.recipients[0], reason}}});
 }
 
 bool Has(const std::string& text, const std::string& part) { return text.find(part) != text.npos; }
@@ -40,6 +40,46 @@ TEST(Notification, TellsWhoFailedAndWhyAsRfc3464Wants) {
   EXPECT_TRUE(Has(text, "Diagnostic-Code: smtp; 550 5.1.1 no such user\r\n"));
   EXPECT_TRUE(Has(text, "Subject: hello\r\nFrom: a\r\n"));
   EXPECT_FALSE(Has(text, "the body"));  // only the header comes back
+}
+
+TEST(Notification, SaysWhatTheSenderSaidOfTheEnvelope) {
+  Envelope original = Original();
+  original.envelope_id = "QQ+2B1";
+  original.recipients[0].original = "rfc822;Bob+2Bx@example.com";
+  const std::string text = FormatNotification({.hostname = "mx.example.net",
+                                               .id = "018fd0",
+                                               .original = &original,
+                                               .original_start = "Subject: hello\r\n\r\nthe body\r\n",
+                                               .whole = true,
+                                               .reports = {{&original.recipients[0], "550 5.1.1 no"}}});
+  EXPECT_TRUE(Has(text, "\r\nOriginal-Envelope-Id: QQ+1\r\n"));
+  EXPECT_TRUE(Has(
+      text,
+      "\r\nOriginal-Recipient: rfc822; Bob+x@example.com\r\nFinal-Recipient: rfc822; bob@example.net\r\n"));
+  EXPECT_TRUE(Has(text, "Content-Type: message/rfc822\r\n\r\nSubject: hello\r\n\r\nthe body\r\n"));
+}
+
+TEST(Notification, OfADelayTellsHowLongItIsTried) {
+  const Envelope original = Original();
+  const std::string text =
+      FormatNotification({.hostname = "mx.example.net",
+                          .id = "018fw0",
+                          .original = &original,
+                          .action = DsnAction::kDelayed,
+                          .retried_until = Time(std::chrono::seconds(1704207845)),
+                          .reports = {{&original.recipients[0], "451 4.4.1 no answer"}}});
+  EXPECT_TRUE(Has(text, "\r\nAction: delayed\r\nStatus: 4.4.1\r\n"));
+  EXPECT_TRUE(Has(text, "\r\nWill-Retry-Until: Tue, 02 Jan 2024 15:04:05 +0000\r\n"));
+}
+
+TEST(Notification, AnAddressBeyondAsciiIsTypedAsRfc6533Wants) {
+  Envelope original = Original();
+  original.recipients[0].address = "b\xc3\xb6" "b@example.net";
+  const std::string text = FormatNotification({.hostname = "mx.example.net",
+                                               .id = "018fd0",
+                                               .original = &original,
+                                               .reports = {{&original.recipients[0], "550 5.1.1 no"}}});
+  EXPECT_TRUE(Has(text, "\r\nFinal-Recipient: utf-8; b\\x{F6}b@example.net\r\n"));
 }
 
 TEST(Notification, WhatOthersSaidForgesNoHeader) {

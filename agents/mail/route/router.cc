@@ -83,6 +83,28 @@ Decision Router::Resolve(std::string_view local_part, std::string_view domain) c
   return decision;
 }
 
+absl::StatusOr<bool> Router::IsAddressOf(std::string_view login, std::string_view sender) const {
+  std::string address = FoldAddress(sender);
+  for (int step = 0; step <= kMostAliasSteps; ++step) {
+    const auto route = state_.FindMailRoute(address);
+    if (route.ok()) return route->login() == login;
+    if (!absl::IsNotFound(route.status())) return route.status();
+    const size_t at = address.rfind('@');
+    if (at == address.npos) return false;
+    const auto hosted = state_.FindDomain(v1::RELAY, std::string_view(address).substr(at + 1));
+    if (absl::IsNotFound(hosted.status())) return false;
+    if (!hosted.ok()) return hosted.status();
+    if (!hosted->alias_of().empty()) {
+      address = fmt::format("{}@{}", address.substr(0, at), FoldAddress(hosted->alias_of()));
+    } else if (!hosted->catch_all().empty()) {
+      address = FoldAddress(hosted->catch_all());
+    } else {
+      return false;
+    }
+  }
+  return false;
+}
+
 absl::StatusOr<Router::PoolEndpoints> Router::EndpointsOf(std::string_view pool) const {
   PROV_ASSIGN_OR_RETURN(const v1::PoolMembers members, state_.FindPool(v1::RELAY, pool));
   const bool lmtp = members.role() != v1::LIST;

@@ -43,6 +43,10 @@ class Router {
   // `address` as seen on the wire, local part unquoted; any case.
   Decision Resolve(std::string_view local_part, std::string_view domain) const;
 
+  // Whether the subscriber of that login (lower case) may send as `sender`: his own addresses, also by an alias
+  // of their domain, and those that a catch-all brings him. UNAVAILABLE: it cannot be told now.
+  absl::StatusOr<bool> IsAddressOf(std::string_view login, std::string_view sender) const;
+
   struct PoolEndpoints {
     std::vector<std::string> endpoints;  // in the order to try; empty when no host takes mail now
     bool lmtp = true;                    // hosts of a list pool take SMTP

@@ -119,13 +119,15 @@ void ClientMachine::OnHello(const ReplyReader::Received& received) {
 
 // What was offered before TLS counts no more (RFC 3207 section 4.2).
 void ClientMachine::TakeExtensions(const std::vector<std::string>& lines) {
-  pipelining_ = size_ = eight_bit_ = starttls_ = false;
+  pipelining_ = size_ = eight_bit_ = starttls_ = utf8_ = dsn_ = false;
   size_limit_ = 0;
   for (size_t i = 1; i < lines.size(); ++i) {
     const std::string line = FoldAddress(lines[i]);
     if (line == "pipelining") pipelining_ = true;
     if (line == "8bitmime") eight_bit_ = true;
     if (line == "starttls") starttls_ = true;
+    if (line == "smtputf8") utf8_ = true;
+    if (line == "dsn") dsn_ = true;
     if (line == "size" || line.starts_with("size ")) {
       size_ = true;
       if (line.size() > 5) std::from_chars(line.data() + 5, line.data() + line.size(), size_limit_);
@@ -154,6 +156,11 @@ void ClientMachine::BeginMail() {
     spoke_ = true;
     return Rest({552, "5.3.4", "the message is too large for the next hop"}, false);
   }
+  // RFC 6531 section 3.5: it cannot be made ASCII on the way.
+  if (message_.utf8 && !utf8_) {
+    spoke_ = true;
+    return Rest({553, "5.6.7", "the next hop does not know SMTPUTF8"}, false);
+  }
   SendMail();
 }
 
@@ -161,6 +168,10 @@ void ClientMachine::SendMail() {
   output_ += fmt::format("MAIL FROM:<{}>", message_.sender);
   if (size_) output_ += fmt::format(" SIZE={}", message_.octets);
   if (eight_bit_ && message_.eight_bit) output_ += " BODY=8BITMIME";
+  if (message_.utf8) output_ += " SMTPUTF8";
+  if (dsn_ && message_.returned != queue::Return::kUnsaid)
+    output_ += message_.returned == queue::Return::kFull ? " RET=FULL" : " RET=HDRS";
+  if (dsn_ && !message_.envelope_id.empty()) output_ += " ENVID=" + message_.envelope_id;
   output_ += "\r\n";
   stage_ = Stage::kMail;
   if (pipelining_) SendRecipients();
@@ -168,13 +179,22 @@ void ClientMachine::SendMail() {
 
 void ClientMachine::SendRecipients() {
   const size_t most = pipelining_ ? message_.recipients.size() : sent_ + 1;
-  for (; sent_ < most; ++sent_) output_ += fmt::format("RCPT TO:<{}>\r\n", message_.recipients[sent_]);
+  for (; sent_ < most; ++sent_) {
+    output_ += fmt::format("RCPT TO:<{}>", message_.recipients[sent_]);
+    if (dsn_ && !message_.wishes.empty()) SendWish(message_.wishes[sent_]);
+    output_ += "\r\n";
+  }
 }
 
 void ClientMachine::OnReset(const Reply& reply) {
   if (!reply.ok()) return End(Later("RSET was refused: " + ReplyText(reply)));
   open_ = false;
   BeginMail();
+}
+
+void ClientMachine::SendWish(const ClientMessage::Wish& wish) {
+  if (wish.notify.said) output_ += " NOTIFY=" + queue::FormatNotify(wish.notify);
+  if (!wish.original.empty()) output_ += " ORCPT=" + wish.original;
 }
 
 void ClientMachine::OnMail(const Reply& reply) {

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "agents/mail/queue/message_format.h"
 #include "agents/mail/smtp/reply.h"
 #include "agents/mail/smtp/reply_reader.h"
 #include "agents/mail/smtp/server_machine.h"
@@ -20,6 +21,15 @@ struct ClientMessage {
   std::vector<std::string> recipients;
   uint64_t octets = 0;
   bool eight_bit = false;
+  bool utf8 = false;  // SMTPUTF8, RFC 6531: fails for good where the server has it not
+  // What the sender asked for (RFC 3461), said to servers that know of it.
+  queue::Return returned = queue::Return::kUnsaid;
+  std::string envelope_id = {};
+  struct Wish {
+    queue::Notify notify;
+    std::string original;
+  };
+  std::vector<Wish> wishes = {};  // one for each recipient, or none
 };
 
 struct ClientOptions {
@@ -67,6 +77,8 @@ class ClientMachine {
   bool spoke() const { return spoke_; }
   // Both sides know that this message is over, and the server waits for another.
   bool ready() const { return stage_ == Stage::kReady; }
+  // The server was told what the sender asked for, and sees to it.
+  bool passed_wishes_on() const { return dsn_; }
   // The connection was lost in the handshake: the same server may take it in clear.
   bool tls_failed() const { return tls_failed_; }
 
@@ -100,6 +112,7 @@ class ClientMachine {
   void BeginMail();
   void SendMail();
   void SendRecipients();
+  void SendWish(const ClientMessage::Wish& wish);
   void AskedAll();
   // All recipients without a reply get this one.
   void Settle(const Reply& reply);
@@ -118,6 +131,7 @@ class ClientMachine {
   bool open_ = false;  // the server has a transaction that is to be reset (RFC 5321 section 4.1.1.5)
   bool secure_ = false, tls_failed_ = false;
   bool pipelining_ = false, size_ = false, eight_bit_ = false, starttls_ = false;
+  bool utf8_ = false, dsn_ = false;
   uint64_t size_limit_ = 0;         // 0: none
   size_t sent_ = 0, answered_ = 0;  // RCPT commands
   std::vector<size_t> accepted_;    // recipients that wait for the final reply

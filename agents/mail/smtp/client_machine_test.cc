@@ -86,6 +86,36 @@ TEST(ClientMachine, SpeaksOnlyWhatWasAnnounced) {
   EXPECT_TRUE(rich.replies[0].ok());
 }
 
+TEST(ClientMachine, WhatTheSenderAskedForGoesOnToServersThatKnowOfIt) {
+  ClientMessage message = kOne;
+  message.returned = queue::Return::kHeaders;
+  message.envelope_id = "QQ+2B1";
+  message.wishes = {{{.said = true}, "rfc822;b@y.example"}};
+  const std::vector<std::string> rest = {"250 ok\r\n", "250 ok\r\n", "354 go\r\n", "250 ok\r\n"};
+  std::vector<std::string> script = {"220 hi\r\n", "250-y\r\n250 DSN\r\n"};
+  script.insert(script.end(), rest.begin(), rest.end());
+  const Outcome knows = Play(Protocol::kSmtp, message, script);
+  EXPECT_EQ(knows.sent[1], "MAIL FROM:<a@x.example> RET=HDRS ENVID=QQ+2B1");
+  EXPECT_EQ(knows.sent[2], "RCPT TO:<b@y.example> NOTIFY=never ORCPT=rfc822;b@y.example");
+  script[1] = "250 y\r\n";
+  const Outcome knows_not = Play(Protocol::kSmtp, message, script);
+  EXPECT_EQ(knows_not.sent[1], "MAIL FROM:<a@x.example>");
+  EXPECT_EQ(knows_not.sent[2], "RCPT TO:<b@y.example>");
+}
+
+// RFC 6531 section 3.5: it is not made ASCII on the way.
+TEST(ClientMachine, MailBeyondAsciiGoesToNobodyWhoDoesNotKnowIt) {
+  ClientMessage message = kOne;
+  message.utf8 = true;
+  const Outcome refused = Play(Protocol::kSmtp, message, {"220 hi\r\n", "250 y\r\n"});
+  EXPECT_EQ(ReplyText(refused.replies[0]).substr(0, 9), "553 5.6.7");
+  const Outcome taken = Play(
+      Protocol::kSmtp, message,
+      {"220 hi\r\n", "250-y\r\n250 SMTPUTF8\r\n", "250 ok\r\n", "250 ok\r\n", "354 go\r\n", "250 ok\r\n"});
+  EXPECT_EQ(taken.sent[1], "MAIL FROM:<a@x.example> SMTPUTF8");
+  EXPECT_TRUE(taken.replies[0].ok());
+}
+
 TEST(ClientMachine, FallsBackToHelo) {
   const Outcome old = Play(
       Protocol::kSmtp, kOne,

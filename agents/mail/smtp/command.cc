@@ -1,9 +1,14 @@
 #include "agents/mail/smtp/command.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
 #include <algorithm>
 #include <charconv>
+#include <set>
 #include <utility>
 
+#include "agents/mail/queue/xtext.h"
 #include "common/mail_address.h"
 #include "common/status.h"
 
@@ -52,12 +57,97 @@ std::optional<Path> TakePath(std::string_view& text, std::string_view prefix, co
   return *std::move(path);
 }
 
+// What may stand in a field of a notification.
+bool IsPrintable(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
+}
+
 bool ParseSize(std::string_view digits, uint64_t* size) {
   const char* end = digits.data() + digits.size();
   const auto [stop, error] = std::from_chars(digits.data(), end, *size);
   // RFC 1870 section 3: up to 20 digits. What does not fit is larger than any limit.
   if (error == std::errc::result_out_of_range && stop == end && digits.size() <= 20) *size = UINT64_MAX;
   return stop == end && !digits.empty() && (error == std::errc() || *size == UINT64_MAX);
+}
+
+template <typename Number>
+bool ParseWhole(std::string_view digits, Number* number) {
+  const char* end = digits.data() + digits.size();
+  const auto [stop, error] = std::from_chars(digits.data(), end, *number);
+  return !digits.empty() && error == std::errc() && stop == end;
+}
+
+struct Parameter {
+  std::string name;  // lower case
+  bool has_value = false;
+  std::string_view value;
+};
+
+Parameter ParameterOf(std::string_view word) {
+  const size_t equals = word.find('=');
+  if (equals == word.npos) return {FoldAddress(word), false, {}};
+  return {FoldAddress(word.substr(0, equals)), true, word.substr(equals + 1)};
+}
+
+bool SetReturn(std::string_view value, MailCommand& command) {
+  const std::string folded = FoldAddress(value);
+  command.returned = folded == "full" ? queue::Return::kFull : queue::Return::kHeaders;
+  return folded == "full" || folded == "hdrs";
+}
+
+bool SetEnvelopeId(std::string_view value, MailCommand& command) {
+  const auto decoded = queue::DecodeXtext(value);
+  command.envelope_id = std::string(value);
+  return !value.empty() && value.size() <= queue::kMaxEnvelopeIdOctets && decoded && IsPrintable(*decoded);
+}
+
+// False: it is not known here, or `*refusal` says what is wrong with it.
+bool SetMailParameter(const Parameter& parameter, const Parameters& takes, MailCommand& command,
+                      Reply* refusal) {
+  if (parameter.name == "smtputf8") {
+    command.utf8 = true;
+    return !parameter.has_value;
+  }
+  if (!parameter.has_value) return false;
+  if (parameter.name == "size") return ParseSize(parameter.value, &command.size);
+  if (parameter.name == "body") {
+    const std::string body = FoldAddress(parameter.value);
+    command.eight_bit = body == "8bitmime";
+    if (command.eight_bit || body == "7bit") return true;
+    *refusal = {501, "5.5.4", "BODY is 7BIT or 8BITMIME"};
+    return false;
+  }
+  // Whom the client vouches for: we go by the login (RFC 4954 section 5 allows it).
+  if (parameter.name == "auth") return takes.auth && queue::DecodeXtext(parameter.value);
+  if (!takes.dsn) return false;
+  if (parameter.name == "ret") return SetReturn(parameter.value, command);
+  return parameter.name == "envid" && SetEnvelopeId(parameter.value, command);
+}
+
+bool SetRecipientParameter(const Parameter& parameter, const Parameters& takes, RecipientCommand& command) {
+  if (!takes.dsn || !parameter.has_value) return false;
+  if (parameter.name == "notify") {
+    const auto notify = queue::ParseNotify(parameter.value);
+    command.notify = notify.value_or(queue::Notify());
+    return notify.has_value();
+  }
+  if (parameter.name != "orcpt" || parameter.value.size() > queue::kMaxOriginalOctets) return false;
+  // "rfc822;" or "utf-8;" (RFC 6533 section 3), or a type that nobody here knows.
+  const size_t semicolon = parameter.value.find(';');
+  if (semicolon == parameter.value.npos || semicolon == 0) return false;
+  const auto decoded = queue::DecodeXtext(parameter.value.substr(semicolon + 1));
+  command.original = std::string(parameter.value);
+  return decoded && !decoded->empty() && IsPrintable(*decoded) &&
+         IsPrintable(parameter.value.substr(0, semicolon));
+}
+
+// "192.0.2.1" or "IPV6:2001:db8::1".
+bool SetClientAddress(std::string_view text, XclientCommand& command) {
+  std::string_view rest = text;
+  const bool v6 = TakePrefix(rest, "IPV6:");
+  command.address = std::string(rest);
+  in6_addr parsed{};
+  return inet_pton(v6 ? AF_INET6 : AF_INET, command.address.c_str(), &parsed) == 1;
 }
 
 }  // namespace
@@ -84,7 +174,7 @@ CommandLines::Line CommandLines::Next() {
   return line;
 }
 
-std::optional<MailCommand> ParseMail(std::string_view argument, Reply* refusal) {
+std::optional<MailCommand> ParseMail(std::string_view argument, const Parameters& takes, Reply* refusal) {
   MailCommand command;
   auto sender = TakePath(argument, "FROM:", "5.1.7", refusal);
   if (!sender) return std::nullopt;
@@ -93,39 +183,63 @@ std::optional<MailCommand> ParseMail(std::string_view argument, Reply* refusal) 
     return std::nullopt;
   }
   command.sender = *std::move(sender);
-  bool size_seen = false, body_seen = false;
+  std::set<std::string> seen;
   for (std::string_view word = TakeWord(argument); !word.empty(); word = TakeWord(argument)) {
-    std::string_view value = word;
-    if (TakePrefix(value, "SIZE=") && !size_seen && ParseSize(value, &command.size)) {
-      size_seen = true;
-    } else if (value = word; TakePrefix(value, "BODY=") && !body_seen) {
-      const std::string body = FoldAddress(value);
-      if (body != "7bit" && body != "8bitmime") {
-        *refusal = {501, "5.5.4", "BODY is 7BIT or 8BITMIME"};
-        return std::nullopt;
-      }
-      body_seen = true;
-      command.eight_bit = body == "8bitmime";
-    } else {
-      *refusal = {555, "5.5.4", "unknown or malformed parameter"};
+    const Parameter parameter = ParameterOf(word);
+    if (!seen.insert(parameter.name).second || !SetMailParameter(parameter, takes, command, refusal)) {
+      if (refusal->code == 0) *refusal = {555, "5.5.4", "unknown or malformed parameter"};
       return std::nullopt;
     }
+  }
+  if (command.sender.utf8 && !command.utf8) {
+    *refusal = {553, "5.6.7", "an address beyond ASCII needs SMTPUTF8"};
+    return std::nullopt;
   }
   return command;
 }
 
-std::optional<Path> ParseRecipient(std::string_view argument, Reply* refusal) {
+std::optional<RecipientCommand> ParseRecipient(std::string_view argument, const Parameters& takes,
+                                               Reply* refusal) {
   auto path = TakePath(argument, "TO:", "5.1.3", refusal);
   if (!path) return std::nullopt;
   if (path->form == Path::Form::kNull) {
     *refusal = {501, "5.1.3", "a recipient cannot be empty"};
     return std::nullopt;
   }
-  if (!TrimFront(argument).empty()) {
-    *refusal = {555, "5.5.4", "unknown parameter"};
+  RecipientCommand command{*std::move(path), {}};
+  std::set<std::string> seen;
+  for (std::string_view word = TakeWord(argument); !word.empty(); word = TakeWord(argument)) {
+    const Parameter parameter = ParameterOf(word);
+    if (!seen.insert(parameter.name).second || !SetRecipientParameter(parameter, takes, command)) {
+      *refusal = {555, "5.5.4", "unknown or malformed parameter"};
+      return std::nullopt;
+    }
+  }
+  if (command.path.utf8 && !takes.utf8) {
+    *refusal = {553, "5.6.7", "an address beyond ASCII needs SMTPUTF8"};
     return std::nullopt;
   }
-  return path;
+  return command;
+}
+
+std::optional<XclientCommand> ParseXclient(std::string_view argument, Reply* refusal) {
+  XclientCommand command{};
+  *refusal = {501, "5.5.4", "the argument is NAME=value …, in xtext"};
+  for (std::string_view word = TakeWord(argument); !word.empty(); word = TakeWord(argument)) {
+    const Parameter parameter = ParameterOf(word);
+    const auto value = queue::DecodeXtext(parameter.value);
+    if (!parameter.has_value || !value) return std::nullopt;
+    const bool said = *value != "[UNAVAILABLE]" && *value != "[TEMPUNAVAIL]";
+    if (!said) continue;
+    if (parameter.name == "addr" && !SetClientAddress(*value, command)) return std::nullopt;
+    if (parameter.name == "port" && !ParseWhole(*value, &command.port)) return std::nullopt;
+    if (parameter.name == "helo") {
+      if (!IsHelloArgument(*value)) return std::nullopt;
+      command.hello = *value;
+    }
+  }
+  *refusal = {};
+  return command;
 }
 
 std::optional<BdatCommand> ParseBdat(std::string_view argument) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "agents/mail/queue/message_format.h"
 #include "agents/mail/smtp/path.h"
 #include "agents/mail/smtp/reply.h"
 
@@ -40,17 +41,44 @@ class CommandLines {
   bool skipping_ = false;
 };
 
+// Which parameters are taken.
+struct Parameters {
+  bool dsn = false;   // RFC 3461
+  bool auth = false;  // RFC 4954 section 5
+  bool utf8 = false;  // RCPT alone: MAIL said SMTPUTF8 (RFC 6531)
+};
+
 struct MailCommand {
   Path sender;
   uint64_t size = 0;       // as declared, RFC 1870; 0: not
   bool eight_bit = false;  // BODY=8BITMIME, RFC 6152
+  bool utf8 = false;       // SMTPUTF8
+  queue::Return returned = queue::Return::kUnsaid;
+  std::string envelope_id = {};  // ENVID, xtext
 };
 
 // "FROM:<path> parameters". Otherwise `*refusal` says why not.
-std::optional<MailCommand> ParseMail(std::string_view argument, Reply* refusal);
+std::optional<MailCommand> ParseMail(std::string_view argument, const Parameters& takes, Reply* refusal);
 
-// "TO:<path>"; no parameter is known.
-std::optional<Path> ParseRecipient(std::string_view argument, Reply* refusal);
+struct RecipientCommand {
+  Path path;
+  queue::Notify notify;
+  std::string original = {};  // ORCPT: "rfc822;" and xtext
+};
+
+// "TO:<path> parameters".
+std::optional<RecipientCommand> ParseRecipient(std::string_view argument, const Parameters& takes,
+                                               Reply* refusal);
+
+// Who the client is, as a host before us says: postfix.org/XCLIENT_README.html.
+struct XclientCommand {
+  std::string address;  // "192.0.2.1", "2001:db8::1"; empty: not said
+  uint16_t port = 0;
+  std::string hello = {};  // empty: not said
+};
+
+// "NAME=value …". Attributes that are no use here are read and passed over.
+std::optional<XclientCommand> ParseXclient(std::string_view argument, Reply* refusal);
 
 struct BdatCommand {
   uint64_t octets = 0;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "agents/mail/auth/secret.h"
 #include "agents/mail/net/connection.h"
 #include "agents/mail/smtp/command.h"
 #include "agents/mail/smtp/header_scanner.h"
@@ -25,8 +26,12 @@ class Handler {
   // The session goes through TLS from here on, and begins anew.
   virtual void Secured(const net::TlsFacts& facts) = 0;
   virtual asio::awaitable<Reply> Hello(std::string name, bool extended) = 0;
+  // Where ServerOptions offers it; 235: it may submit mail.
+  virtual asio::awaitable<Reply> LogIn(std::string login, auth::Secret password);
+  // Likewise. 220: the session begins anew, as this client's.
+  virtual asio::awaitable<Reply> Introduce(const XclientCommand& client);
   virtual asio::awaitable<Reply> Mail(const MailCommand& mail) = 0;
-  virtual asio::awaitable<Reply> Recipient(const Path& recipient) = 0;
+  virtual asio::awaitable<Reply> Recipient(const RecipientCommand& recipient) = 0;
   // At least one recipient was accepted. 354 takes the message.
   virtual asio::awaitable<Reply> Data() = 0;
   // What goes wrong here is said at the end.

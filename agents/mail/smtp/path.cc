@@ -5,12 +5,14 @@
 
 #include "common/mail_address.h"
 #include "common/status.h"
+#include "common/utf8.h"
 
 namespace prov::smtp {
 namespace {
 
 // RFC 5321 section 4.5.3.1.3 is 256 with brackets; a source route, which is read and refused, may add some.
 constexpr size_t kMaxPathOctets = 1024;
+// Of what is not ASCII yet, NormaliseDomain checks the A-label's.
 constexpr size_t kMaxLabelOctets = 63;
 
 bool IsAlnum(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
@@ -21,6 +23,9 @@ bool IsAtext(char c) {
 }
 
 absl::Status Wrong(const char* what) { return absl::InvalidArgumentError(what); }
+
+// RFC 6531 section 3.3: UTF8-non-ascii is atext too. That it is UTF-8 was seen before.
+bool IsEightBit(char c) { return static_cast<unsigned char>(c) > 0x7f; }
 
 // Reads one path; each step takes from the front of what is left.
 class PathParser {
@@ -41,6 +46,11 @@ class PathParser {
       path_.form = Path::Form::kMailbox;
     }
     path_.text = std::string(start.substr(0, start.size() - left_.size()));
+    if (!domain_as_sent_.empty()) {
+      path_.text.resize(path_.text.size() - domain_as_sent_.size());
+      path_.text += path_.domain;
+    }
+    path_.utf8 = std::any_of(path_.local_part.begin(), path_.local_part.end(), IsEightBit);
     if (!Take('>')) return Wrong("a path ends with >");
     if (path_.local_part.size() > kMaxLocalPartOctets) return Wrong("the local part is too long");
     if (path_.domain.size() > kMaxDomainOctets || path_.text.size() > kMaxAddressOctets) {
@@ -66,12 +76,13 @@ class PathParser {
       PROV_RETURN_IF_ERROR(Domain());
     } while (Take(','));
     path_.domain.clear();
+    domain_as_sent_ = {};
     return Take(':') ? absl::OkStatus() : Wrong("a source route ends with a colon");
   }
 
   absl::Status DotString() {
     const std::string_view start = left_;
-    while (IsAtext(Peek()) || Peek() == '.') left_.remove_prefix(1);
+    while (IsAtext(Peek()) || IsEightBit(Peek()) || Peek() == '.') left_.remove_prefix(1);
     const std::string_view local = start.substr(0, start.size() - left_.size());
     if (local.empty() || local.front() == '.' || local.back() == '.' || local.find("..") != local.npos) {
       return Wrong("the local part is no dot-string");
@@ -85,7 +96,7 @@ class PathParser {
     Take('"');
     while (!Take('"')) {
       Take('\\');
-      if (left_.empty() || Peek() < ' ' || Peek() > '~') return Wrong("the quoted local part is not closed");
+      if (left_.empty() || (Peek() >= 0 && Peek() < ' ') || Peek() == 0x7f) return Wrong("the quoted local part is not closed");
       path_.local_part += Peek();
       left_.remove_prefix(1);
     }
@@ -97,7 +108,7 @@ class PathParser {
     const std::string_view start = left_;
     size_t label = 0;
     char before = '.';
-    for (; IsAlnum(Peek()) || Peek() == '-' || Peek() == '_' || Peek() == '.'; left_.remove_prefix(1)) {
+    for (; IsAlnum(Peek()) || Peek() == '-' || Peek() == '_' || Peek() == '.' || IsEightBit(Peek()); left_.remove_prefix(1)) {
       const char c = Peek();
       if (c == '.' && (label == 0 || before == '-')) return Wrong("the domain has an empty or bad label");
       if (c == '-' && label == 0) return Wrong("a label of the domain begins with a hyphen");
@@ -106,7 +117,15 @@ class PathParser {
       before = c;
     }
     if (label == 0 || before == '-') return Wrong("the domain is not well-formed");
-    path_.domain = FoldAddress(start.substr(0, start.size() - left_.size()));
+    const std::string_view domain = start.substr(0, start.size() - left_.size());
+    if (std::any_of(domain.begin(), domain.end(), IsEightBit)) return Internationalized(domain);
+    path_.domain = FoldAddress(domain);
+    return absl::OkStatus();
+  }
+
+  absl::Status Internationalized(std::string_view domain) {
+    PROV_ASSIGN_OR_RETURN(path_.domain, NormaliseDomain(domain));
+    domain_as_sent_ = domain;
     return absl::OkStatus();
   }
 
@@ -124,6 +143,7 @@ class PathParser {
   }
 
   std::string_view left_;
+  std::string_view domain_as_sent_;  // when it became another
   Path path_;
 };
 
@@ -132,6 +152,7 @@ class PathParser {
 absl::StatusOr<Path> ParsePath(std::string_view& input) {
   if (input.substr(0, kMaxPathOctets).find('>') == input.npos)
     return Wrong("the path is not closed or too long");
+  if (!IsValidUtf8(input.substr(0, input.find('>')))) return Wrong("the path is not UTF-8");
   PathParser parser(input);
   auto path = parser.Parse();
   if (path.ok()) input = parser.left();

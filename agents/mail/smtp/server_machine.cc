@@ -43,6 +43,9 @@ const ServerMachine::Command ServerMachine::kCommands[] = {
      true},
     {"LHLO", &ServerMachine::ExtendedHello, kOverLmtp, State::kGreeted, State::kChunks, Argument::kRequired,
      true},
+    {"AUTH", &ServerMachine::Auth, kOverSmtp, State::kReady, State::kReady, Argument::kRequired, false},
+    {"XCLIENT", &ServerMachine::Xclient, kOverSmtp, State::kGreeted, State::kReady, Argument::kRequired,
+     true},
     {"MAIL", &ServerMachine::Mail, kOverBoth, State::kReady, State::kReady, Argument::kRequired, false},
     {"RCPT", &ServerMachine::Rcpt, kOverBoth, State::kMail, State::kRecipients, Argument::kRequired, false},
     {"DATA", &ServerMachine::Data, kOverBoth, State::kMail, State::kRecipients, Argument::kNone, true},
@@ -99,13 +102,14 @@ Event ServerMachine::Next() {
       if (event.kind != Event::Kind::kContent || !event.text.empty()) return event;
       continue;
     }
-    const CommandLines::Line line = lines_.Next();
+    CommandLines::Line line = lines_.Next();
     if (line.kind == CommandLines::Kind::kNone) return {Event::Kind::kNeedInput};
     HandleLine(line);
   }
 }
 
-void ServerMachine::HandleLine(const CommandLines::Line& line) {
+void ServerMachine::HandleLine(CommandLines::Line& line) {
+  if (sasl_) return ContinueAuth(line);
   switch (line.kind) {
     case CommandLines::Kind::kTooLong:
       return Error({500, "5.5.2", fmt::format("a line has {} octets at most", kMaxCommandOctets),
@@ -151,20 +155,77 @@ void ServerMachine::ExtendedHello(std::string_view argument) {
   if (!events_.empty() && events_.back().kind == Event::Kind::kHello) extended_ = true;
 }
 
-// RFC 5321 section 4.1.1.1: the extensions, RFC 2920, 1870, 6152, 2034, 3030 and 3207.
+// RFC 5321 section 4.1.1.1: the extensions, RFC 2920, 1870, 6152, 2034, 3030, 6531, 3461, 3207 and 4954. DSN
+// is not for LMTP: whoever hands over to the store tells of it.
 std::string ServerMachine::HelloReply() const {
   if (!extended_) return FormatReply({250, "", options_.hostname});
   std::vector<std::string> lines = {
       options_.hostname, "PIPELINING",          fmt::format("SIZE {}", options_.max_message_octets),
-      "8BITMIME",        "ENHANCEDSTATUSCODES", "CHUNKING"};
+      "8BITMIME",        "ENHANCEDSTATUSCODES", "CHUNKING",
+      "SMTPUTF8"};
+  if (!lmtp()) lines.push_back("DSN");
   if (options_.tls == net::TlsUse::kOnDemand && !secure_) lines.push_back("STARTTLS");
+  if (options_.submission && secure_ && !logged_in_) lines.push_back("AUTH PLAIN LOGIN");
+  if (options_.xclient) lines.push_back("XCLIENT ADDR PORT HELO");
   return FormatReply(250, lines);
 }
 
-void ServerMachine::Mail(std::string_view argument) {
+// RFC 4954 section 4.
+void ServerMachine::Auth(std::string_view argument) {
+  if (!options_.submission) return Error({502, "5.5.1", "there is no login here"});
+  if (!secure_) return Error({538, "5.7.11", "a login needs TLS: begin with STARTTLS"});
+  if (logged_in_) return Error({503, "5.5.1", "you are logged in"});
+  const size_t blank = argument.find(' ');
+  sasl_ = auth::SaslExchange::Begin(argument.substr(0, blank));
+  if (!sasl_) return Error({504, "5.5.4", "mechanisms are PLAIN and LOGIN"});
+  std::optional<std::string_view> initial;
+  if (blank != argument.npos) initial = argument.substr(blank + 1);
+  OnAuthStep(sasl_->Start(initial));
+}
+
+void ServerMachine::ContinueAuth(CommandLines::Line& line) {
+  using Kind = CommandLines::Kind;
+  const bool too_long = line.kind == Kind::kTooLong;
+  if (line.kind != Kind::kLine || line.text == "*") {
+    sasl_.reset();
+    return Error(too_long ? Reply{500, "5.5.6", "the response is too long"}
+                          : Reply{501, "5.7.0", "given up"});
+  }
+  const auth::SaslExchange::Step step = sasl_->Respond(line.text);
+  auth::Wipe(line.text);
+  OnAuthStep(step);
+}
+
+void ServerMachine::OnAuthStep(auth::SaslExchange::Step step) {
+  using Step = auth::SaslExchange::Step;
+  if (step == Step::kChallenge) {
+    output_ += fmt::format("334 {}\r\n", sasl_->challenge());
+    return;
+  }
+  auth::SaslExchange exchange = *std::exchange(sasl_, std::nullopt);
+  if (step == Step::kMalformed) return Error({501, "5.5.2", "the response is malformed"});
+  if (step == Step::kOnBehalf) return Error({535, "5.7.8", "nobody logs in for another"});
+  Event login{.kind = Event::Kind::kLogin, .text = exchange.login()};
+  login.password = exchange.TakePassword();
+  events_.push_back(std::move(login));
+}
+
+void ServerMachine::Xclient(std::string_view argument) {
+  if (!options_.xclient) return Error({550, "5.7.0", "you are not trusted to say who the client is"});
   Reply refusal;
-  auto mail = ParseMail(argument, &refusal);
+  auto client = ParseXclient(argument, &refusal);
+  if (!client) return Error(refusal);
+  events_.push_back({.kind = Event::Kind::kXclient, .client = *std::move(client)});
+}
+
+void ServerMachine::Mail(std::string_view argument) {
+  if (options_.submission && !logged_in_) {
+    return Error({530, "5.7.0", secure_ ? "log in first" : "begin with STARTTLS, and log in"});
+  }
+  Reply refusal;
+  auto mail = ParseMail(argument, {.dsn = !lmtp(), .auth = options_.submission}, &refusal);
   if (!mail) return Error(refusal);
+  utf8_ = mail->utf8;
   if (mail->size > options_.max_message_octets) return Error({552, "5.3.4", "the message is too large"});
   events_.push_back({.kind = Event::Kind::kMail, .mail = *std::move(mail)});
 }
@@ -172,7 +233,7 @@ void ServerMachine::Mail(std::string_view argument) {
 void ServerMachine::Rcpt(std::string_view argument) {
   if (recipients_ >= kMaxRecipients) return Say({452, "4.5.3", "too many recipients"});
   Reply refusal;
-  auto recipient = ParseRecipient(argument, &refusal);
+  auto recipient = ParseRecipient(argument, {.dsn = !lmtp(), .utf8 = utf8_}, &refusal);
   if (!recipient) return Error(refusal);
   events_.push_back({.kind = Event::Kind::kRecipient, .recipient = *std::move(recipient)});
 }
@@ -231,7 +292,8 @@ void ServerMachine::StartTls(std::string_view) {
 
 void ServerMachine::Secured() {
   secure_ = true;
-  extended_ = false;
+  extended_ = logged_in_ = false;
+  sasl_.reset();
   hello_.clear();
   lines_ = CommandLines();
   asked_ = Event::Kind::kNeedInput;
@@ -263,6 +325,15 @@ void ServerMachine::Answer(const Reply& reply) {
       output_ += HelloReply();
       state_ = State::kReady;
       return;
+    case Event::Kind::kLogin:
+      logged_in_ = true;
+      break;
+    case Event::Kind::kXclient:
+      // The README of XCLIENT: what follows is the new client's session, from the greeting on.
+      state_ = State::kGreeted;
+      hello_.clear();
+      extended_ = false;
+      break;
     case Event::Kind::kMail:
       state_ = State::kMail;
       break;
@@ -283,87 +354,6 @@ void ServerMachine::Answer(const Reply& reply) {
       break;
   }
   Say(reply);
-}
-
-// The message is refused at its end, and the rest of it goes nowhere.
-void ServerMachine::RefuseContent(const Reply& reply) {
-  content_refusal_ = reply;
-  after_chunk_ = State::kReady;
-  events_.push_back({.kind = Event::Kind::kReset});
-}
-
-size_t ServerMachine::ReadContent(std::string& text) {
-  if (!chunked_) return reader_.Read(lines_.rest(), text);
-  return chunks_.Read(lines_.rest(), text);
-}
-
-Event ServerMachine::NextContent() {
-  // A chunk may be empty.
-  if (lines_.rest().empty() && !(chunked_ && chunks_.chunk_ended())) return {Event::Kind::kNeedInput};
-  Event content{.kind = Event::Kind::kContent};
-  const size_t taken = ReadContent(content.text);
-  lines_.Skip(taken);
-  const bool text_ended = chunked_ ? chunks_.chunk_ended() && chunks_.last() : reader_.ended();
-  if (content_refusal_.code != 0) {
-    content.text.clear();
-    excess_octets_ += taken;
-    if (excess_octets_ > kMostExcessOctets) content_refusal_.close = true;
-  } else {
-    message_octets_ += content.text.size();
-    scanner_.Feed(content.text);
-    if (text_ended) scanner_.Finish();
-    CheckContent();
-  }
-  if (content_refusal_.code != 0) content.text.clear();
-  if (scanner_.ended() && !header_told_ && content_refusal_.code == 0) {
-    header_told_ = true;
-    events_.push_back({.kind = Event::Kind::kHeaderEnd});
-  }
-  if (chunked_ && (chunks_.chunk_ended() || content_refusal_.close)) {
-    EndChunk();
-  } else if (text_ended || content_refusal_.close) {
-    EndContent();
-  }
-  return content;
-}
-
-void ServerMachine::CheckContent() {
-  const size_t most_header_octets = kMaxHeaderOctets + (lmtp() ? kRelayHeaderOctets : 0);
-  const int most_received = kMaxReceivedLines + (lmtp() ? kRelayReceivedLines : 0);
-  const ContentFault fault = chunked_ ? chunks_.fault() : reader_.fault();
-  if (fault == ContentFault::kBareLineEnd) {
-    RefuseContent({554, "5.6.0", "the message has a CR or LF by itself"});
-  } else if (fault == ContentFault::kNul) {
-    RefuseContent({554, "5.6.0", "the message has a NUL"});
-  } else if (message_octets_ > options_.max_message_octets) {
-    RefuseContent({552, "5.3.4", "the message is too large"});
-  } else if (scanner_.facts().octets > most_header_octets) {
-    RefuseContent({552, "5.3.4", "the header is too large"});
-  } else if (scanner_.facts().received >= most_received) {
-    RefuseContent({554, "5.4.6", "the message goes in a circle: too many Received lines"});
-  }
-}
-
-void ServerMachine::EndContent() {
-  if (content_refusal_.code == 0) {
-    events_.push_back({.kind = Event::Kind::kMessageEnd});
-    return;
-  }
-  asked_ = Event::Kind::kMessageEnd;
-  AnswerMessage(std::vector<Reply>(lmtp() ? recipients_ : 1, content_refusal_));
-}
-
-void ServerMachine::EndChunk() {
-  if (content_refusal_.code == 0) {
-    if (chunks_.last()) return EndContent();
-    state_ = State::kChunks;
-    return Say({250, "2.0.0", fmt::format("{} octets", chunks_.chunk_octets())});
-  }
-  if (chunks_.last() && recipients_ > 0) return EndContent();
-  // More chunks may be on their way: without a transaction they are refused one by one.
-  state_ = after_chunk_;
-  recipients_ = 0;
-  Error(content_refusal_);
 }
 
 void ServerMachine::AnswerMessage(const std::vector<Reply>& replies) {

@@ -1,17 +1,20 @@
-// The server's side of SMTP (RFC 5321) and LMTP (RFC 2033) without I/O: octets in, replies and events out.
+// The server's side of SMTP (RFC 5321), submission (RFC 6409) and LMTP (RFC 2033) without I/O: octets in, replies and events out.
 //
 //   for (;;) switch (Event event = machine.Next(); event.kind) { … }
 //
-// After kHello, kMail, kRecipient and kData the caller calls Answer, after kMessageEnd AnswerMessage and
+// After kHello, kLogin, kXclient, kMail, kRecipient and kData the caller calls Answer, after kMessageEnd AnswerMessage and
 // after kStartTls Secured, before it asks for the next event; input that came meanwhile (pipelining) waits.
 // Replies gather in the output, which the caller sends before it waits for input and before it closes.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "agents/mail/auth/sasl.h"
+#include "agents/mail/auth/secret.h"
 #include "agents/mail/net/tls_use.h"
 #include "agents/mail/smtp/chunk_reader.h"
 #include "agents/mail/smtp/command.h"
@@ -38,12 +41,16 @@ struct ServerOptions {
   std::string hostname;
   uint64_t max_message_octets = 0;
   net::TlsUse tls = net::TlsUse::kNone;
+  bool submission = false;  // mail is taken after a login (RFC 4954) alone, and a login inside TLS alone
+  bool xclient = false;     // the peer may say who the client is
 };
 
 struct Event {
   enum class Kind {
     kNeedInput,   // send the output, then call Input
     kHello,       // `text`: the client's name
+    kLogin,       // `text` and `password`; 235 takes it
+    kXclient,     // `client`; 220 begins the session anew
     kMail,        // `mail`: a transaction begins
     kRecipient,   // `recipient`
     kData,        // the message is to come, by DATA or BDAT; a 354 takes it
@@ -56,8 +63,10 @@ struct Event {
   };
   Kind kind = Kind::kNeedInput;
   std::string text;
+  auth::Secret password;
+  XclientCommand client;
   MailCommand mail;
-  Path recipient;
+  RecipientCommand recipient;
 };
 
 // Not thread-safe.
@@ -107,7 +116,7 @@ class ServerMachine {
   bool lmtp() const { return options_.protocol == Protocol::kLmtp; }
   void Say(const Reply& reply);
   void Error(const Reply& reply);
-  void HandleLine(const CommandLines::Line& line);
+  void HandleLine(CommandLines::Line& line);
   void Dispatch(std::string_view line);
   Event NextContent();
   size_t ReadContent(std::string& text);
@@ -121,6 +130,10 @@ class ServerMachine {
 
   void Hello(std::string_view argument);
   void ExtendedHello(std::string_view argument);
+  void Auth(std::string_view argument);
+  void ContinueAuth(CommandLines::Line& line);
+  void OnAuthStep(auth::SaslExchange::Step step);
+  void Xclient(std::string_view argument);
   void Mail(std::string_view argument);
   void Rcpt(std::string_view argument);
   void Data(std::string_view argument);
@@ -141,6 +154,9 @@ class ServerMachine {
   std::string hello_;
   bool extended_ = false;
   bool secure_ = false;
+  bool logged_in_ = false;
+  std::optional<auth::SaslExchange> sasl_;  // the next line goes to it
+  bool utf8_ = false;                       // of the transaction
   int errors_ = 0;
   size_t recipients_ = 0;  // accepted
 

@@ -14,7 +14,8 @@ class Client {
  public:
   explicit Client(Protocol protocol = Protocol::kSmtp, uint64_t limit = 1 << 20,
                   net::TlsUse tls = net::TlsUse::kNone)
-      : machine_({protocol, "mx.example.net", limit, tls}) {
+      : Client(ServerOptions{protocol, "mx.example.net", limit, tls}) {}
+  explicit Client(ServerOptions options) : machine_(std::move(options)) {
     machine_.Greet();
     greeting = machine_.TakeOutput();
   }
@@ -38,6 +39,10 @@ class Client {
   std::string content;
   std::vector<std::string> messages;
   std::vector<std::string> recipients;
+  std::vector<std::string> logins;
+  MailCommand mail;
+  RecipientCommand recipient;
+  XclientCommand client;
   int resets = 0;
   int headers = 0;
   int handshakes = 0;
@@ -55,13 +60,25 @@ class Client {
           closed = true;
           return machine_.TakeOutput();
         case Event::Kind::kRecipient: {
-          const bool known = event.recipient.local_part != "unknown";
-          if (known) recipients.push_back(event.recipient.text);
+          const bool known = event.recipient.path.local_part != "unknown";
+          if (known) recipients.push_back(event.recipient.path.text);
+          recipient = event.recipient;
           machine_.Answer(known ? Reply{250, "2.1.5", "ok"} : Reply{550, "5.1.1", "unknown"});
           break;
         }
-        case Event::Kind::kHello:
+        case Event::Kind::kLogin:
+          logins.push_back(event.text + " " + std::string(event.password.Reveal()));
+          machine_.Answer(event.password.Reveal() == "right" ? Reply{235, "2.7.0", "welcome"}
+                                                             : Reply{535, "5.7.8", "no"});
+          break;
+        case Event::Kind::kXclient:
+          client = event.client;
+          machine_.Answer({220, "", "mx.example.net ESMTP"});
+          break;
         case Event::Kind::kMail:
+          mail = event.mail;
+          [[fallthrough]];
+        case Event::Kind::kHello:
           machine_.Answer({250, "2.1.0", "ok"});
           break;
         case Event::Kind::kData:
@@ -125,8 +142,93 @@ TEST(ServerMachine, AnnouncesOnlyWhatItDoes) {
   Client client;
   EXPECT_EQ(client.Send(kStart),
             "250-mx.example.net\r\n250-PIPELINING\r\n250-SIZE 1048576\r\n250-8BITMIME\r\n"
-            "250-ENHANCEDSTATUSCODES\r\n250 CHUNKING\r\n");
+            "250-ENHANCEDSTATUSCODES\r\n250-CHUNKING\r\n250-SMTPUTF8\r\n250 DSN\r\n");
   EXPECT_EQ(client.Send("HELO c.example\r\n"), "250 mx.example.net\r\n");
+}
+
+TEST(ServerMachine, WhatTheSenderAsksForIsHandedOn) {
+  Client client;
+  client.Talk({"EHLO x", "MAIL FROM:<a@b.example> RET=HDRS ENVID=QQ+2B1 SMTPUTF8",
+               "RCPT TO:<Bob@M\xc3\xbcller.example> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;bob@x.example"});
+  EXPECT_EQ(client.mail.returned, queue::Return::kHeaders);
+  EXPECT_EQ(client.mail.envelope_id, "QQ+2B1");
+  EXPECT_TRUE(client.mail.utf8);
+  EXPECT_EQ(client.recipient.notify, (queue::Notify{.said = true, .success = true, .delay = true}));
+  EXPECT_EQ(client.recipient.original, "rfc822;bob@x.example");
+  EXPECT_EQ(client.recipient.path.domain, "xn--mller-kva.example");
+  EXPECT_EQ(client.recipient.path.text, "Bob@xn--mller-kva.example");
+}
+
+TEST(ServerMachine, LmtpTakesNoWishesForNotifications) {
+  Client client(Protocol::kLmtp);
+  EXPECT_EQ(client.Talk({"LHLO x"}).find("DSN"), std::string::npos);
+  EXPECT_TRUE(client.Talk({"MAIL FROM:<> RET=FULL"}).starts_with("555 5.5.4"));
+}
+
+ServerOptions Submission(net::TlsUse tls = net::TlsUse::kOnDemand) {
+  return {.hostname = "mx.example.net", .max_message_octets = 1 << 20, .tls = tls, .submission = true};
+}
+
+TEST(ServerMachine, SubmissionLogsInInsideTlsAloneAndOnce) {
+  Client client(Submission());
+  EXPECT_EQ(client.Talk({"EHLO x"}).find("AUTH"), std::string::npos);
+  EXPECT_TRUE(client.Talk({"AUTH PLAIN AGEAcmlnaHQ="}).starts_with("538 5.7.11"));
+  EXPECT_TRUE(client.Talk({"MAIL FROM:<a@b.example>"}).starts_with("530 5.7.0"));
+  EXPECT_TRUE(client.logins.empty());
+  client.Talk({"STARTTLS"});
+  EXPECT_NE(client.Talk({"EHLO x"}).find("250 AUTH PLAIN LOGIN\r\n"), std::string::npos);
+  EXPECT_TRUE(client.Talk({"MAIL FROM:<a@b.example>"}).starts_with("530 5.7.0"));
+  EXPECT_TRUE(client.Talk({"AUTH PLAIN AGEAd3Jvbmc="}).starts_with("535 5.7.8"));
+  EXPECT_TRUE(client.Talk({"AUTH PLAIN AGEAcmlnaHQ="}).starts_with("235 2.7.0"));
+  EXPECT_TRUE(client.Talk({"AUTH PLAIN AGEAcmlnaHQ="}).starts_with("503 5.5.1"));
+  EXPECT_TRUE(client.Talk({"MAIL FROM:<a@b.example> AUTH=<>"}).starts_with("250"));
+  EXPECT_EQ(client.logins, (std::vector<std::string>{"a wrong", "a right"}));
+}
+
+TEST(ServerMachine, AnExchangeEndsAndCommandsGoOn) {
+  const std::vector<std::pair<std::vector<std::string>, std::string>> cases = {
+      {{"AUTH LOGIN", "YQ==", "cmlnaHQ="}, "235 2.7.0"},
+      {{"AUTH LOGIN YQ==", "cmlnaHQ="}, "235 2.7.0"},
+      {{"AUTH PLAIN", "AGEAcmlnaHQ="}, "235 2.7.0"},
+      {{"AUTH PLAIN", "*"}, "501 5.7.0"},
+      {{"AUTH PLAIN", "QUIT"}, "501 5.5.2"},
+      {{"AUTH PLAIN ="}, "501 5.5.2"},
+      {{"AUTH PLAIN !!!!"}, "501 5.5.2"},
+      {{"AUTH PLAIN", std::string(12 * 1024, 'A')}, "500 5.5.6"},
+      {{"AUTH PLAIN " + std::string(12 * 1024, 'A')}, "500 5.5.2"},
+      {{"AUTH CRAM-MD5"}, "504 5.5.4"},
+      {{"AUTH PLAIN YgBhAHJpZ2h0"}, "535 5.7.8"},  // b on behalf of a
+      {{"MAIL FROM:<a@b.example>"}, "530 5.7.0"},
+  };
+  for (const auto& [commands, reply] : cases) {
+    Client client(Submission());
+    client.Talk({"EHLO x", "STARTTLS", "EHLO x"});
+    EXPECT_EQ(client.Talk(commands).substr(0, reply.size()), reply) << commands.front();
+    EXPECT_TRUE(client.Talk({"NOOP"}).starts_with("250 2.0.0")) << commands.front();
+  }
+}
+
+TEST(ServerMachine, ALoginInTheClearIsForgottenWithTheRest) {
+  Client client(Submission(net::TlsUse::kOnDemand));
+  client.Talk({"EHLO x", "STARTTLS", "EHLO x", "AUTH PLAIN"});
+  // What is left of an exchange is no line of the next one.
+  EXPECT_TRUE(client.Talk({"*", "AUTH LOGIN", "*", "EHLO x"}).starts_with("250"));
+}
+
+TEST(ServerMachine, XclientBeginsTheSessionAnewAsAnotherClient) {
+  Client client(ServerOptions{.hostname = "mx.example.net", .max_message_octets = 1 << 20, .xclient = true});
+  EXPECT_NE(client.Talk({"EHLO x"}).find("XCLIENT ADDR PORT HELO"), std::string::npos);
+  EXPECT_TRUE(
+      client.Talk({"XCLIENT ADDR=IPV6:2001:db8::1 PORT=4711 NAME=[UNAVAILABLE] HELO=mail.example.org"})
+          .starts_with("220 "));
+  EXPECT_EQ(client.client.address, "2001:db8::1");
+  EXPECT_EQ(client.client.port, 4711);
+  EXPECT_EQ(client.client.hello, "mail.example.org");
+  EXPECT_TRUE(client.Talk({"MAIL FROM:<>"}).starts_with("503 5.5.1"));
+  for (const char* bad :
+       {"ADDR=192.0.2.256", "ADDR=x", "ADDR", "PORT=65536", "PORT=-1", "HELO=a+0Ab", "ADDR=+0"}) {
+    EXPECT_TRUE(client.Talk({std::string("XCLIENT ") + bad}).starts_with("501 5.5.4")) << bad;
+  }
 }
 
 TEST(ServerMachine, PipelinedCommandsAreAnsweredInOrder) {
@@ -164,7 +266,9 @@ TEST(ServerMachine, EachVerbHasItsPlace) {
       {{"LHLO x"}, "500 5.5.2"},
       {{"STARTTLS"}, "503 5.5.1"},
       {{"EHLO x", "STARTTLS"}, "502 5.5.1"},
-      {{"AUTH PLAIN"}, "500 5.5.2"},
+      {{"AUTH PLAIN"}, "503 5.5.1"},
+      {{"EHLO x", "AUTH PLAIN"}, "502 5.5.1"},
+      {{"EHLO x", "XCLIENT ADDR=192.0.2.1"}, "550 5.7.0"},
       {{"BDAT 0 LAST"}, "503 5.5.1"},
       {{"EXPN staff"}, "500 5.5.2"},
       {{"VRFY a@b.example"}, "252 2.5.0"},
@@ -179,7 +283,16 @@ TEST(ServerMachine, EachVerbHasItsPlace) {
       {{"EHLO x", "MAIL FROM:<a@b.example> SIZE="}, "555 5.5.4"},
       {{"EHLO x", "MAIL FROM:<a@b.example> BODY=8BITMIME SIZE=10"}, "250 2.1.0"},
       {{"EHLO x", "MAIL FROM:<a@b.example> BODY=BINARYMIME"}, "501 5.5.4"},
-      {{"EHLO x", "MAIL FROM:<a@b.example> SMTPUTF8"}, "555 5.5.4"},
+      {{"EHLO x", "MAIL FROM:<a@b.example> SMTPUTF8"}, "250 2.1.0"},
+      {{"EHLO x", "MAIL FROM:<a@b.example> SMTPUTF8=yes"}, "555 5.5.4"},
+      {{"EHLO x", "MAIL FROM:<a@b.example> SMTPUTF8 SMTPUTF8"}, "555 5.5.4"},
+      {{"EHLO x", "MAIL FROM:<a@b.example> RET=FULL ENVID=QQ+2B1"}, "250 2.1.0"},
+      {{"EHLO x", "MAIL FROM:<a@b.example> RET=SOME"}, "555 5.5.4"},
+      {{"EHLO x", "MAIL FROM:<a@b.example> RET=FULL RET=HDRS"}, "555 5.5.4"},
+      {{"EHLO x", "MAIL FROM:<a@b.example> ENVID="}, "555 5.5.4"},
+      {{"EHLO x", "MAIL FROM:<a@b.example> ENVID=+0D+0AX"}, "555 5.5.4"},
+      {{"EHLO x", "MAIL FROM:<a@b.example> ENVID=" + std::string(101, 'x')}, "555 5.5.4"},
+      {{"EHLO x", "MAIL FROM:<a@b.example> AUTH=<>"}, "555 5.5.4"},
       {{"EHLO x", "MAIL FROM:<a@b.example>SIZE=1"}, "501 5.5.4"},
       {{"EHLO x", "MAIL FROM: <a@b.example>"}, "250 2.1.0"},
       {{"EHLO x", "mail from:<a@b.example>"}, "250 2.1.0"},
@@ -189,8 +302,19 @@ TEST(ServerMachine, EachVerbHasItsPlace) {
       {{"EHLO x", "MAIL FROM:<postmaster>"}, "553 5.1.7"},
       {{"EHLO x", "MAIL FROM:<>", "RCPT TO:<>"}, "501 5.1.3"},
       {{"EHLO x", "MAIL FROM:<>", "RCPT TO:<\"\">"}, "501 5.1.3"},
-      {{"EHLO x", "MAIL FROM:<>", "RCPT TO:<a@b.example> NOTIFY=NEVER"}, "555 5.5.4"},
+      {{"EHLO x", "MAIL FROM:<>", "RCPT TO:<a@b.example> NOTIFY=NEVER"}, "250 2.1.5"},
+      {{"EHLO x", "MAIL FROM:<>", "RCPT TO:<a@b.example> NOTIFY=NEVER,DELAY"}, "555 5.5.4"},
+      {{"EHLO x", "MAIL FROM:<>", "RCPT TO:<a@b.example> ORCPT=rfc822;a@b.example"}, "250 2.1.5"},
+      {{"EHLO x", "MAIL FROM:<>", "RCPT TO:<a@b.example> ORCPT=a@b.example"}, "555 5.5.4"},
+      {{"EHLO x", "MAIL FROM:<>", "RCPT TO:<a@b.example> ORCPT=rfc822;a+0A"}, "555 5.5.4"},
+      {{"EHLO x", "MAIL FROM:<>", "RCPT TO:<a@b.example> SIZE=1"}, "555 5.5.4"},
       {{"EHLO x", "MAIL FROM:<>", "RCPT TO:<a\x80@b.example>"}, "501 5.1.3"},
+      {{"EHLO x", "MAIL FROM:<>", "RCPT TO:<\xc3\xa4@b.example>"}, "553 5.6.7"},
+      {{"EHLO x", "MAIL FROM:<\xc3\xa4@b.example>"}, "553 5.6.7"},
+      {{"EHLO x", "MAIL FROM:<\xc3\xa4@b.example> SMTPUTF8", "RCPT TO:<\xc3\xb6@b.example>"}, "250 2.1.5"},
+      {{"EHLO x", "MAIL FROM:<> SMTPUTF8", "RSET", "MAIL FROM:<>", "RCPT TO:<\xc3\xb6@b.example>"},
+       "553 5.6.7"},
+      {{"EHLO x", "MAIL FROM:<>", "RCPT TO:<a@b\xc3\xbc.example>"}, "250 2.1.5"},
       {{"EHLO x", std::string("MAIL FROM:<a\0b@c.example>", 25)}, "501 5.5.2"},
       {{"EHLO x\ry"}, "501 5.5.2"},
   };

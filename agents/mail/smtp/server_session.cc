@@ -18,9 +18,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-// A client that speaks before it is greeted has spoken by now; nobody is made to wait for it.
-constexpr milliseconds kEarlyTalkPause{0};
-
 class Session {
  public:
   Session(net::Connection& connection, SessionOptions options, Handler& handler)
@@ -49,7 +46,7 @@ class Session {
       co_return;
     }
     if (protocol_ == Protocol::kSmtp) {
-      const absl::StatusOr<std::string_view> early = co_await connection_.Read(kEarlyTalkPause);
+      const absl::StatusOr<std::string_view> early = co_await connection_.Read(times_.greeting_delay);
       if (early.ok()) {
         machine_.Reject({554, "5.5.0", "you spoke before the greeting", true});
         co_return;
@@ -110,10 +107,14 @@ class Session {
     co_return true;
   }
 
-  asio::awaitable<Reply> Ask(const Event& event) {
+  asio::awaitable<Reply> Ask(Event& event) {
     switch (event.kind) {
       case Event::Kind::kHello:
         return handler_.Hello(event.text, machine_.extended());
+      case Event::Kind::kLogin:
+        return handler_.LogIn(std::move(event.text), std::move(event.password));
+      case Event::Kind::kXclient:
+        return handler_.Introduce(event.client);
       case Event::Kind::kMail:
         return handler_.Mail(event.mail);
       case Event::Kind::kRecipient:
@@ -169,6 +170,14 @@ class Session {
 };
 
 }  // namespace
+
+asio::awaitable<Reply> Handler::LogIn(std::string, auth::Secret) {
+  co_return Reply{502, "5.5.1", "there is no login here"};
+}
+
+asio::awaitable<Reply> Handler::Introduce(const XclientCommand&) {
+  co_return Reply{550, "5.7.0", "you are not trusted to say who the client is"};
+}
 
 asio::awaitable<void> ServeSession(std::unique_ptr<net::Connection> connection, SessionOptions options,
                                    std::unique_ptr<Handler> handler) {

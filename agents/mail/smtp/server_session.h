@@ -16,6 +16,8 @@ struct SessionTimes {
   // a write.
   std::chrono::milliseconds idle = std::chrono::seconds(300);
   std::chrono::milliseconds slow_reply = std::chrono::seconds(1);  // after many errors
+  // Before the greeting; 0: a client that speaks early has spoken by now, and nobody waits.
+  std::chrono::milliseconds greeting_delay{0};
 };
 
 struct SessionOptions {

@@ -11,7 +11,7 @@ struct ReceivedBy {
   std::string hello;           // as the client named itself; what is no host's name becomes "unknown"
   std::string client_address;  // "192.0.2.1"
   std::string hostname;        // ours
-  std::string with;            // "SMTP", "ESMTP", "ESMTPS", "LMTP", "LMTPS" (RFC 3848)
+  std::string with;            // "SMTP", "ESMTPSA", "LMTPS" (RFC 3848), "UTF8SMTP" (RFC 6531 section 4.3)
   std::string cipher;          // of TLS (RFC 8314 section 4.3); empty in clear
   std::string id;              // the trace id
   std::string recipient;       // the only one; empty when there are others, whom nobody else shall see

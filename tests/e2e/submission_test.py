@@ -1,0 +1,168 @@
+"""Submission: a subscriber's mail program logs in inside TLS, and sends as the subscriber, to whom he likes."""
+
+import base64
+import os
+import shutil
+import smtplib
+import ssl
+import subprocess
+import tempfile
+
+import case
+from case import PASSWORD, subject_message
+from processes import can_listen, free_port
+
+
+class Submission(case.StackCase):
+    """Mail for other domains goes to a smarthost that is smtp-sink."""
+
+    @classmethod
+    def configure(cls, stack):
+        stack.trusted_networks = []  # a login is what counts
+        cls.sink_port = free_port()
+        stack.smarthost = f"127.0.0.1:{cls.sink_port}"
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.dump = tempfile.mkdtemp(prefix="prov-sink-", dir="/tmp")
+        os.chmod(cls.dump, 0o777)
+        cls.stack.processes.start("sink", ["/usr/sbin/smtp-sink", "-u", "nobody", "-d", os.path.join(cls.dump, "mail."),
+                                           f"127.0.0.1:{cls.sink_port}", "100"],
+                                  ready=lambda: not can_listen(cls.sink_port), as_root=True)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.stack.processes.stop("sink")
+        shutil.rmtree(cls.dump, ignore_errors=True)
+        super().tearDownClass()
+
+    def setUp(self):
+        self.trust = ssl.create_default_context(cafile=self.stack.path("tls", "ca.pem"))
+
+    def submission(self):
+        """On port 587's place, inside TLS."""
+        client = smtplib.SMTP("localhost", self.stack.ports["submission"], timeout=60)
+        client.starttls(context=self.trust)
+        client.ehlo()
+        return client
+
+    def refusal(self, client, login, password):
+        with self.assertRaises(smtplib.SMTPAuthenticationError) as caught:
+            client.login(login, password)
+        return caught.exception.smtp_code, caught.exception.smtp_error
+
+    def sunk(self, text):
+        """The message that reached the smarthost with `text` in it."""
+        def look():
+            for name in os.listdir(self.dump):
+                with open(os.path.join(self.dump, name), "rb") as file:
+                    content = file.read()
+                if text in content:
+                    return content
+            return None
+        return case.wait_until(look, "the mail at the smarthost")
+
+    def test_ALoginSendsAnywhereByEitherPort(self):
+        login = self.add_user()
+        with self.submission() as client:
+            client.login(login, PASSWORD)
+            client.sendmail(login, ["friend@elsewhere.org"], subject_message("by 587"))
+        content = self.sunk(b"Subject: by 587")
+        self.assertIn(f"<{login}>".encode(), content)
+        self.assertIn(b"with ESMTPSA id ", content)
+        with smtplib.SMTP_SSL("localhost", self.stack.ports["submissions"], timeout=60, context=self.trust) as client:
+            client.login(login, PASSWORD)
+            client.sendmail(login, [login, "friend@elsewhere.org"], subject_message("by 465"))
+        self.sunk(b"Subject: by 465")
+        self.wait_for_text(login, b"Subject: by 465")
+
+    def test_WithoutALoginNothingIsTaken(self):
+        login = self.add_user()
+        with smtplib.SMTP("localhost", self.stack.ports["submission"], timeout=60) as client:
+            client.ehlo()
+            self.assertFalse(client.has_extn("auth"))
+            self.assertEqual(client.docmd("AUTH", "PLAIN " + base64.b64encode(f"\0{login}\0{PASSWORD}".encode()).decode())[0],
+                             538)
+            self.assertEqual(client.mail(login)[0], 530)
+            client.starttls(context=self.trust)
+            client.ehlo()
+            self.assertTrue(client.has_extn("auth"))
+            self.assertEqual(client.mail(login)[0], 530)
+        # And the port for mail from outside knows no login.
+        with self.relay() as client:
+            client.starttls(context=self.trust)
+            client.ehlo()
+            self.assertFalse(client.has_extn("auth"))
+            self.assertEqual(client.docmd("AUTH", "PLAIN")[0], 502)
+
+    def test_SenderIsBoundToTheLoginsAddresses(self):
+        login, other = self.add_user(), self.add_user()
+        self.stack.provctl("add-alias", login, f"alias.{login}", "--wait")
+        with self.submission() as client:
+            client.login(login, PASSWORD)
+            for sender in (login, login.upper(), f"alias.{login}", ""):
+                self.assertEqual(client.mail(sender)[0], 250, sender)
+                client.rset()
+            for sender in (other, "nobody@example.net", "ceo@elsewhere.org", f"{login}@elsewhere.org"):
+                code, text = client.mail(sender)
+                self.assertEqual(code, 553, sender)
+                self.assertIn(b"5.7.1", text)
+                client.rset()
+
+    def test_RefusalsSayNoMoreThanThatTheyAreOne(self):
+        login = self.add_user()
+        with self.submission() as client:
+            wrong = self.refusal(client, login, "wrong-Passw0rd-x")
+        with self.submission() as client:
+            unknown = self.refusal(client, "nobody-here@example.net", PASSWORD)
+        self.stack.provctl("suspend-user", login, "--reason", "test", "--wait")
+        with self.submission() as client:
+            suspended = self.refusal(client, login, PASSWORD)
+        self.assertEqual(wrong[0], 535)
+        self.assertEqual(wrong, unknown)
+        self.assertEqual(wrong, suspended)
+
+    def test_AnAliasIsNoLogin(self):
+        login = self.add_user()
+        self.stack.provctl("add-alias", login, f"alias.{login}", "--wait")
+        with self.submission() as client:
+            self.assertEqual(self.refusal(client, f"alias.{login}", PASSWORD)[0], 535)
+
+    def test_SwaksAndMsmtpLogIn(self):
+        login = self.add_user()
+        authority = self.stack.path("tls", "ca.pem")
+        for mechanism in ("PLAIN", "LOGIN"):
+            done = subprocess.run(["swaks", "--server", "localhost", "--port", str(self.stack.ports["submission"]), "--tls",
+                                   "--auth", mechanism, "--auth-user", login, "--auth-password", PASSWORD, "--to", login,
+                                   "--from", login, "--header", f"Subject: swaks {mechanism}", "--helo", "client.example.org"],
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=120)
+            self.assertEqual(done.returncode, 0, done.stdout.decode(errors="replace"))
+            self.wait_for_text(login, f"Subject: swaks {mechanism}".encode())
+        with tempfile.TemporaryDirectory(prefix="prov-client-", dir="/tmp") as directory:
+            rc = os.path.join(directory, "msmtprc")
+            with open(os.open(rc, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="ascii") as file:
+                file.write(f"account default\nhost localhost\nport {self.stack.ports['submissions']}\ntls on\n"
+                           f"tls_starttls off\ntls_trust_file {authority}\nauth on\nuser {login}\npassword {PASSWORD}\n"
+                           f"from {login}\ndomain client.example.org\n")
+            done = subprocess.run(["msmtp", f"--file={rc}", login], input=subject_message("msmtp").replace(b"\r\n", b"\n"),
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=120)
+            self.assertEqual(done.returncode, 0, done.stdout.decode(errors="replace"))
+        self.wait_for_text(login, b"Subject: msmtp")
+
+    def test_LoginsGoOnWhileTheDirectoryIsAway(self):
+        login, other = self.add_user(), self.add_user()
+        with self.submission() as client:
+            client.login(login, PASSWORD)
+        self.stack.processes.stop("slapd")
+        try:
+            with self.submission() as client:
+                self.assertEqual(client.login(login, PASSWORD)[0], 235)
+            with self.submission() as client:
+                self.assertEqual(self.refusal(client, other, PASSWORD)[0], 454)
+        finally:
+            self.stack.start_servers()
+
+
+if __name__ == "__main__":
+    case.main()
