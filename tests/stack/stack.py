@@ -86,13 +86,13 @@ class Stack:
     def add_store(self, host, pool):
         """One more store, before start() or while the stack runs; the caller then starts its agent."""
         self.hosts.append((host, "store", pool))
-        for name in (*STORE_PORTS, "control"):
+        for name in STORE_PORTS:
             self.ports[f"{name}_{host}"] = free_port(besides=self.ports.values())
 
     def add_clone(self, host, role, pool):
         """One more host that runs an engine, likewise; where it listens is engine_address()."""
         self.hosts.append((host, role, pool))
-        for name in (*ENGINE_PORTS[role], "control"):
+        for name in ENGINE_PORTS[role]:
             self.ports[f"{name}_{host}"] = free_port(besides=self.ports.values())
 
     def engine_address(self, host, name):
@@ -102,6 +102,13 @@ class Stack:
     def store_address(self, host, name):
         """Where a store listens: one of STORE_PORTS."""
         return self.address(name if host == "store1" else f"{name}_{host}")
+
+    def control_address(self, host):
+        """Where provd asks the host's agent."""
+        name = f"control_{host}"
+        if name not in self.ports:
+            self.ports[name] = free_port(besides=self.ports.values())
+        return self.address(name)
 
     def mail_root(self, pool="main"):
         """The file system that the clones of a store pool share."""
@@ -315,7 +322,7 @@ maildir_root = "{self.mail_root(pool if role == "store" else "main")}"
 provd = ["{self.address("provd")}"]
 roles = ["{role}"]
 state_directory = "{self.path("hosts", host, "state")}"
-control_listen = "{self.address("control_" + host)}"
+control_listen = "{self.control_address(host)}"
 {self.agent_keys.get(host, "")}
 [tls]
 ca = "{self.path("tls", "ca.pem")}"
