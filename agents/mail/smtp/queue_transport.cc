@@ -62,7 +62,9 @@ ContentSource SourceOf(net::BlockingPool& pool, std::shared_ptr<Content> content
     if (content->first) {
       piece = *std::exchange(content->first, std::nullopt);
     } else if (content->octets_left > 0) {
-      piece = co_await net::RunBlocking(pool, [content] { return content->reader->Read(); });
+      // By reference: GCC 12 destroys twice what a closure that is awaited has captured by value.
+      queue::ContentReader& reader = *content->reader;
+      piece = co_await net::RunBlocking(pool, [&reader] { return reader.Read(); });
     }
     if (piece.ok()) content->octets_left -= piece->size();
     co_return piece;
