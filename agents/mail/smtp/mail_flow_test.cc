@@ -59,8 +59,10 @@ std::string LmtpRcpt(uint16_t port, const std::string& path) {
 // An SMTP server of somebody else's: takes one message per connection, answers as the script says.
 class OtherServer {
  public:
-  explicit OtherServer(std::string data_reply = "250 2.0.0 ok", std::string extension = "8BITMIME")
-      : data_reply_(std::move(data_reply)), extension_(std::move(extension)) {
+  // `closes`: the connection after each message.
+  explicit OtherServer(std::string data_reply = "250 2.0.0 ok", std::string extension = "8BITMIME",
+                       bool closes = false)
+      : data_reply_(std::move(data_reply)), extension_(std::move(extension)), closes_(closes) {
     listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_in address{};
     address.sin_family = AF_INET;
@@ -115,6 +117,7 @@ class OtherServer {
           messages_.push_back(text);
         }
         peer.Send(data_reply_ + "\r\n");
+        if (closes_) return;
       } else {
         peer.Send("250 2.0.0 ok\r\n");
       }
@@ -123,6 +126,7 @@ class OtherServer {
   }
 
   const std::string data_reply_, extension_;
+  const bool closes_;
   int listener_ = -1;
   uint16_t port_ = 0;
   std::thread thread_;
@@ -387,6 +391,32 @@ TEST(Mail, RefusedByTheSmarthostComesBackToItsSender) {
   EXPECT_EQ(host.Queued("relay"), 0u);
 }
 
+// Three messages to a smarthost, each when the one before has arrived; the number of sessions it saw.
+size_t SessionsOfThreeMessages(OtherServer& other) {
+  MailHost host;
+  host.config.engine.smtp.trusted_networks = {"127.0.0.1"};
+  host.config.engine.smtp.smarthost = other.address();
+  host.config.engine.queue.first_retry = host.config.engine.queue.longest_retry = std::chrono::hours(1);
+  MailClient client = Greeted(host.StartRelay());
+  for (size_t sent = 1; sent <= 3; ++sent) {
+    EXPECT_TRUE(SendMessage(client, "a@sender.example", {"x@other.example"}).starts_with("250 "));
+    EXPECT_TRUE(Eventually([&] { return other.messages().size() == sent && host.Queued("relay") == 0; }));
+  }
+  const std::vector<std::string> commands = other.commands();
+  return static_cast<size_t>(std::count_if(commands.begin(), commands.end(),
+                                           [](const std::string& one) { return one.starts_with("EHLO "); }));
+}
+
+TEST(Mail, MessagesToOneHopShareAConnection) {
+  OtherServer other;
+  EXPECT_EQ(SessionsOfThreeMessages(other), 1u);
+}
+
+TEST(Mail, AConnectionThatTheHopHasClosedCostsNoAttempt) {
+  OtherServer other("250 2.0.0 ok", "8BITMIME", /*closes=*/true);
+  EXPECT_EQ(SessionsOfThreeMessages(other), 3u);
+}
+
 TEST(Mail, SmuggledMessagesReachNobody) {
   MailHost host;
   host.AddDomain("example.net");
@@ -521,7 +551,7 @@ TEST(Mail, AcceptedMailSurvivesKill) {
   }
   const auto spool = queue::OpenSpool(directory.path() + "/queue/relay");
   ASSERT_TRUE(spool);
-  const auto messages = spool->Scan();
+  const auto messages = ScanAll(*spool);
   ASSERT_TRUE(messages.ok()) << messages.status();
   std::map<std::string, const queue::StoredMessage*> found;
   for (const queue::StoredMessage& message : *messages) found[message.envelope.id] = &message;
