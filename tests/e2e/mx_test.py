@@ -46,13 +46,17 @@ class Mx(case.StackCase):
 
     @classmethod
     def setUpClass(cls):
-        super().setUpClass()
-        cls.dns.write({"test": ZONE})
-        cls.dns.start()
         cls.sinks = {}
-        for address, options in ((FIRST, ()), (SECOND, ()), (BUSY, ("-r", "connect")), (SIX, ())):
-            if can_serve(address):
-                cls.start_sink(address, options)
+        super().setUpClass()
+        try:
+            cls.dns.write({"test": ZONE})
+            cls.dns.start()
+            for address, options in ((FIRST, ()), (SECOND, ()), (BUSY, ("-r", "connect")), (SIX, ())):
+                if can_serve(address):
+                    cls.start_sink(address, options)
+        except BaseException:
+            cls.tearDownClass()
+            raise
 
     @classmethod
     def tearDownClass(cls):
@@ -66,10 +70,12 @@ class Mx(case.StackCase):
         name = f"smtp-sink-{len(cls.sinks)}"
         directory = cls.stack.path(name)
         os.makedirs(directory)
-        listen = f"[{address}]:25" if ":" in address else f"{address}:25"
-        cls.stack.processes.start(name, ["/usr/sbin/smtp-sink", *options, "-d", f"{directory}/mail.", listen, "100"],
-                                  ready=lambda: not can_serve(address), as_root=True)
+        cls.stack.processes.give(directory)
         cls.sinks[name] = address
+        listen = f"[{address}]:25" if ":" in address else f"{address}:25"
+        cls.stack.processes.start(name, ["/usr/sbin/smtp-sink", "-u", cls.stack.processes.user.pw_name, *options, "-d",
+                                         f"{directory}/mail.", listen, "100"],
+                                  ready=lambda: not can_serve(address), as_root=True)
 
     def received(self, address):
         """All that the exchanger at this address took, as one text."""
@@ -130,8 +136,7 @@ class Mx(case.StackCase):
         self.dns.stop()
         try:
             self.send("someone@late.test", subject_message("patient"))
-            log = self.stack.processes.log_path("relay1")
-            wait_until(lambda: "4.4.3" in open(log, encoding="utf-8").read(), "the delivery to be deferred")
+            wait_until(lambda: "4.4.3" in self.stack.processes.log_tail("relay1", 1000), "the delivery to be deferred")
             self.assertEqual(self.waiting(), 1)
         finally:
             self.dns.start()
