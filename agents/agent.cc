@@ -14,6 +14,7 @@
 #include "agents/agent_metrics.h"
 #include "agents/certificate_files.h"
 #include "agents/config.h"
+#include "agents/control/control_service.h"
 #include "agents/crash_count.h"
 #include "agents/drivers/purge_worker.h"
 #include "agents/endpoints.h"
@@ -34,6 +35,7 @@
 #include "agents/sync/role_sync.h"
 #include "common/clock.h"
 #include "common/file.h"
+#include "common/grpc_port.h"
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/status.h"
@@ -101,6 +103,7 @@ class Agent {
                                                                        sync->Reconnect();
                                                                    }},
                                                     SystemClock());
+    PROV_RETURN_IF_ERROR(StartControl(user));
     if (!config_.metrics.empty()) {
       PROV_ASSIGN_OR_RETURN(metrics_, MetricsServer::Start(config_.metrics));
     }
@@ -181,6 +184,23 @@ class Agent {
                                                                  *state_, SystemClock()));
       syncs_.push_back(std::move(follower));
     }
+    return absl::OkStatus();
+  }
+
+  // For provd, which asks what lies in the queue and what became of mail.
+  absl::Status StartControl(const std::optional<EngineUser>& user) {
+    if (config_.control_listen.empty()) return absl::OkStatus();
+    std::optional<control::EngineChannel> engine;
+    if (HasQueue(config_)) {
+      engine.emplace(config_.engine.queue.directory + "/control",
+                     user ? std::optional<uid_t>(user->uid) : std::nullopt);
+    }
+    GrpcPort::Options options;
+    options.listen = config_.control_listen;
+    options.tls = {config_.tls.ca, config_.tls.certificate, config_.tls.key};
+    options.name = "control";
+    PROV_ASSIGN_OR_RETURN(
+        control_, GrpcPort::Open(options, std::make_unique<control::ControlService>(std::move(engine))));
     return absl::OkStatus();
   }
 
@@ -318,6 +338,7 @@ class Agent {
   std::unique_ptr<state::StateWriter> state_;
   std::unique_ptr<state::StateReader> reader_;
   std::optional<EngineStatusReader> engine_status_;  // none: no role has an engine
+  std::unique_ptr<GrpcPort> control_;
   std::unique_ptr<moves::TransferServer> transfer_;
   std::unique_ptr<moves::MoveWorker> moves_;
   std::unique_ptr<drivers::PurgeWorker> purge_;

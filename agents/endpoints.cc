@@ -63,7 +63,18 @@ std::map<std::string, std::string> EndpointsOf(const AgentConfig& config, v1::Ro
   }
   if (role == v1::STORE && !config.store.transfer_listen.empty())
     add("transfer", config.store.transfer_listen);
+  // Of the host rather than of a role: any of them tells it.
+  if (!config.control_listen.empty()) add("control", config.control_listen);
   return endpoints;
+}
+
+bool HasQueue(const AgentConfig& config) {
+  return std::any_of(config.roles.begin(), config.roles.end(), [&](v1::Role role) {
+    const AgentConfig::Engine::Smtp& smtp = config.engine.smtp;
+    return (role == v1::RELAY &&
+            !(smtp.listen.empty() && smtp.submission_listen.empty() && smtp.submissions_listen.empty())) ||
+           (role == v1::STORE && !config.engine.lmtp.listen.empty());
+  });
 }
 
 bool NeedsEngine(const AgentConfig& config) {
@@ -99,6 +110,7 @@ absl::Status CheckAddresses(const AgentConfig& config) {
   }
   if (!config.store.transfer_listen.empty())
     addresses.emplace_back("store.transfer_listen", config.store.transfer_listen);
+  if (!config.control_listen.empty()) addresses.emplace_back("control_listen", config.control_listen);
   if (!engine.smtp.smarthost.empty()) addresses.emplace_back("engine.smtp.smarthost", engine.smtp.smarthost);
   if (!engine.lmtp.forward_relay.empty())
     addresses.emplace_back("engine.lmtp.forward_relay", engine.lmtp.forward_relay);

@@ -9,9 +9,12 @@
 
 namespace prov {
 
-// By service ("smtp", "lmtp", "pop3", "pop3_proxy") for one role: the first address it listens on, as
-// host:port. Where that is every address of the machine, the host's own name stands in.
+// By service ("smtp", "lmtp", "pop3", "pop3_proxy", "control", …) for one role: the first address it listens
+// on, as host:port. Where that is every address of the machine, the host's own name stands in.
 std::map<std::string, std::string> EndpointsOf(const AgentConfig& config, v1::Role role);
+
+// Whether any of them has an engine with a queue: relay or store.
+bool HasQueue(const AgentConfig& config);
 
 // Whether any of the host's roles has an engine that listens.
 bool NeedsEngine(const AgentConfig& config);

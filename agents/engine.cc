@@ -22,6 +22,7 @@
 #include "agents/engine_status.h"
 #include "agents/mail/auth/authenticator.h"
 #include "agents/mail/auth/failure_delay.h"
+#include "agents/mail/control/control_server.h"
 #include "agents/mail/net/address_set.h"
 #include "agents/mail/net/blocking.h"
 #include "agents/mail/net/listener.h"
@@ -29,9 +30,11 @@
 #include "agents/mail/net/tls_use.h"
 #include "agents/mail/pop3/pop3_proxy.h"
 #include "agents/mail/pop3/pop3_server.h"
+#include "agents/mail/queue/trace_log.h"
 #include "agents/mail/smtp/mail_server.h"
 #include "agents/state/reader.h"
 #include "common/clock.h"
+#include "common/file.h"
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/status.h"
@@ -43,6 +46,7 @@ namespace {
 constexpr int kExitFailure = 1;
 constexpr int kExitConfiguration = 2;
 constexpr size_t kBlockingThreads = 16;
+constexpr mode_t kQueueMode = 0700;
 // The agent makes the host's copy before it starts us; a moment's patience covers a rebuild.
 constexpr std::chrono::seconds kStatePatience(60);
 constexpr std::chrono::milliseconds kStatePause(100);
@@ -78,12 +82,14 @@ class Engine {
   absl::Status Start() {
     PROV_RETURN_IF_ERROR(LoadCertificates());
     PROV_ASSIGN_OR_RETURN(balancers_, net::AddressSet::Parse(config_.engine.balancers));
+    if (Plays(config_, v1::RELAY) || Plays(config_, v1::STORE)) OpenTrace();
     if (Plays(config_, v1::RELAY)) PROV_RETURN_IF_ERROR(StartMail(v1::RELAY, smtp::StartRelay));
     if (Plays(config_, v1::STORE)) {
       PROV_RETURN_IF_ERROR(StartMail(v1::STORE, smtp::StartStore));
       PROV_RETURN_IF_ERROR(StartPop3());
     }
     if (Plays(config_, v1::POP_PROXY)) PROV_RETURN_IF_ERROR(StartProxy());
+    StartControl();
     return absl::OkStatus();
   }
 
@@ -100,10 +106,39 @@ class Engine {
 
  private:
   absl::Status StartMail(v1::Role role, decltype(smtp::StartRelay)& start) {
-    PROV_ASSIGN_OR_RETURN(auto server,
-                          start(loop_.get_executor(), config_, state_, pool_, SystemClock(), tls_.get()));
+    PROV_ASSIGN_OR_RETURN(auto server, start(loop_.get_executor(), config_, state_, pool_, SystemClock(),
+                                             tls_.get(), trace_.get()));
     if (server) mail_.push_back({role, std::move(server)});
     return absl::OkStatus();
+  }
+
+  // What became of mail is remembered for whoever asks, and mail flows where it cannot be.
+  void OpenTrace() {
+    const auto& [directory, keep] =
+        std::pair(config_.engine.queue.directory, config_.engine.queue.trace_keep);
+    absl::Status made = EnsureDirectory(directory, kQueueMode);
+    if (made.ok()) {
+      auto trace = queue::TraceLog::Start(directory + "/trace", keep, SystemClock());
+      made = trace.status();
+      if (trace.ok()) trace_ = *std::move(trace);
+    }
+    if (!made.ok()) Log(Level::kError, "trace_not_opened", {{"error", made}});
+  }
+
+  // Likewise: an engine that cannot be asked serves all the same.
+  void StartControl() {
+    if (mail_.empty() || !trace_) return;
+    std::vector<control::ControlledQueue> queues;
+    for (const auto& [role, server] : mail_)
+      queues.push_back({role == v1::RELAY ? "relay" : "forward", &server->runner()});
+    const std::string path = config_.engine.queue.directory + "/" + control::kSocketName;
+    auto control =
+        control::ControlServer::Start(loop_.get_executor(), path, std::move(queues), *trace_, pool_);
+    if (control.ok()) {
+      control_ = *std::move(control);
+    } else {
+      Log(Level::kError, "control_not_started", {{"error", control.status()}});
+    }
   }
 
   absl::Status StartPop3() {
@@ -170,6 +205,7 @@ class Engine {
     sd_notify(0, "STOPPING=1");
     for (const auto& [role, listener] : listeners_) listener->Stop();
     for (const auto& [role, server] : mail_) server->Stop();
+    if (control_) control_->Stop();
     drain_ends_ = std::chrono::steady_clock::now() + kDrainPatience;
     Drain();
   }
@@ -212,11 +248,13 @@ class Engine {
   net::BlockingPool pool_;
   auth::FailureDelay delay_;
   std::unique_ptr<net::TlsServer> tls_;
+  std::unique_ptr<queue::TraceLog> trace_;  // null: it could not be opened
   net::AddressSet balancers_;
   asio::steady_timer certificate_timer_{loop_};
   std::unique_ptr<auth::Authenticator> authenticator_;
   std::vector<std::pair<v1::Role, std::unique_ptr<net::Listener>>> listeners_;
   std::vector<std::pair<v1::Role, std::unique_ptr<smtp::MailServer>>> mail_;
+  std::unique_ptr<control::ControlServer> control_;
   asio::steady_timer drain_timer_{loop_}, status_timer_{loop_};
   std::chrono::steady_clock::time_point drain_ends_;
 };

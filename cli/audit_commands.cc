@@ -1,14 +1,13 @@
 // audit list, audit verify.
 #include <fmt/format.h>
-#include <google/protobuf/util/time_util.h>
 
 #include <charconv>
-#include <chrono>
 #include <memory>
 #include <string>
 
 #include "cli/audit_pages.h"
 #include "cli/commands.h"
+#include "cli/moment.h"
 #include "common/status.h"
 #include "common/utf8.h"
 #include "prov/v1/audit.grpc.pb.h"
@@ -16,39 +15,20 @@
 namespace prov::cli {
 namespace {
 
-using google::protobuf::util::TimeUtil;
-
 struct ListOptions {
   std::string resource, caller, since;
   int64_t limit = 50;
   bool all = false;
 };
 
-// "90m", "12h", "7d" before now; "2026-11-01"; RFC 3339.
-absl::Status ParseSince(const std::string& text, google::protobuf::Timestamp& since) {
-  int64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  const std::string unit(end, static_cast<size_t>(text.data() + text.size() - end));
-  constexpr int64_t kMostDays = 36'500;
-  const int64_t seconds = unit == "s" ? 1 : unit == "m" ? 60 : unit == "h" ? 3600 : unit == "d" ? 86'400 : 0;
-  if (error == std::errc() && seconds != 0 && number >= 0 && number <= kMostDays * 86'400 / seconds) {
-    since = TimeUtil::SecondsToTimestamp(
-        std::chrono::system_clock::to_time_t(std::chrono::system_clock::now()) - number * seconds);
-    return absl::OkStatus();
-  }
-  const bool date = text.size() == 10;
-  if (TimeUtil::FromString(date ? text + "T00:00:00Z" : text, &since)) return absl::OkStatus();
-  return InvalidField("--since", fmt::format("\"{}\" is not a time; write 90m, 12h, 7d, 2026-11-01 or "
-                                             "2026-11-01T08:00:00Z",
-                                             text.substr(0, 40)));
-}
-
 absl::Status RunList(Session& session, const ListOptions& o) {
   if (!IsValidUtf8(o.resource + o.caller)) return InvalidField("audit list", "got text that is not UTF-8");
   v1::ListAuditRecordsRequest request;
   request.set_resource(o.resource);
   request.set_caller(o.caller);
-  if (!o.since.empty()) PROV_RETURN_IF_ERROR(ParseSince(o.since, *request.mutable_since()));
+  if (!o.since.empty()) {
+    PROV_ASSIGN_OR_RETURN(*request.mutable_since(), ParsePast("--since", o.since));
+  }
   Table table({"ID", "TIME", "CALLER", "FROM", "METHOD", "RESOURCE", "REVISION"});
   const char* before = "{\"records\": [\n";
   const auto print = [&](const v1::ListAuditRecordsResponse& page) {

@@ -28,6 +28,8 @@ void AddHostCommands(CLI::App& app, Action& chosen);
 void AddDrainCommand(CLI::App& app, Action& chosen);
 void AddInspectionCommand(CLI::App& app, Action& chosen);
 void AddMoveCommands(CLI::App& app, Action& chosen);
+void AddQueueCommands(CLI::App& app, Action& chosen);
+void AddTraceCommand(CLI::App& app, Action& chosen);
 void AddEnrolmentCommands(CLI::App& app, Action& chosen);
 void AddCertificateCommands(CLI::App& app, Action& chosen);
 void AddDirectoryCommands(CLI::App& app, Action& chosen);

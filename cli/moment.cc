@@ -4,6 +4,7 @@
 #include <google/protobuf/util/time_util.h>
 
 #include <charconv>
+#include <chrono>
 #include <map>
 
 #include "common/status.h"
@@ -38,6 +39,24 @@ absl::StatusOr<Timestamp> ParseMoment(std::string_view field, const std::string&
   time = now;
   time.set_seconds(now.seconds() + number * unit->second);
   return time;
+}
+
+absl::StatusOr<Timestamp> ParsePast(std::string_view field, const std::string& text) {
+  int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const std::string unit(end, static_cast<size_t>(text.data() + text.size() - end));
+  constexpr int64_t kMostDays = 36'500;
+  const int64_t seconds = unit == "s" ? 1 : unit == "m" ? 60 : unit == "h" ? 3600 : unit == "d" ? 86'400 : 0;
+  if (error == std::errc() && seconds != 0 && number >= 0 && number <= kMostDays * 86'400 / seconds) {
+    return TimeUtil::SecondsToTimestamp(
+        std::chrono::system_clock::to_time_t(std::chrono::system_clock::now()) - number * seconds);
+  }
+  Timestamp time;
+  const bool date = text.size() == 10;
+  if (TimeUtil::FromString(date ? text + "T00:00:00Z" : text, &time)) return time;
+  return InvalidField(field, fmt::format("\"{}\" is not a time; write 90m, 12h, 7d, 2026-11-01 or "
+                                         "2026-11-01T08:00:00Z",
+                                         text.substr(0, 40)));
 }
 
 std::string MomentText(Timestamp time) {

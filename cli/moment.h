@@ -15,6 +15,9 @@ inline constexpr char kMomentHelp[] =
 // INVALID_ARGUMENT on `field` for what is neither.
 absl::StatusOr<google::protobuf::Timestamp> ParseMoment(std::string_view field, const std::string& text);
 
+// "90m", "12h", "7d" before now; "2026-11-01"; RFC 3339. INVALID_ARGUMENT on `field` for what is none.
+absl::StatusOr<google::protobuf::Timestamp> ParsePast(std::string_view field, const std::string& text);
+
 // RFC 3339 in seconds: the fraction is of use to programs only.
 std::string MomentText(google::protobuf::Timestamp time);
 

@@ -129,6 +129,8 @@ int Main(int argc, char** argv) {
   AddHostCommands(app, chosen);
   AddInspectionCommand(app, chosen);
   AddMoveCommands(app, chosen);
+  AddQueueCommands(app, chosen);
+  AddTraceCommand(app, chosen);
   AddEnrolmentCommands(app, chosen);
   AddCertificateCommands(app, chosen);
   AddDirectoryCommands(app, chosen);

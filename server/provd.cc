@@ -34,6 +34,8 @@
 #include "server/api/enrolment_service.h"
 #include "server/api/explainer.h"
 #include "server/api/fleet_service.h"
+#include "server/api/host_dialling.h"
+#include "server/api/mail_queues_service.h"
 #include "server/api/mailbox_moves_service.h"
 #include "server/api/mailing_lists_service.h"
 #include "server/api/operations_service.h"
@@ -144,6 +146,8 @@ class Provd {
         lists_service_(calls_, lists_),
         fleet_service_(calls_, fleet_, progress_, moves_, [this] { RefreshTrust(); }),
         mailbox_moves_service_(calls_, moves_),
+        dialling_(fleet_, {config.tls.ca, config.tls.certificate, config.tls.key}),
+        mail_queues_service_(authoriser_, dialling_, audit_),
         audit_service_(authoriser_, audit_),
         enrolment_service_(calls_, certificates_, EnrolmentOf(config)),
         approvals_service_(calls_, approvals_),
@@ -217,8 +221,8 @@ class Provd {
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     for (grpc::Service* service : std::initializer_list<grpc::Service*>{
              &subscribers_service_, &domains_service_, &fleet_service_, &audit_service_, &lists_service_,
-             &mailbox_moves_service_, &approvals_service_, &directory_service_, &enrolment_service_,
-             operations_.service(), agent_sync_.service()}) {
+             &mailbox_moves_service_, &mail_queues_service_, &approvals_service_, &directory_service_,
+             &enrolment_service_, operations_.service(), agent_sync_.service()}) {
       builder.RegisterService(service);
     }
     std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
@@ -348,6 +352,8 @@ class Provd {
   api::MailingListsService lists_service_;
   api::FleetService fleet_service_;
   api::MailboxMovesService mailbox_moves_service_;
+  const api::HostDialling dialling_;
+  api::MailQueuesService mail_queues_service_;
   api::AuditService audit_service_;
   api::EnrolmentService enrolment_service_;
   std::optional<api::EnrolmentDoor> enrolment_door_;

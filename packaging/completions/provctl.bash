@@ -34,6 +34,8 @@ _provctl_options() {
     update-pool) echo "$global --weight" ;;
     move-mailbox) echo "$global --to" ;;
     list-moves) echo "$global --all" ;;
+    queue) echo "$global --recipient --recipient-domain --sender --all --yes --limit" ;;
+    trace) echo "$global --since --host --limit" ;;
     audit) echo "$global --resource --caller --since --limit --all --head --from" ;;
     history) echo "$global --limit --all" ;;
     watch) echo "$global --after" ;;
@@ -46,12 +48,13 @@ _provctl() {
     suspend-user resume-user delete-user undelete-user purge-user list-scheduled cancel-scheduled add-domain show-domain
     list-domains update-domain delete-domain add-list show-list list-lists update-list delete-list add-member
     remove-member list-members add-pool list-pools update-pool delete-pool add-host list-hosts show-host update-host
-    drain-host undrain-host delete-host inspect-host move-mailbox list-moves show-move cancel-move enrol-host evict-host
+    drain-host undrain-host delete-host inspect-host move-mailbox list-moves show-move cancel-move queue trace enrol-host evict-host
     ban-host issue-certificate list-certificates revoke-certificate directory approve list-stopped wait status whoami why audit history watch"
   local with_value=" --config --server --ca --certificate --key -o --output --timeout --request-id --name --quota --plan
     --label --pool --filter --domain --limit --may-use --reason --suspended-mail --alias-of --catch-all --role --weight
     --resource --caller --since --head --from --format --rejects --sync --max-removals --after --lifetime --identity
-    --out --at --owner --posting --changes --for --to --web-name "
+    --out --at --owner --posting --changes --for --to --web-name
+    --recipient --recipient-domain --sender --host "
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command="" i
   with_value=${with_value//$'\n'/ }
   COMPREPLY=()
@@ -119,6 +122,8 @@ _provctl() {
     mapfile -t COMPREPLY < <(compgen -f -- "$current")
   elif [[ $command == audit && $previous == audit ]]; then
     mapfile -t COMPREPLY < <(compgen -W "list verify" -- "$current")
+  elif [[ $command == queue && $previous == queue ]]; then
+    mapfile -t COMPREPLY < <(compgen -W "show hold release drop flush" -- "$current")
   elif [[ -z $command ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$current")
   fi

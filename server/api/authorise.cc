@@ -126,6 +126,14 @@ const std::vector<MethodRule>& MethodTable() {
       // The repository sees to it that the host is in the pool that the mailbox moves to.
       {"/prov.v1.MailboxMoves/ReportMailboxMove", kAgent},
 
+      // Who writes to whom: for those who are asked where mail is, and nobody else.
+      {"/prov.v1.MailQueues/ListQueuedMessages", kOperator | kHelpdesk},
+      {"/prov.v1.MailQueues/HoldQueuedMessages", kOperator},
+      {"/prov.v1.MailQueues/ReleaseQueuedMessages", kOperator},
+      {"/prov.v1.MailQueues/DropQueuedMessages", kOperator},
+      {"/prov.v1.MailQueues/FlushQueuedMessages", kOperator},
+      {"/prov.v1.MailQueues/TraceMail", kOperator | kHelpdesk},
+
       {"/prov.v1.Operations/WaitForRevision", kReaders},
       {"/prov.v1.Operations/GetStatus", kReaders},
       {"/prov.v1.Operations/WatchChanges", kOperator | kBilling | kAuditor},

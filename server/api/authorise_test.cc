@@ -13,6 +13,7 @@
 #include "prov/v1/enrolment.pb.h"
 #include "prov/v1/fleet.pb.h"
 #include "prov/v1/lists.pb.h"
+#include "prov/v1/mail_queues.pb.h"
 #include "prov/v1/mailbox_moves.pb.h"
 #include "prov/v1/operations.pb.h"
 #include "prov/v1/subscribers.pb.h"
@@ -30,6 +31,7 @@ std::vector<const google::protobuf::FileDescriptor*> Files() {
           v1::EnrolmentToken::descriptor()->file(),
           v1::Pool::descriptor()->file(),
           v1::MailingList::descriptor()->file(),
+          v1::QueuedMessage::descriptor()->file(),
           v1::Status::descriptor()->file(),
           v1::Subscriber::descriptor()->file(),
           v1::ReportMailboxMoveRequest::descriptor()->file()};

@@ -24,14 +24,20 @@ int64_t Milliseconds(Time time) {
   return std::chrono::duration_cast<milliseconds>(time.time_since_epoch()).count();
 }
 
-Time FromMilliseconds(int64_t value) { return Time(milliseconds(value)); }
-
 template <typename Number>
 std::optional<Number> ParseNumber(std::string_view digits) {
   Number value = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
   if (error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
   return value;
+}
+
+// Nothing for what the clock cannot say, the year 2262 and later.
+std::optional<Time> ParseTime(std::string_view digits) {
+  const auto value = ParseNumber<int64_t>(digits);
+  constexpr auto kLast = std::chrono::duration_cast<milliseconds>(Time::max().time_since_epoch()).count();
+  if (!value || *value < 0 || *value > kLast) return std::nullopt;
+  return Time(milliseconds(*value));
 }
 
 std::string_view TakeWord(std::string_view& text) {
@@ -90,8 +96,8 @@ bool SetField(std::string_view key, std::string_view value, StoredMessage& messa
     return envelope.eight_bit || value == "7bit";
   }
   if (key == "received") {
-    const auto time = ParseNumber<int64_t>(value);
-    if (time) envelope.received = FromMilliseconds(*time);
+    const auto time = ParseTime(value);
+    if (time) envelope.received = *time;
     return time.has_value();
   }
   if (key == "content") {
@@ -154,13 +160,13 @@ std::optional<JournalEntry> ParseEntry(std::string_view line, size_t recipients)
   } else if (word != "defer") {
     return std::nullopt;
   }
-  const auto time = ParseNumber<int64_t>(TakeWord(line));
+  const auto time = ParseTime(TakeWord(line));
   if (!time) return std::nullopt;
-  entry.time = FromMilliseconds(*time);
+  entry.time = *time;
   if (entry.state == State::kPending && !entry.told_of_delay) {
-    const auto due = ParseNumber<int64_t>(TakeWord(line));
+    const auto due = ParseTime(TakeWord(line));
     if (!due) return std::nullopt;
-    entry.due = FromMilliseconds(*due);
+    entry.due = *due;
   }
   auto indices = ParseIndices(TakeWord(line), recipients);
   if (!indices) return std::nullopt;

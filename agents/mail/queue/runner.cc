@@ -10,7 +10,8 @@
 #include <utility>
 
 #include "agents/mail/net/spawn.h"
-#include "agents/mail/queue/notification.h"
+#include "agents/mail/queue/mail_event.h"
+#include "agents/mail/queue/runner_entry.h"
 #include "common/log.h"
 #include "common/random.h"
 #include "common/status.h"
@@ -32,6 +33,15 @@ uint32_t RandomSeed() {
 // Before mail is given up: a clock that jumped ahead, or a host that was off for days, is no reason alone.
 constexpr uint32_t kLeastAttempts = 3;
 
+// Files that are read at start before others have their turn.
+constexpr size_t kResumedAtOnce = 200;
+
+// Before all that is due: a time that has long been.
+constexpr Time kBeforeOthers{milliseconds(1)};
+
+// Until what was removed is removed for good.
+constexpr std::chrono::seconds kRemovalLag{1};
+
 // With jitter, and more.
 constexpr std::chrono::hours kLongestHopRest{1};
 
@@ -40,49 +50,7 @@ bool MayBeBehind(std::string_view reply) {
   return reply.starts_with("550 5.1.1") || reply.starts_with("550 5.2.1");
 }
 
-// It follows from the first recipient that it tells of, so that telling again after a crash is no second one.
-std::string NotificationId(const std::string& original, size_t recipient) {
-  return fmt::format("{}d{}", original, recipient);
-}
-
 }  // namespace
-
-struct Runner::Entry {
-  StoredMessage message;
-  std::set<size_t> busy;  // recipients being delivered
-  Time planned;           // its place in planned_; the epoch: none
-  bool dead = false;      // somebody could be neither reached nor told
-
-  bool Done() const {
-    const auto& recipients = message.envelope.recipients;
-    return std::none_of(recipients.begin(), recipients.end(),
-                        [](const Recipient& r) { return r.state == State::kPending; });
-  }
-};
-
-struct Runner::Job {
-  EntryPtr entry;
-  route::NextHop hop;
-  std::vector<size_t> recipients;
-  std::vector<std::string> addresses;
-};
-
-struct Runner::Hop {
-  std::string name;
-  std::deque<Job> jobs;
-  size_t workers = 0;
-  std::chrono::steady_clock::time_point rests_until;
-};
-
-struct Runner::Result {
-  size_t recipient = 0;
-  Outcome outcome;
-  bool soon = false;
-  bool shares_our_view = false;
-  bool postponed = false;  // not tried: no attempt
-  milliseconds rest{0};    // when postponed: how long the hop still rests
-  std::string hop;
-};
 
 Runner::Runner(asio::any_io_executor executor, Spool& spool, net::BlockingPool& pool,
                const route::NextHops& hops, Transport& transport, RunnerOptions options, const Clock& clock)
@@ -94,6 +62,7 @@ Runner::Runner(asio::any_io_executor executor, Spool& spool, net::BlockingPool& 
       options_(std::move(options)),
       clock_(clock),
       timer_(executor_),
+      sync_timer_(executor_),
       random_(RandomSeed()) {}
 
 Runner::~Runner() = default;
@@ -101,48 +70,79 @@ Runner::~Runner() = default;
 double Runner::Chance() { return std::uniform_real_distribution<double>(0, 1)(random_); }
 
 absl::Status Runner::Start() {
-  PROV_ASSIGN_OR_RETURN(std::vector<StoredMessage> messages, spool_.Scan());
-  if (!messages.empty()) Log(Level::kInfo, "queue_resumed", {{"messages", messages.size()}});
-  for (StoredMessage& message : messages) Accept(std::move(message));
+  PROV_ASSIGN_OR_RETURN(auto scan, spool_.BeginScan());
+  resuming_ = true;
   net::Spawn(executor_, "queue", Schedule());
+  net::Spawn(executor_, "queue", Resume(std::move(scan)));
   return absl::OkStatus();
 }
 
-void Runner::Accept(StoredMessage message) {
+asio::awaitable<void> Runner::Resume(std::shared_ptr<SpoolScan> scan) {
+  size_t messages = 0;
+  while (!stopped_) {
+    auto piece = co_await net::RunBlocking(pool_, [&scan] { return scan->Next(kResumedAtOnce); });
+    if (!piece.ok()) {
+      // What was not read stays for the next start.
+      Log(Level::kError, "queue_not_read", {{"messages", messages}, {"error", piece.status()}});
+      break;
+    }
+    if (!*piece) {
+      if (messages > 0) Log(Level::kInfo, "queue_resumed", {{"messages", messages}});
+      break;
+    }
+    messages += (*piece)->size();
+    for (StoredMessage& message : **piece) Add(std::move(message), /*fresh=*/false);
+  }
+  resuming_ = false;
+}
+
+void Runner::Accept(StoredMessage message) { Add(std::move(message), /*fresh=*/true); }
+
+void Runner::Add(StoredMessage message, bool fresh) {
   auto entry = std::make_shared<Entry>();
   entry->message = std::move(message);
+  entry->fresh = fresh;
   const Envelope& envelope = entry->message.envelope;
   entry->dead =
       envelope.sender.empty() && std::any_of(envelope.recipients.begin(), envelope.recipients.end(),
                                              [](const Recipient& r) { return r.state == State::kFailed; });
-  if (!entries_.emplace(envelope.id, entry).second) return;
+  if (parked_.contains(envelope.id) || !entries_.emplace(envelope.id, entry).second) return;
   Plan(entry);
 }
 
 void Runner::Stop() {
   stopped_ = true;
   timer_.cancel();
+  transport_.Stop();
 }
 
 // Gives the entry its place among those that wait.
 void Runner::Plan(const EntryPtr& entry) {
   const Envelope& envelope = entry->message.envelope;
-  if (entry->planned != Time()) planned_.erase({entry->planned, envelope.id});
-  entry->planned = Time();
+  Unplan(*entry);
+  if (entry->dropped) return;
   if (entry->Done()) {
     // Delivered before the last end of the process, which came before the file was gone.
     if (entry->busy.empty()) net::Spawn(executor_, "queue", Finish(entry));
     return;
   }
+  if (entry->message.held) return ParkIfMany(entry);
   Time next = Time::max();
   for (size_t i = 0; i < envelope.recipients.size(); ++i) {
     const Recipient& recipient = envelope.recipients[i];
     if (recipient.state == State::kPending && !entry->busy.contains(i)) next = std::min(next, recipient.due);
   }
   if (next == Time::max()) return;
+  if (entry->fresh) next = kBeforeOthers;
   entry->planned = next;
   planned_.insert({next, envelope.id});
   timer_.cancel();
+  ParkIfMany(entry);
+}
+
+void Runner::Unplan(Entry& entry) {
+  if (entry.planned != Time()) planned_.erase({entry.planned, entry.message.envelope.id});
+  entry.planned = Time();
 }
 
 // Nothing is planned further ahead than the schedule goes: what seems to be came of a clock that has been set
@@ -166,9 +166,13 @@ asio::awaitable<void> Runner::Schedule() {
       co_await timer_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
       continue;
     }
-    const EntryPtr entry = entries_.at(first->second);
-    planned_.erase(first);
-    entry->planned = Time();
+    const std::pair<Time, std::string> place = *first;
+    const EntryPtr entry = co_await Take(place.second);
+    if (!entry) {
+      if (!parked_.contains(place.second)) planned_.erase(place);
+      continue;
+    }
+    Unplan(*entry);
     co_await Dispatch(entry);
   }
 }
@@ -181,6 +185,7 @@ asio::awaitable<void> Runner::Dispatch(EntryPtr entry) {
     const bool waits = recipients[i].state == State::kPending && !entry->busy.contains(i);
     if (waits && IsDue(recipients[i].due, clock_.Now())) due.push_back(i);
   }
+  const bool fresh = std::exchange(entry->fresh, false);
   // A clock that was set back in between: its time has yet to come.
   if (due.empty()) {
     Plan(entry);
@@ -210,66 +215,32 @@ asio::awaitable<void> Runner::Dispatch(EntryPtr entry) {
   }
   if (!results.empty()) net::Spawn(executor_, "queue", Settle(entry, std::move(results)));
   for (auto& [name, job] : jobs) {
+    if (entry->Stays() || (!fresh && IsCrowded(name))) {
+      PutOff(entry, job.recipients);
+      continue;
+    }
     job.entry = entry;
+    job.fresh = fresh;
     Enqueue(std::move(job));
   }
 }
 
-void Runner::Enqueue(Job job) {
-  std::shared_ptr<Hop>& hop = by_hop_[job.hop.name];
-  if (!hop) hop = std::make_shared<Hop>();
-  hop->name = job.hop.name;
-  hop->jobs.push_back(std::move(job));
-  if (hop->workers == kConnectionsPerHop) return;
-  ++hop->workers;
-  net::Spawn(executor_, "queue_hop", Work(hop), [this, hop] {
-    --hop->workers;
-    if (hop->workers == 0 && hop->jobs.empty() && clock_.Monotonic() >= hop->rests_until)
-      by_hop_.erase(hop->name);
-  });
-}
-
-asio::awaitable<void> Runner::Work(std::shared_ptr<Hop> hop) {
-  while (!stopped_ && !hop->jobs.empty()) {
-    const Job job = std::move(hop->jobs.front());
-    hop->jobs.pop_front();
-    std::vector<Result> results = co_await Attempt(*hop, job);
-    co_await Settle(job.entry, std::move(results));
+// The more messages there are, the later, so that looking at them again and again does not keep the loop
+// busy.
+void Runner::PutOff(const EntryPtr& entry, const std::vector<size_t>& recipients) {
+  const auto spread =
+      std::min(std::max(milliseconds(entries_.size()), milliseconds(kSoon)), options_.retry.longest);
+  const Time due = clock_.Now() + kSoon +
+                   milliseconds(static_cast<int64_t>(static_cast<double>(spread.count()) * Chance()));
+  for (const size_t index : recipients) {
+    entry->message.envelope.recipients[index].due = due;
+    entry->busy.erase(index);
   }
-}
-
-asio::awaitable<std::vector<Runner::Result>> Runner::Attempt(Hop& hop, const Job& job) {
-  std::vector<Outcome> outcomes;
-  const auto left = std::chrono::ceil<milliseconds>(hop.rests_until - clock_.Monotonic());
-  const bool rests = left.count() > 0;
-  if (rests) {
-    outcomes.assign(job.recipients.size(),
-                    {State::kPending, "450 4.4.1 the next hop did not answer a moment ago"});
+  if (entry->dropped && entry->busy.empty()) {
+    net::Spawn(executor_, "queue", Finish(entry));
   } else {
-    DeliveryRequest request;
-    request.message = &job.entry->message;
-    request.spool = &spool_;
-    request.hop = job.hop;
-    request.addresses = job.addresses;
-    ++active_;
-    outcomes = co_await transport_.Deliver(request);
-    --active_;
-    const bool unreachable = !outcomes.empty() && outcomes.front().unreachable;
-    const milliseconds rest =
-        job.hop.shares_our_view ? kSoon : std::min<milliseconds>(kHopRest, options_.retry.first);
-    if (unreachable) hop.rests_until = clock_.Monotonic() + rest;
+    Plan(entry);
   }
-  std::vector<Result> results;
-  for (size_t i = 0; i < job.recipients.size(); ++i) {
-    Result result{job.recipients[i], outcomes[i]};
-    result.hop = job.hop.name;
-    result.shares_our_view = job.hop.shares_our_view;
-    result.soon = job.hop.shares_our_view && outcomes[i].unreachable;
-    result.postponed = rests;
-    result.rest = left;
-    results.push_back(std::move(result));
-  }
-  co_return results;
 }
 
 // Not all of them at the very moment at which the hop's rest ends.
@@ -294,7 +265,9 @@ void Runner::Judge(const Entry& entry, Result& result) const {
     result.soon = true;
   }
   const bool tried_enough = envelope.recipients[result.recipient].attempts + 1 >= kLeastAttempts;
+  if (entry.Stays()) return;
   if (outcome.state == State::kPending && age > options_.retry.give_up && tried_enough) {
+    result.expired = true;
     const std::string& earlier = envelope.recipients[result.recipient].reason;
     outcome.state = State::kFailed;
     outcome.reply = fmt::format("550 5.4.7 not delivered in time; last: {}",
@@ -308,8 +281,9 @@ asio::awaitable<void> Runner::Settle(EntryPtr entry, std::vector<Result> results
   for (Result& result : results) Judge(*entry, result);
   co_await Notify(entry, results);
   co_await Record(entry, results);
+  co_await NotifyOfDelay(entry);
   for (const Result& result : results) entry->busy.erase(result.recipient);
-  if (entry->Done() && entry->busy.empty()) {
+  if ((entry->Done() || entry->dropped) && entry->busy.empty()) {
     co_await Finish(entry);
   } else {
     Plan(entry);
@@ -317,61 +291,13 @@ asio::awaitable<void> Runner::Settle(EntryPtr entry, std::vector<Result> results
   --active_;
 }
 
-// Tells the sender of those that failed for good; who cannot be told now is tried again later.
-asio::awaitable<void> Runner::Notify(EntryPtr entry, std::vector<Result>& results) {
-  std::vector<Result> failed;
-  for (const Result& result : results) {
-    if (result.outcome.state == State::kFailed) failed.push_back(result);
-  }
-  if (failed.empty()) co_return;
-  const Envelope& original = entry->message.envelope;
-  if (original.sender.empty()) {
-    entry->dead = true;  // RFC 5321 section 6.1: a notification is never sent for one
-    co_return;
-  }
-  // Those whom a process told of that was killed before it noted it. What lies there may be on its way: it is
-  // not to be written over.
-  while (!failed.empty() && entries_.contains(NotificationId(original.id, failed.front().recipient))) {
-    failed.erase(failed.begin());
-  }
-  if (failed.empty()) co_return;
-  StoredMessage notification;
-  const absl::Status written =
-      co_await net::RunBlocking(pool_, [&] { return WriteNotification(*entry, failed, &notification); });
-  if (written.ok()) {
-    Accept(std::move(notification));
-    co_return;
-  }
-  Log(Level::kError, "notification_failed", {{"trace", original.trace}, {"error", written}});
-  for (Result& result : results) {
-    if (result.outcome.state == State::kFailed) result.outcome.state = State::kPending;
-  }
-}
-
-// Blocks.
-absl::Status Runner::WriteNotification(const Entry& entry, const std::vector<Result>& failed,
-                                       StoredMessage* stored) {
-  const Envelope& original = entry.message.envelope;
-  PROV_ASSIGN_OR_RETURN(const auto content, spool_.OpenContent(entry.message));
-  Notification notification;
-  PROV_ASSIGN_OR_RETURN(notification.original_start, content->Read());
-  notification.hostname = options_.hostname;
-  notification.now = clock_.Now();
-  notification.original = &original;
-  for (const Result& result : failed) {
-    notification.failed.push_back({original.recipients[result.recipient].address, result.outcome.reply});
-  }
-  Envelope envelope;
-  envelope.id = notification.id = NotificationId(original.id, failed.front().recipient);
-  envelope.trace = original.trace;
-  envelope.received = notification.now;
-  envelope.client = "local";
-  envelope.eight_bit = true;
-  envelope.recipients.push_back({original.sender});
-  PROV_ASSIGN_OR_RETURN(const auto writer, spool_.Begin(std::move(envelope)));
-  PROV_RETURN_IF_ERROR(writer->Append(FormatNotification(notification)));
-  PROV_ASSIGN_OR_RETURN(*stored, writer->Commit());
-  return absl::OkStatus();
+// Everybody has the message, and its file goes at once: a journal that says so is not worth waiting for the
+// disk. A kill in between does what one before the journal does, and no more can happen than a second
+// delivery (RFC 5321 section 6.1). Failures are always noted first: nobody is told twice.
+bool Runner::LeavesNothing(const Entry& entry, const std::vector<Result>& results) {
+  return entry.Done() && !entry.dead && entry.busy.size() == results.size() &&
+         std::all_of(results.begin(), results.end(),
+                     [](const Result& result) { return result.outcome.state == State::kDelivered; });
 }
 
 asio::awaitable<void> Runner::Record(EntryPtr entry, const std::vector<Result>& results) {
@@ -390,19 +316,21 @@ asio::awaitable<void> Runner::Record(EntryPtr entry, const std::vector<Result>& 
     durable |= outcome.state != State::kPending;
     ApplyEntry(change, envelope);
     const char* event = outcome.state == State::kDelivered ? "mail_delivered"
+                        : result.expired                   ? "mail_expired"
                         : outcome.state == State::kFailed  ? "mail_bounced"
                                                            : "mail_deferred";
     const auto delay = std::chrono::duration_cast<milliseconds>(change.time - envelope.received).count();
-    Log(outcome.state == State::kDelivered ? Level::kInfo : Level::kWarning, event,
-        {{"trace", envelope.trace},
-         {"queue_id", envelope.id},
-         {"recipient", recipient.address},
-         {"hop", result.hop},
-         {"reply", outcome.reply},
-         {"delay_ms", delay}});
+    TellOfMail(options_.trace, outcome.state == State::kDelivered ? Level::kInfo : Level::kWarning, event,
+               {{"trace", envelope.trace},
+                {"queue_id", envelope.id},
+                {"sender", envelope.sender},
+                {"recipient", recipient.address},
+                {"hop", result.hop},
+                {"reply", outcome.reply},
+                {"delay_ms", delay}});
     journal.push_back(std::move(change));
   }
-  if (journal.empty()) co_return;
+  if (journal.empty() || LeavesNothing(*entry, results)) co_return;
   const absl::Status status = co_await net::RunBlocking(pool_, [&] {
     for (size_t i = 0; i < journal.size(); ++i) {
       PROV_RETURN_IF_ERROR(spool_.Record(envelope.id, journal[i], durable && i + 1 == journal.size()));
@@ -410,6 +338,7 @@ asio::awaitable<void> Runner::Record(EntryPtr entry, const std::vector<Result>& 
     return absl::OkStatus();
   });
   // What is known here stays known; only a restart now would deliver twice.
+  if (!status.ok()) entry->unrecorded = true;
   if (!status.ok()) Log(Level::kError, "queue_record_failed", {{"trace", envelope.trace}, {"error", status}});
 }
 
@@ -418,9 +347,29 @@ asio::awaitable<void> Runner::Finish(EntryPtr entry) {
   const absl::Status status = co_await net::RunBlocking(
       pool_, [&] { return entry->dead ? spool_.Bury(envelope.id) : spool_.Remove(envelope.id); });
   if (!status.ok()) Log(Level::kError, "queue_remove_failed", {{"trace", envelope.trace}, {"error", status}});
-  if (entry->dead) Log(Level::kError, "mail_dead", {{"trace", envelope.trace}, {"queue_id", envelope.id}});
-  if (entry->planned != Time()) planned_.erase({entry->planned, envelope.id});
+  if (entry->dead) {
+    TellOfMail(options_.trace, Level::kError, "mail_dead",
+               {{"trace", envelope.trace}, {"queue_id", envelope.id}, {"sender", envelope.sender}});
+  }
+  Unplan(*entry);
   entries_.erase(envelope.id);
+  SyncSoon();
+}
+
+// A power cut brings back what was removed within the last second, and it is delivered once more. Others that
+// are accepted meanwhile share the cost: they sync the same directory.
+void Runner::SyncSoon() {
+  if (stopped_ || std::exchange(sync_planned_, true)) return;
+  sync_timer_.expires_after(kRemovalLag);
+  sync_timer_.async_wait([this](const std::error_code& error) {
+    if (!error) net::Spawn(executor_, "queue_sync", SyncRemovals());
+  });
+}
+
+asio::awaitable<void> Runner::SyncRemovals() {
+  sync_planned_ = false;
+  const absl::Status status = co_await net::RunBlocking(pool_, [this] { return spool_.SyncRemovals(); });
+  if (!status.ok()) Log(Level::kError, "queue_sync_failed", {{"error", status}});
 }
 
 }  // namespace prov::queue

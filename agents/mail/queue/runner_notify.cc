@@ -105,7 +105,7 @@ asio::awaitable<bool> Runner::NotifyOf(const Entry& entry, DsnAction action, con
 
 // While the queue is still being read, what lies there is not yet known here.
 asio::awaitable<bool> Runner::LiesThere(const std::string& id) {
-  if (entries_.contains(id)) co_return true;
+  if (entries_.contains(id) || parked_.contains(id)) co_return true;
   if (!resuming_) co_return false;
   co_return co_await net::RunBlocking(pool_, [&] { return spool_.Has(id); });
 }

@@ -79,7 +79,8 @@ class RunnerTest : public testing::Test {
     Runner runner(loop.get_executor(), *spool_, pool, hops_, transport, {"mx.example.net", retry}, clock);
     ASSERT_TRUE(runner.Start().ok());
     const auto deadline = std::chrono::steady_clock::now() + kPatience;
-    while (runner.messages() > 0 && !until() && std::chrono::steady_clock::now() < deadline) {
+    while ((runner.resuming() || runner.messages() > 0) && !until() &&
+           std::chrono::steady_clock::now() < deadline) {
       loop.run_one_for(milliseconds(20));
     }
     EXPECT_LT(std::chrono::steady_clock::now(), deadline);

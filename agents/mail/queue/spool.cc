@@ -23,6 +23,7 @@ namespace {
 
 constexpr mode_t kDirectoryMode = 0700;
 constexpr size_t kReadOctets = 64 * 1024;
+constexpr size_t kUsualEnvelopeOctets = 4096;  // a million files are read quicker in small pieces
 constexpr size_t kMaxTailOctets = 64 << 20;  // end mark and journal
 // An engine that was told to stop may still be finishing when the next one starts.
 constexpr std::chrono::seconds kLockPatience{15};
@@ -141,7 +142,10 @@ absl::StatusOr<std::unique_ptr<MessageWriter>> Spool::Begin(Envelope envelope) {
 absl::StatusOr<StoredMessage> Spool::Load(const std::string& id) const {
   const std::string path = Active(id);
   PROV_ASSIGN_OR_RETURN(const FileDescriptor file, OpenFile(path, O_RDONLY));
-  PROV_ASSIGN_OR_RETURN(const std::string head, ReadAt(file.get(), 0, kMaxEnvelopeOctets, path));
+  PROV_ASSIGN_OR_RETURN(std::string head, ReadAt(file.get(), 0, kUsualEnvelopeOctets, path));
+  if (head.size() == kUsualEnvelopeOctets && head.find("\n\n") == head.npos) {
+    PROV_ASSIGN_OR_RETURN(head, ReadAt(file.get(), 0, kMaxEnvelopeOctets, path));
+  }
   PROV_ASSIGN_OR_RETURN(StoredMessage message, ParseEnvelope(head));
   if (message.envelope.id != id)
     return absl::DataLossError(fmt::format("{} is named otherwise inside", path));
@@ -160,34 +164,14 @@ absl::StatusOr<StoredMessage> Spool::Load(const std::string& id) const {
   return message;
 }
 
-absl::StatusOr<std::vector<StoredMessage>> Spool::Scan() {
-  std::vector<StoredMessage> messages;
-  PROV_ASSIGN_OR_RETURN(const std::vector<std::string> names, FilesIn(directory_ + "/active"));
-  for (const std::string& name : names) {
-    if (!IsMessageId(name)) continue;
-    auto message = Load(name);
-    if (message.ok()) {
-      messages.push_back(*std::move(message));
-      continue;
-    }
-    if (!absl::IsDataLoss(message.status())) {
-      Log(Level::kError, "queue_file_unreadable", {{"id", name}, {"error", message.status()}});
-      continue;
-    }
-    Log(Level::kError, "queue_file_torn", {{"id", name}, {"error", message.status()}});
-    PROV_RETURN_IF_ERROR(Bury(name));
-  }
-  return messages;
-}
-
 bool Spool::Has(const std::string& id) const { return access(Active(id).c_str(), F_OK) == 0; }
 
-absl::Status Spool::Record(const std::string& id, const JournalEntry& entry, bool durable) {
+absl::Status Spool::AppendLine(const std::string& id, std::string_view line, bool durable) {
   const std::string path = Active(id);
   PROV_ASSIGN_OR_RETURN(FileDescriptor file, OpenFile(path, O_WRONLY | O_APPEND));
   struct stat about;
   if (fstat(file.get(), &about) != 0) return ErrnoStatus(errno, path);
-  if (const absl::Status status = WriteAll(file.get(), FormatEntry(entry)); !status.ok()) {
+  if (const absl::Status status = WriteAll(file.get(), line); !status.ok()) {
     // Half a line would hide what is written behind it.
     if (ftruncate(file.get(), about.st_size) != 0) return ErrnoStatus(errno, path);
     return Annotate(status, path);
@@ -196,7 +180,17 @@ absl::Status Spool::Record(const std::string& id, const JournalEntry& entry, boo
   return file.Close();
 }
 
+absl::Status Spool::Record(const std::string& id, const JournalEntry& entry, bool durable) {
+  return AppendLine(id, FormatEntry(entry), durable);
+}
+
+absl::Status Spool::RecordHold(const std::string& id, Time time, bool held) {
+  return AppendLine(id, FormatHold(time, held), /*durable=*/true);
+}
+
 absl::Status Spool::Remove(const std::string& id) { return RemoveFile(Active(id)); }
+
+absl::Status Spool::SyncRemovals() { return active_sync_.Sync(); }
 
 absl::Status Spool::Withdraw(const std::string& id) {
   PROV_RETURN_IF_ERROR(RemoveFile(Active(id)));

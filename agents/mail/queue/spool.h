@@ -7,8 +7,11 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -41,6 +44,26 @@ class ContentReader {
   virtual absl::StatusOr<std::string> Read() = 0;
 };
 
+class Spool;
+
+// Reads the queue in pieces, for it may be long. Not thread-safe, but may move between threads.
+class SpoolScan {
+ public:
+  ~SpoolScan();
+  // What lies in the next `most` files, in no order; nothing: that was all. Files that are torn are moved to
+  // dead/; those that cannot be read now stay for the next start. Both are told of in the log.
+  absl::StatusOr<std::optional<std::vector<StoredMessage>>> Next(size_t most);
+
+ private:
+  friend class Spool;
+  struct Directory;
+  SpoolScan(Spool& spool, std::unique_ptr<Directory> directory);
+  absl::Status Read(const std::string& name, std::vector<StoredMessage>& messages);
+
+  Spool& spool_;
+  std::unique_ptr<Directory> directory_;  // none: at its end
+};
+
 // Thread-safe; everything blocks on the disk, so run it off the event loop.
 class Spool {
  public:
@@ -56,15 +79,21 @@ class Spool {
   // `envelope` is complete; its id is new.
   absl::StatusOr<std::unique_ptr<MessageWriter>> Begin(Envelope envelope);
 
-  // Every message that was acknowledged and is not finished. Files that are torn are moved to dead/; those
-  // that cannot be read now stay for the next start. Both are told of in the log.
-  absl::StatusOr<std::vector<StoredMessage>> Scan();
+  // Begins to read what was acknowledged before this call and is not finished; what is committed from here on
+  // is left out, however long the reading takes. One at a time.
+  absl::StatusOr<std::unique_ptr<SpoolScan>> BeginScan();
 
   bool Has(const std::string& id) const;
+  // NOT_FOUND when it is finished. DATA_LOSS when the file was spoilt.
+  absl::StatusOr<StoredMessage> Load(const std::string& id) const;
   // Appends to the journal; durable when `durable`.
   absl::Status Record(const std::string& id, const JournalEntry& entry, bool durable);
-  // No such message is OK. A power cut may bring it back; its journal then says that it is done.
+  // Durable.
+  absl::Status RecordHold(const std::string& id, Time time, bool held);
+  // No such message is OK. A power cut may bring it back, until SyncRemovals.
   absl::Status Remove(const std::string& id);
+  // What was removed before stays away. Shares its sync with messages that are committed.
+  absl::Status SyncRemovals();
   // The same, and it cannot come back.
   absl::Status Withdraw(const std::string& id);
   // Moves it to dead/.
@@ -74,15 +103,23 @@ class Spool {
 
  private:
   Spool(std::string directory, FileDescriptor lock);
-  absl::StatusOr<StoredMessage> Load(const std::string& id) const;
+  absl::Status AppendLine(const std::string& id, std::string_view line, bool durable);
+  // Of this process, from the moment before it has its name.
+  void NoteCommitted(const std::string& id);
+  bool IsCommittedSince(const std::string& id) const;
+  void EndScan();
   std::string Incoming(const std::string& id) const { return directory_ + "/incoming/" + id; }
   std::string Active(const std::string& id) const { return directory_ + "/active/" + id; }
   std::string Dead(const std::string& id) const { return directory_ + "/dead/" + id; }
 
   friend class SpoolWriter;
+  friend class SpoolScan;
   const std::string directory_;
   const FileDescriptor lock_;
   SharedSync active_sync_;
+  mutable std::mutex mutex_;
+  bool scanning_ = false;
+  std::unordered_set<std::string> committed_;  // since the scan began; empty when there is none
 };
 
 }  // namespace prov::queue

@@ -29,7 +29,7 @@ TEST(SpoolCut, AFileCutAnywhereIsEitherTheMessageOrNothing) {
   const std::string octets = whole.str();
   for (size_t cut = 0; cut <= octets.size(); ++cut) {
     std::ofstream(path, std::ios::binary | std::ios::trunc) << octets.substr(0, cut);
-    const auto messages = spool->Scan();
+    const auto messages = ScanAll(*spool);
     ASSERT_TRUE(messages.ok()) << messages.status();
     ASSERT_EQ(messages->size(), cut >= end_mark ? 1u : 0u) << cut;
     if (cut < end_mark) continue;
@@ -37,7 +37,7 @@ TEST(SpoolCut, AFileCutAnywhereIsEitherTheMessageOrNothing) {
     EXPECT_EQ(messages->front().envelope.recipients[0].state, expected) << cut;
     // The half line is gone, so that the next entry is a line of its own.
     ASSERT_TRUE(spool->Record(id, {State::kFailed, Time(), Time(), {1}, "550 no"}, true).ok());
-    EXPECT_EQ(spool->Scan()->front().envelope.recipients[1].state, State::kFailed) << cut;
+    EXPECT_EQ(ScanAll(*spool)->front().envelope.recipients[1].state, State::kFailed) << cut;
   }
 }
 

@@ -32,7 +32,7 @@ TEST(Spool, AcceptedMailComesBackUnaltered) {
     }
   }
   const auto spool = OpenSpool(directory.path());
-  const auto messages = spool->Scan();
+  const auto messages = ScanAll(*spool);
   ASSERT_TRUE(messages.ok()) << messages.status();
   ASSERT_EQ(messages->size(), accepted.size());
   for (const StoredMessage& message : *messages) {
@@ -66,7 +66,7 @@ TEST(Spool, TornFilesAreNeverAccepted) {
   std::ofstream(directory.path() + "/incoming/leftover") << "half";
   const auto spool = OpenSpool(directory.path());
   EXPECT_TRUE(directory.Files("incoming").empty());
-  const auto messages = spool->Scan();
+  const auto messages = ScanAll(*spool);
   ASSERT_TRUE(messages.ok()) << messages.status();
   EXPECT_TRUE(messages->empty());
   EXPECT_EQ(directory.Files("dead"), std::vector<std::string>{id});
@@ -79,7 +79,7 @@ TEST(Spool, AFileThatCannotBeReadStopsNoOthers) {
   const std::string id = Store(*spool, TestEnvelope("a@b.c", {"x@y.z"}), kText).envelope.id;
   std::filesystem::create_directory(directory.path() + "/active/0000000000000000000000");
   std::filesystem::create_symlink("/etc/passwd", directory.path() + "/active/0000000000000000000001");
-  const auto messages = spool->Scan();
+  const auto messages = ScanAll(*spool);
   ASSERT_TRUE(messages.ok()) << messages.status();
   ASSERT_EQ(messages->size(), 1u);
   EXPECT_EQ(messages->front().envelope.id, id);
@@ -97,7 +97,7 @@ TEST(Spool, WhatWasDeliveredStaysDelivered) {
   std::ofstream(directory.path() + "/active/" + id, std::ios::app) << "fail 17";  // torn
   for (int round = 0; round < 2; ++round) {
     const auto spool = OpenSpool(directory.path());
-    const auto messages = spool->Scan();
+    const auto messages = ScanAll(*spool);
     ASSERT_TRUE(messages.ok());
     ASSERT_EQ(messages->size(), 1u);
     const auto& recipients = messages->front().envelope.recipients;
@@ -135,7 +135,7 @@ TEST(Spool, ConcurrentCommitsAllLand) {
     });
   }
   for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(spool->Scan()->size(), 160u);
+  EXPECT_EQ(ScanAll(*spool)->size(), 160u);
 }
 
 // The child: accepts mail in several threads and names each that is accepted, until it is killed.
@@ -179,7 +179,7 @@ TEST(Spool, AcceptedMailSurvivesKill) {
   }
   ASSERT_GT(accepted.size(), 100u);
   const auto spool = OpenSpool(directory.path());
-  const auto messages = spool->Scan();
+  const auto messages = ScanAll(*spool);
   ASSERT_TRUE(messages.ok()) << messages.status();
   std::map<std::string, const StoredMessage*> found;
   for (const StoredMessage& message : *messages) found[message.envelope.id] = &message;

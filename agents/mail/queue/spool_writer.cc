@@ -73,6 +73,7 @@ absl::Status SpoolWriter::Finish() {
   // The data first, then the name: a name never stands for half a message.
   if (fdatasync(file_.get()) != 0) return ErrnoStatus(errno, incoming_);
   PROV_RETURN_IF_ERROR(file_.Close());
+  spool_.NoteCommitted(message_.envelope.id);
   if (rename(incoming_.c_str(), spool_.Active(message_.envelope.id).c_str()) != 0) {
     return ErrnoStatus(errno, incoming_);
   }

@@ -68,6 +68,19 @@ inline StoredMessage Store(Spool& spool, Envelope envelope, std::string_view con
   return stored.ok() ? *stored : StoredMessage();
 }
 
+// All that lies there.
+inline absl::StatusOr<std::vector<StoredMessage>> ScanAll(Spool& spool) {
+  auto scan = spool.BeginScan();
+  if (!scan.ok()) return scan.status();
+  std::vector<StoredMessage> all;
+  for (;;) {
+    auto piece = (*scan)->Next(7);
+    if (!piece.ok()) return piece.status();
+    if (!*piece) return all;
+    for (StoredMessage& message : **piece) all.push_back(std::move(message));
+  }
+}
+
 inline std::string ContentOf(const Spool& spool, const StoredMessage& message) {
   auto reader = spool.OpenContent(message);
   EXPECT_TRUE(reader.ok()) << reader.status();
