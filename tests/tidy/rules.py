@@ -8,7 +8,8 @@ import subprocess
 # blocks, `common` and `proto` are below everything and know nobody.
 SERVER = ("server/provd", "server/api", "server/enrol", "server/feed", "server/directory", "server/store",
           "server/model")
-AGENTS = ("agents/agent", "agents/engine", "agents/sync", "agents/moves", "agents/drivers", "agents/mail/smtp", "agents/mail/pop3",
+AGENTS = ("agents/agent", "agents/engine", "agents/sync", "agents/control", "agents/moves", "agents/drivers", "agents/mail/control",
+          "agents/mail/smtp", "agents/mail/pop3",
           "agents/mail/policy", "agents/mail/auth", "agents/mail/queue", "agents/mail/maildir", "agents/mail/route",
           "agents/mail/dns", "agents/mail/net", "agents/state", "agents/config")
 BLOCKS = {"server": SERVER, "agents": AGENTS, "cli": ("cli",), "pam_module": ("pam_module",), "common": ("common",),
