@@ -57,6 +57,12 @@ AgentConfig::Engine ReadEngine(ConfigReader& reader) {
   engine.smtp.smarthost = reader.String("engine.smtp.smarthost", "");
   engine.smtp.resolvers = reader.Strings("engine.smtp.resolvers");
   engine.smtp.greeting_delay = reader.Duration("engine.smtp.greeting_delay", milliseconds(0));
+  for (const auto& [key, rate] :
+       {std::pair{"engine.smtp.messages_of_address", &engine.smtp.messages_of_address},
+        std::pair{"engine.smtp.messages_of_network", &engine.smtp.messages_of_network},
+        std::pair{"engine.smtp.recipients_of_login", &engine.smtp.recipients_of_login}}) {
+    *rate = static_cast<uint32_t>(reader.Int(key, 0, 0, INT32_MAX));
+  }
   engine.smtp.check_hello = reader.Bool("engine.smtp.check_hello", false);
   engine.smtp.check_sender_domain = reader.Bool("engine.smtp.check_sender_domain", false);
   engine.smtp.max_message_octets =

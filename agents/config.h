@@ -88,6 +88,8 @@ struct AgentConfig {
       std::string smarthost;  // host:port that takes mail for other domains; empty: their MX hosts
       std::vector<std::string> resolvers;        // host:port of DNS servers; empty: the system's
       std::chrono::milliseconds greeting_delay;  // who speaks meanwhile is refused
+      // An hour, 0 for no limit: from one client address, one network, and to recipients from one login.
+      uint32_t messages_of_address = 0, messages_of_network = 0, recipients_of_login = 0;
       bool check_hello = false;                  // HELO must be a name with a dot, or an address literal
       bool check_sender_domain = false;          // the sender's domain must be able to take mail
       int64_t max_message_octets = 0;

@@ -5,18 +5,21 @@ sessions, over kept and over new connections:
   - SMTP in, queue, SMTP out to smtp-sink, ours and Postfix's, until the queue is empty;
   - SMTP in, into four Maildirs: our relay and store, and Postfix with virtual(8);
   - LMTP into four Maildirs: our store, and Dovecot's;
-  - the memory of an idle session, ours and Postfix's: what its processes have of their own, divided by the sessions.
+  - the memory of an idle session, ours and Postfix's: what its processes have of their own, divided by the sessions;
+  - what 50 fast sessions keep of their rate beside 10 000 that send an octet in 10 seconds.
 Postfix's own smtp-source sends. Everything syncs to disk as in production; nobody uses TLS.
 """
 
 import argparse
 import json
 import os
+import resource
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -32,7 +35,10 @@ BOXES = 4
 ELSEWHERE = "someone@elsewhere.example"
 SIZES = (4096, 256 * 1024)
 SESSIONS = (1, 20)
-IDLE_SESSIONS = 1000
+IDLE_SESSIONS = 10_000
+SLOW_CLIENTS = 10_000
+SLOW_SECONDS = 10
+FAST_SESSIONS = 50
 PATIENCE_SECONDS = 600
 
 
@@ -107,6 +113,54 @@ def idle_session_kib(port, root, sessions):
             client.close()
 
 
+class SlowClients:
+    """Connections that say hello an octet at a time."""
+
+    def __init__(self, port, count):
+        self.clients = []
+        self.gone = 0
+        self.ended = threading.Event()
+        for _ in range(count):
+            client = socket.create_connection(("127.0.0.1", port), timeout=60)
+            self.clients.append(client)
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def _run(self):
+        pause = SLOW_SECONDS / max(1, len(self.clients) // 100)
+        while not self.ended.is_set():
+            for number, client in enumerate(self.clients):
+                try:
+                    client.send(b"E")
+                except OSError:
+                    self.gone += 1
+                if number % 100 == 99 and self.ended.wait(pause):
+                    return
+
+    def stop(self):
+        self.ended.set()
+        self.thread.join()
+        for client in self.clients:
+            client.close()
+
+
+def beside_slow_clients(ours, messages):
+    """Rates of fast sessions alone, and beside slow clients; and how many of those were cut off."""
+    port, locks = ours.stack.ports["smtp_relay"], files_below(ours.queues())
+    case = {"sessions": FAST_SESSIONS, "messages": messages, "octets": SIZES[0], "kept": True}
+
+    def once():
+        return rate(port, [ELSEWHERE], lambda: files_below(ours.queues()) <= locks, case)
+
+    alone = once()
+    slow = SlowClients(port, SLOW_CLIENTS)
+    try:
+        beside = once()
+    finally:
+        slow.stop()
+    return {"alone": alone, "beside": beside, "slow": SLOW_CLIENTS, "cut_off": slow.gone}
+
+
 class Ours:
     def __init__(self, state, sink):
         self.stack = Stack(state, built_programs(os.path.join(REPOSITORY, "bazel-bin")), REPOSITORY)
@@ -121,7 +175,7 @@ class Ours:
             self.stack.provctl("add-user", f"box{number}@{DOMAIN}", "--no-password", "--wait")
 
     def queues(self):
-        return [self.stack.path("hosts", host, "queue") for host in ("relay1", "store1")]
+        return [self.stack.path("hosts", host, "queue", queue) for host, queue in (("relay1", "relay"), ("store1", "forward"))]
 
     def mail(self):
         return self.stack.mail_root()
@@ -149,14 +203,16 @@ def measure(case, ours, postfix, dovecot, sink_port):
     return result
 
 
-def show(rows, idle):
+def show(rows, idle, slow):
     print(f"{'octets':>7} {'sessions':>8} {'conn':>5} | {'SMTP out':>8} {'Postfix':>8} {'ratio':>6} | {'Maildir':>8} {'Postfix':>8} "
           f"{'ratio':>6} | {'LMTP':>8} {'Dovecot':>8} {'ratio':>6}")
     for row in rows:
         print(f"{row['octets']:>7} {row['sessions']:>8} {'kept' if row['kept'] else 'new':>5} | "
               + " | ".join(f"{row[ours]:>8.0f} {row[peer]:>8.0f} {row[ours] / row[peer]:>6.2f}"
                            for ours, peer in (("out", "out_postfix"), ("in", "in_postfix"), ("lmtp", "lmtp_dovecot"))))
-    print(f"an idle session: {idle['ours_kib']:.1f} KiB, Postfix {idle['postfix_kib']:.0f} KiB")
+    print(f"an idle session, of {idle['sessions']}: {idle['ours_kib']:.1f} KiB, Postfix {idle['postfix_kib']:.0f} KiB")
+    print(f"{FAST_SESSIONS} fast sessions: {slow['alone']:.0f} messages/s alone, {slow['beside']:.0f} beside {slow['slow']} slow clients "
+          f"({slow['beside'] / slow['alone']:.0%}); {slow['cut_off']} of these cut off")
 
 
 def main():
@@ -166,6 +222,8 @@ def main():
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         parser.error("Postfix and Dovecot are started by root")
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     state = tempfile.mkdtemp(prefix="prov-bench-", dir="/var/tmp")
     sink_port = free_port()
     ours = Ours(state, f"127.0.0.1:{sink_port}")
@@ -189,6 +247,7 @@ def main():
         idle = {"sessions": IDLE_SESSIONS,
                 "ours_kib": idle_session_kib(ours.stack.ports["smtp_relay"], processes.pid("relay1"), IDLE_SESSIONS),
                 "postfix_kib": idle_session_kib(postfix.port, processes.pid("postfix-peer"), 50)}
+        slow = beside_slow_clients(ours, arguments.messages)
     finally:
         dovecot.stop()
         postfix.stop()
@@ -196,9 +255,9 @@ def main():
         ours.stack.stop()
         shutil.rmtree(state, ignore_errors=True)
     if arguments.output == "json":
-        print(json.dumps({"rows": rows, "idle": idle}, indent=2))
+        print(json.dumps({"rows": rows, "idle": idle, "slow": slow}, indent=2))
     else:
-        show(rows, idle)
+        show(rows, idle, slow)
 
 
 main()

@@ -55,9 +55,8 @@ class Notifications(case.StackCase):
         self.assertEqual(self.messages(quiet), [])
 
     def test_FailureComesBackWholeIfAskedForAndNotAtAllIfNot(self):
-        sender, quiet, gone = self.add_user(), self.add_user(), self.add_user()
         # A mailbox that is full refuses for good, after the relay took the mail.
-        self.stack.provctl("set-quota", gone, "1K", "--wait")
+        sender, quiet, gone = self.add_user(), self.add_user(), self.add_user("--quota", "1K")
         body = subject_message("too much") + b"x" * 70 + b"\r\n" + b"y" * 900 + b"\r\n" + b"z" * 900 + b"\r\n"
         self.ask(quiet, gone, body, [], ["NOTIFY=NEVER"])
         self.ask(sender, gone, body, ["RET=FULL"])

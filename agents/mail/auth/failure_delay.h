@@ -17,10 +17,7 @@ constexpr std::chrono::milliseconds kLongestFailureDelay = std::chrono::seconds(
 // A network without a failure for so long starts anew.
 constexpr std::chrono::seconds kFailureMemory = std::chrono::minutes(5);
 
-// IPv4 by address, IPv6 by /48 (a site; whoever has one address there has 2^80); anything else by its text.
-std::string NetworkOf(std::string_view address);
-
-// Thread-safe.
+// By client network: IPv4 by address, IPv6 by /48, anything else by its text. Thread-safe.
 class FailureDelay {
  public:
   explicit FailureDelay(const Clock& clock, size_t max_networks = 10'000);

@@ -4,24 +4,19 @@
 #include <asio/awaitable.hpp>
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "agents/mail/net/peer.h"
 
 namespace prov::net {
 
 class TlsParty;
 
 constexpr size_t kMostReadOctets = 16 * 1024;  // what one Read returns at most
-
-struct Peer {
-  std::string address;  // "192.0.2.1", "2001:db8::1"; an IPv4 address mapped into IPv6 is given as IPv4
-  uint16_t port = 0;
-};
 
 // What both ends of a TLS connection agreed on.
 struct TlsFacts {

@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "agents/mail/net/host_port.h"
+#include "agents/mail/net/network_prefix.h"
 #include "agents/mail/net/proxy_header.h"
 #include "agents/mail/net/spawn.h"
 #include "agents/mail/net/tcp_connection.h"
@@ -34,14 +35,7 @@ constexpr int kBacklog = 1024;
 constexpr std::chrono::seconds kProxyHeaderPatience{5};
 
 // The unit that per-address limits count: an IPv6 customer has a /64 at least.
-std::string ClientKey(const std::string& address) {
-  std::error_code error;
-  const asio::ip::address parsed = asio::ip::make_address(address, error);
-  if (error || !parsed.is_v6()) return address;
-  asio::ip::address_v6::bytes_type octets = parsed.to_v6().to_bytes();
-  std::fill(octets.begin() + 8, octets.end(), 0);
-  return asio::ip::address_v6(octets).to_string();
-}
+constexpr unsigned kClientBits4 = 32, kClientBits6 = 64;
 
 // Shared by the accept loop and the sessions, so that each may end after the Listener.
 struct Shared {
@@ -111,7 +105,7 @@ bool IsFull(const Shared& shared) {
 }
 
 void Admit(const std::shared_ptr<Shared>& shared, tcp::socket socket, Peer peer) {
-  std::string key = ClientKey(peer.address);
+  std::string key = NetworkPrefix(peer.address, kClientBits4, kClientBits6);
   const ListenOptions& options = shared->options;
   if (options.takes_new && !options.takes_new()) {
     Log(Level::kDebug, "connection_refused",

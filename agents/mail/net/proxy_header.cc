@@ -7,7 +7,6 @@
 #include <system_error>
 #include <vector>
 
-#include "agents/mail/net/tcp_connection.h"
 #include "common/status.h"
 
 namespace prov::net {

@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
-#include "agents/mail/net/connection.h"
+#include "agents/mail/net/peer.h"
 
 namespace prov::net {
 

@@ -236,13 +236,6 @@ class TcpConnection final : public Connection {
 
 }  // namespace
 
-std::string AddressText(const asio::ip::address& address) {
-  if (address.is_v6() && address.to_v6().is_v4_mapped()) {
-    return asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6()).to_string();
-  }
-  return address.to_string();
-}
-
 Peer RemoteOf(const tcp::socket& socket) {
   std::error_code error;
   const tcp::endpoint remote = socket.remote_endpoint(error);

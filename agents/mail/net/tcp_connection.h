@@ -14,7 +14,4 @@ std::unique_ptr<Connection> MakeTcpConnection(asio::ip::tcp::socket socket, Peer
 // Who is at the other end of the socket; empty when it is gone already, which shows at the first read.
 Peer RemoteOf(const asio::ip::tcp::socket& socket);
 
-// As Peer gives it.
-std::string AddressText(const asio::ip::address& address);
-
 }  // namespace prov::net

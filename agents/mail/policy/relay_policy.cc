@@ -13,6 +13,10 @@ bool IsRoutedBySender(const Recipient& recipient) {
 
 Verdict VerdictOf(const route::Decision& decision, bool trusted) {
   if (std::holds_alternative<route::Local>(decision)) return {};
+  if (const auto* back = std::get_if<route::Rewritten>(&decision)) {
+    if (back->recent) return {};
+    return {550, "5.1.6", "this address was good for some days only"};
+  }
   if (std::holds_alternative<route::Refused>(decision)) return {550, "5.2.1", "this mailbox takes no mail"};
   if (std::holds_alternative<route::Unknown>(decision)) return {550, "5.1.1", "no such address here"};
   if (const auto* remote = std::get_if<route::Remote>(&decision)) {

@@ -95,6 +95,40 @@ class Routing : public testing::Test {
   std::unique_ptr<Router> router_;
 };
 
+TEST_F(Routing, AnAddressIsItsLoginsOwnHoweverMailForItComesThere) {
+  Fill();
+  for (const char* own :
+       {"user1@example.net", "USER1@Example.NET", "user1@alias.example", "anybody@catch.example"}) {
+    EXPECT_TRUE(*router_->IsAddressOf("user1@example.net", own)) << own;
+    EXPECT_FALSE(*router_->IsAddressOf("user2@example.net", own)) << own;
+  }
+  for (const char* foreign :
+       {"user2@example.net", "nobody@example.net", "user1@elsewhere.example", "user1", ""}) {
+    EXPECT_FALSE(*router_->IsAddressOf("user1@example.net", foreign)) << foreign;
+  }
+  // Who takes no mail just now may be allowed to send some.
+  EXPECT_TRUE(*router_->IsAddressOf("user2@example.net", "user2@example.net"));
+}
+
+TEST_F(Routing, ARewrittenAddressLeadsToItsSender) {
+  Fill();
+  const SenderRewriting rewriting("srs.example.net", {"secret"});
+  const Router router(*reader_, clock_, &rewriting);
+  const RelayHops hops(router, "127.0.0.1:25");
+  const std::string address = rewriting.Rewrite("friend@elsewhere.example", clock_.now);
+  const auto hop = hops.Find(address);
+  ASSERT_TRUE(std::holds_alternative<NextHop>(hop));
+  EXPECT_EQ(std::get<NextHop>(hop).address, "friend@elsewhere.example");
+  const auto home = hops.Find(rewriting.Rewrite("user1@example.net", clock_.now));
+  ASSERT_TRUE(std::holds_alternative<NextHop>(home));
+  EXPECT_EQ(std::get<NextHop>(home).name, "pools/main");
+  const auto forged = hops.Find("SRS0=abcd=AA=elsewhere.example=friend@srs.example.net");
+  ASSERT_TRUE(std::holds_alternative<NoWay>(forged));
+  // One that leads to another one of ours, and so on.
+  const auto circle = hops.Find(rewriting.Rewrite(address, clock_.now));
+  ASSERT_TRUE(std::holds_alternative<NoWay>(circle));
+}
+
 TEST_F(Routing, FollowsTheLifecycleAliasesAndCatchAll) {
   Fill();
   EXPECT_EQ(Say("user1", "example.net"), "local main user1@example.net");
@@ -121,7 +155,7 @@ TEST_F(Routing, UnknownIsSaidForGoodOnlyWhileTheCopyIsCurrent) {
   EXPECT_EQ(Say("user9", "example.net"), "deferred");
 }
 
-TEST_F(Routing, NextHopIsThePoolOfTheMomentOrTheSmarthost) {
+TEST_F(Routing, NextHopIsThePoolOfTheMomentOrTheSmarthostOrTheDomain) {
   Fill();
   const RelayHops hops(*router_, "smart.example:25");
   const HopDecision local = hops.Find("User1@alias.example");
@@ -131,7 +165,16 @@ TEST_F(Routing, NextHopIsThePoolOfTheMomentOrTheSmarthost) {
   EXPECT_TRUE(std::get<NextHop>(local).lmtp);
   EXPECT_EQ(std::get<NextHop>(hops.Find("a@other.example")).endpoints.front(), "smart.example:25");
   EXPECT_TRUE(std::get<NoWay>(hops.Find("user9@example.net")).reason.starts_with("550 5.1.1"));
-  EXPECT_TRUE(std::holds_alternative<NotNow>(RelayHops(*router_, "").Find("a@other.example")));
+  const HopDecision by_exchangers = RelayHops(*router_, "").Find("a@Other.Example");
+  ASSERT_TRUE(std::holds_alternative<NextHop>(by_exchangers));
+  EXPECT_EQ(std::get<NextHop>(by_exchangers).domain, "other.example");
+  EXPECT_EQ(std::get<NextHop>(by_exchangers).address, "a@Other.Example");
+  EXPECT_TRUE(std::get<NextHop>(by_exchangers).endpoints.empty());
+  const HopDecision international = RelayHops(*router_, "").Find("a@bücher.example");
+  ASSERT_TRUE(std::holds_alternative<NextHop>(international));
+  EXPECT_EQ(std::get<NextHop>(international).domain, "xn--bcher-kva.example");
+  EXPECT_TRUE(std::holds_alternative<NoWay>(RelayHops(*router_, "").Find("a@[192.0.2.1]")));
+  EXPECT_TRUE(std::holds_alternative<NotNow>(FixedHop("").Find("a@other.example")));
 
   // A list's mail goes to hosts of its pool, by SMTP.
   v1::Record list;

@@ -41,7 +41,8 @@ Decision CannotRead(const absl::Status& status) { return Deferred{false, std::st
 
 }  // namespace
 
-Router::Router(state::StateReader& state, const Clock& clock) : state_(state), clock_(clock) {}
+Router::Router(state::StateReader& state, const Clock& clock, const SenderRewriting* rewriting)
+    : state_(state), clock_(clock), rewriting_(rewriting) {}
 
 // A decision, or NOT_FOUND.
 std::variant<Decision, absl::Status> Router::LookUp(std::string_view address) const {
@@ -68,6 +69,12 @@ Decision Router::InDomain(std::string_view local_part, std::string_view domain, 
 }
 
 Decision Router::Resolve(std::string_view local_part, std::string_view domain) const {
+  if (rewriting_ != nullptr && rewriting_->IsRewritten(local_part, domain)) {
+    absl::StatusOr<std::string> address = rewriting_->Restore(local_part, std::nullopt);
+    // Forged, or of a secret that is gone: whoever sends it, it leads nowhere.
+    if (!address.ok()) return Unknown{};
+    return Rewritten{*std::move(address), rewriting_->Restore(local_part, clock_.Now()).ok()};
+  }
   const std::string folded_local = FoldAddress(local_part);
   const std::string folded_domain = FoldAddress(domain);
   Decision decision = InDomain(folded_local, folded_domain, 0);

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "agents/mail/route/pool_order.h"
+#include "agents/mail/route/srs.h"
 #include "agents/state/reader.h"
 #include "common/clock.h"
 
@@ -32,19 +33,24 @@ struct Deferred {
   bool disabled = false;  // the subscriber's mail is deferred on purpose, and it is not the copy's fault
   std::string reason;     // for logs
 };
-using Decision = std::variant<Local, Remote, Unknown, Refused, Deferred>;
+// An address that was rewritten here when mail was forwarded: what comes for it goes to this one.
+struct Rewritten {
+  std::string address;
+  bool recent = false;  // otherwise nothing new is taken for it
+};
+using Decision = std::variant<Local, Remote, Unknown, Refused, Deferred, Rewritten>;
 
 // Thread-safe. Calls read memory-mapped files and may block for a moment.
 class Router {
  public:
-  // `state` and `clock` must outlive it.
-  Router(state::StateReader& state, const Clock& clock);
+  // All must outlive it; `rewriting` may be null.
+  Router(state::StateReader& state, const Clock& clock, const SenderRewriting* rewriting = nullptr);
 
   // `address` as seen on the wire, local part unquoted; any case.
   Decision Resolve(std::string_view local_part, std::string_view domain) const;
 
-  // Whether the subscriber of that login (lower case) may send as `sender`: his own addresses, also by an alias
-  // of their domain, and those that a catch-all brings him. UNAVAILABLE: it cannot be told now.
+  // Whether the subscriber of that login (lower case) may send as `sender`: his own addresses, also by an
+  // alias of their domain, and those that a catch-all brings him. UNAVAILABLE: it cannot be told now.
   absl::StatusOr<bool> IsAddressOf(std::string_view login, std::string_view sender) const;
 
   struct PoolEndpoints {
@@ -61,6 +67,7 @@ class Router {
 
   state::StateReader& state_;
   const Clock& clock_;
+  const SenderRewriting* const rewriting_;
 };
 
 }  // namespace prov::route

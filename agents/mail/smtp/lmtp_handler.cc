@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "agents/mail/queue/mail_event.h"
 #include "agents/mail/smtp/acceptance.h"
 #include "agents/mail/smtp/content_spool.h"
 #include "agents/mail/smtp/mailbox_delivery.h"
@@ -46,11 +47,13 @@ class LmtpHandler final : public Handler {
     envelope_.trace = queue::Spool::NewId(services_.clock->Now());
     envelope_.sender = mail.sender.text;
     eight_bit_ = mail.eight_bit;
+    utf8_ = mail.utf8;
     const policy::Verdict verdict = co_await services_.policy->Mail(client_, envelope_);
     co_return verdict.go_on() ? Reply{250, "2.1.0", "sender ok"} : ReplyOf(verdict);
   }
 
-  asio::awaitable<Reply> Recipient(const Path& path) override {
+  asio::awaitable<Reply> Recipient(const RecipientCommand& command) override {
+    const Path& path = command.path;
     const policy::Recipient recipient = PolicyRecipient(path);
     const policy::Verdict verdict = co_await services_.policy->Rcpt(client_, envelope_, recipient);
     if (!verdict.go_on()) co_return ReplyOf(verdict);
@@ -143,30 +146,39 @@ class LmtpHandler final : public Handler {
     absl::StatusOr<Delivered> delivered = co_await net::RunBlocking(
         *services_.pool, [this, &delivery] { return DeliverToMailbox(delivery, *services_.forwards); });
     if (absl::IsOutOfRange(delivered.status())) {
-      Log(Level::kInfo, "mailbox_full",
-          {{"trace", envelope_.trace}, {"mailbox", mailbox.mailbox_id()}, {"error", delivered.status()}});
+      TellOf(Level::kInfo, "mailbox_full", index, mailbox, delivered.status());
       // RFC 3463 section 3.3, X.2.2.
       co_return services_.defers_over_quota ? Reply{452, "4.2.2", "the mailbox is full, come again"}
                                             : Reply{552, "5.2.2", "the mailbox is full"};
     }
     if (!delivered.ok()) {
-      Log(Level::kError, "delivery_failed",
-          {{"trace", envelope_.trace}, {"mailbox", mailbox.mailbox_id()}, {"error", delivered.status()}});
+      TellOf(Level::kError, "delivery_failed", index, mailbox, delivered.status());
       co_return StorageReply(delivered.status());
     }
     const size_t forwards = delivered->forwards.size();
     for (queue::StoredMessage& forward : delivered->forwards) services_.runner->Accept(std::move(forward));
     const auto took =
         std::chrono::duration_cast<std::chrono::milliseconds>(services_.clock->Monotonic() - begun).count();
-    Log(Level::kInfo, "mail_delivered",
-        {{"trace", envelope_.trace},
-         {"recipient", envelope_.recipients[index]},
-         {"mailbox", mailbox.mailbox_id()},
-         {"file", delivered->file},
-         {"forwards", forwards},
-         {"octets", octets},
-         {"commit_ms", took}});
+    queue::TellOfMail(services_.trace, Level::kInfo, "mail_delivered",
+                      {{"trace", envelope_.trace},
+                       {"sender", envelope_.sender},
+                       {"recipient", envelope_.recipients[index]},
+                       {"mailbox", mailbox.mailbox_id()},
+                       {"file", delivered->file},
+                       {"forwards", forwards},
+                       {"octets", octets},
+                       {"commit_ms", took}});
     co_return Reply{250, "2.0.0", "delivered"};
+  }
+
+  void TellOf(Level level, const char* event, size_t index, const v1::Mailbox& mailbox,
+              const absl::Status& error) const {
+    queue::TellOfMail(services_.trace, level, event,
+                      {{"trace", envelope_.trace},
+                       {"sender", envelope_.sender},
+                       {"recipient", envelope_.recipients[index]},
+                       {"mailbox", mailbox.mailbox_id()},
+                       {"error", error}});
   }
 
   MailboxDelivery DeliveryTo(const v1::Mailbox& mailbox, const std::string& address) const {
@@ -180,13 +192,17 @@ class LmtpHandler final : public Handler {
     delivery.sender = envelope_.sender;
     delivery.client = client_.address;
     delivery.eight_bit = eight_bit_;
+    delivery.utf8 = utf8_;
+    delivery.rewriting = services_.rewriting;
+    delivery.state = services_.state;
     delivery.blank_first = blank_first_;
     delivery.now = services_.clock->Now();
     ReceivedBy received;
     received.hello = client_.hello;
     received.client_address = client_.address;
     received.hostname = services_.hostname;
-    received.with = cipher_.empty() ? "LMTP" : "LMTPS";
+    received.with = utf8_ ? "UTF8LMTP" : "LMTP";
+    if (!cipher_.empty()) received.with += "S";
     received.cipher = cipher_;
     received.id = envelope_.trace;
     received.recipient = address;
@@ -198,7 +214,7 @@ class LmtpHandler final : public Handler {
   const StoreServices services_;
   policy::Client client_;
   std::string cipher_;  // of TLS; empty in clear
-  bool eight_bit_ = false;
+  bool eight_bit_ = false, utf8_ = false;
   policy::Envelope envelope_;
   std::vector<v1::Mailbox> mailboxes_;  // of the recipients, in their order
   std::vector<Path> paths_;             // they were named by

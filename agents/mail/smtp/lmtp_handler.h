@@ -9,6 +9,7 @@
 #include "agents/mail/policy/policy.h"
 #include "agents/mail/queue/runner.h"
 #include "agents/mail/queue/spool.h"
+#include "agents/mail/route/srs.h"
 #include "agents/mail/smtp/handler.h"
 #include "agents/state/reader.h"
 #include "common/clock.h"
@@ -25,9 +26,11 @@ struct StoreServices {
   state::StateReader* state = nullptr;
   policy::Policy* policy = nullptr;
   queue::Spool* forwards = nullptr;
-  queue::Runner* runner = nullptr;  // of forwards
+  queue::Runner* runner = nullptr;   // of forwards
+  queue::TraceLog* trace = nullptr;  // null: what becomes of mail is in the log alone
   net::BlockingPool* pool = nullptr;
   const Clock* clock = nullptr;
+  const route::SenderRewriting* rewriting = nullptr;  // of what is forwarded; may be null
 };
 
 std::unique_ptr<Handler> MakeLmtpHandler(const StoreServices& services, const net::Peer& peer);

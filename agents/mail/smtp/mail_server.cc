@@ -1,15 +1,23 @@
 #include "agents/mail/smtp/mail_server.h"
 
+#include <optional>
 #include <string>
 #include <utility>
 
+#include "agents/mail/auth/authenticator.h"
+#include "agents/mail/dns/resolver.h"
 #include "agents/mail/net/address_set.h"
 #include "agents/mail/net/listener.h"
 #include "agents/mail/net/tls_client.h"
+#include "agents/mail/policy/hello_policy.h"
+#include "agents/mail/policy/rate_policy.h"
 #include "agents/mail/policy/relay_policy.h"
+#include "agents/mail/policy/sender_domain_policy.h"
+#include "agents/mail/policy/sender_login_policy.h"
 #include "agents/mail/queue/runner.h"
 #include "agents/mail/queue/spool.h"
 #include "agents/mail/route/next_hop.h"
+#include "agents/mail/route/srs.h"
 #include "agents/mail/smtp/lmtp_handler.h"
 #include "agents/mail/smtp/queue_transport.h"
 #include "agents/mail/smtp/relay_handler.h"
@@ -28,9 +36,19 @@ constexpr char kBusyReply[] = "421 4.7.0 too many connections, come again\r\n";
 constexpr uint64_t kHeaderAllowanceOctets = 64 * 1024;
 
 SessionOptions SessionFor(Protocol protocol, const AgentConfig::Engine& engine, uint64_t max_message_octets,
-                          const net::TlsServer* tls) {
-  const net::TlsUse use = tls == nullptr ? net::TlsUse::kNone : net::TlsUse::kOnDemand;
-  return {{protocol, engine.hostname, max_message_octets, use}, {use, tls}, {}};
+                          const net::TlsServer* tls, net::TlsUse use = net::TlsUse::kOnDemand) {
+  if (tls == nullptr) use = net::TlsUse::kNone;
+  SessionOptions options;
+  options.machine = {protocol, engine.hostname, max_message_octets, use};
+  options.tls = {use, tls};
+  return options;
+}
+
+absl::StatusOr<std::optional<route::SenderRewriting>> LoadRewriting(const AgentConfig::Engine::Srs& srs) {
+  std::optional<route::SenderRewriting> rewriting;
+  if (srs.domain.empty()) return rewriting;
+  PROV_ASSIGN_OR_RETURN(rewriting, route::SenderRewriting::Load(srs.domain, srs.secret_file));
+  return rewriting;
 }
 
 // A spool with the runner that empties it.
@@ -38,16 +56,22 @@ struct Queue {
   std::unique_ptr<queue::Spool> spool;
   std::unique_ptr<queue::Transport> transport;
   std::unique_ptr<queue::Runner> runner;
+  queue::TraceLog* trace = nullptr;
 
+  // `resolver`: null where no next hop is a domain.
   absl::Status Open(const AgentConfig::Engine& engine, const char* name, const route::NextHops& hops,
-                    const asio::any_io_executor& executor, net::BlockingPool& pool, const Clock& clock) {
+                    const asio::any_io_executor& executor, net::BlockingPool& pool, const Clock& clock,
+                    dns::Resolver* resolver) {
     PROV_RETURN_IF_ERROR(EnsureDirectory(engine.queue.directory, kQueueMode));
     PROV_ASSIGN_OR_RETURN(spool, queue::Spool::Open(engine.queue.directory + "/" + name));
     PROV_ASSIGN_OR_RETURN(auto tls, net::OpportunisticTls::Make());
-    transport = std::make_unique<QueueTransport>(engine.hostname, std::move(tls), pool);
+    transport = std::make_unique<QueueTransport>(
+        executor, TransportOptions{engine.hostname, std::move(tls), resolver}, pool);
     queue::RunnerOptions options;
     options.hostname = engine.hostname;
+    options.trace = trace;
     options.retry = {engine.queue.first_retry, engine.queue.longest_retry, engine.queue.give_up};
+    options.delay_notice = engine.queue.delay_notice;
     runner =
         std::make_unique<queue::Runner>(executor, *spool, pool, hops, *transport, std::move(options), clock);
     return runner->Start();
@@ -56,6 +80,9 @@ struct Queue {
 
 class ServerBase : public MailServer {
  public:
+  // Before Start.
+  void UseTrace(queue::TraceLog* trace) { queue_.trace = trace; }
+
   void Stop() override {
     for (const auto& listener : listeners_) listener->Stop();
     queue_.runner->Stop();
@@ -73,6 +100,7 @@ class ServerBase : public MailServer {
     for (const auto& listener : listeners_) ports.push_back(listener->port());
     return ports;
   }
+  queue::Runner& runner() override { return *queue_.runner; }
 
  protected:
   absl::Status Listen(const asio::any_io_executor& executor, const std::vector<std::string>& addresses,
@@ -96,55 +124,116 @@ class ServerBase : public MailServer {
 class RelayServer final : public ServerBase {
  public:
   RelayServer(const AgentConfig::Engine& engine, state::StateReader& state, net::BlockingPool& pool,
-              const Clock& clock)
+              const Clock& clock, std::optional<route::SenderRewriting> rewriting)
       : state_(state),
-        router_(state, clock),
+        rewriting_(std::move(rewriting)),
+        router_(state, clock, rewriting_ ? &*rewriting_ : nullptr),
         hops_(router_, engine.smtp.smarthost),
         recipients_(router_, pool, engine.hostname),
-        policies_({&recipients_}) {}
+        senders_(router_, pool),
+        rates_({engine.smtp.messages_of_address, engine.smtp.messages_of_network,
+                engine.smtp.recipients_of_login},
+               clock),
+        policies_({&senders_, &recipients_, &rates_}) {}
 
   absl::Status Start(const asio::any_io_executor& executor, const AgentConfig& config,
                      net::BlockingPool& pool, const Clock& clock, const net::TlsServer* tls) {
     const AgentConfig::Engine& engine = config.engine;
     PROV_ASSIGN_OR_RETURN(balancers_, net::AddressSet::Parse(engine.balancers));
     PROV_ASSIGN_OR_RETURN(trusted_, net::AddressSet::Parse(engine.smtp.trusted_networks));
-    PROV_RETURN_IF_ERROR(queue_.Open(engine, "relay", hops_, executor, pool, clock));
-    services_ = {engine.hostname, &policies_, queue_.spool.get(), queue_.runner.get(), &pool, &clock};
-    const SessionOptions options =
-        SessionFor(Protocol::kSmtp, engine, static_cast<uint64_t>(engine.smtp.max_message_octets), tls);
-    net::ListenOptions listen;
-    listen.protocol = "smtp";
-    listen.unlimited = [this](const std::string& address) { return trusted_.Contains(address); };
-    listen.takes_new = [this, host = config.host] { return state_.TakesNewSessions(v1::RELAY, host); };
-    listen.elsewhere_reply = kDrainedReply;
-    return Listen(executor, engine.smtp.listen, listen,
-                  [this, options](std::unique_ptr<net::Connection> connection) {
+    PROV_ASSIGN_OR_RETURN(resolver_, dns::MakeResolver(executor, engine.smtp.resolvers));
+    PROV_RETURN_IF_ERROR(queue_.Open(engine, "relay", hops_, executor, pool, clock, resolver_.get()));
+    PROV_ASSIGN_OR_RETURN(xclient_, net::AddressSet::Parse(engine.smtp.xclient_networks));
+    SetArrivalPolicies(engine.smtp);
+    services_ = {engine.hostname, &*arrival_policies_, queue_.spool.get(), queue_.runner.get(), &pool, &clock,
+                 &trusted_};
+    services_.trace = queue_.trace;
+    listen_.unlimited = [this](const std::string& address) { return trusted_.Contains(address); };
+    listen_.takes_new = [this, host = config.host] { return state_.TakesNewSessions(v1::RELAY, host); };
+    listen_.elsewhere_reply = kDrainedReply;
+    const auto most = static_cast<uint64_t>(engine.smtp.max_message_octets);
+    PROV_RETURN_IF_ERROR(
+        ListenForMail(executor, engine.smtp, SessionFor(Protocol::kSmtp, engine, most, tls)));
+    if (engine.smtp.submission_listen.empty() && engine.smtp.submissions_listen.empty())
+      return absl::OkStatus();
+    authenticator_ = auth::Authenticator::Start(engine.pam, auth::SubmissionLogins(state_), clock);
+    for (const auto& [addresses, use] : {std::pair{&engine.smtp.submission_listen, net::TlsUse::kOnDemand},
+                                         std::pair{&engine.smtp.submissions_listen, net::TlsUse::kAlways}}) {
+      PROV_RETURN_IF_ERROR(
+          ListenForSubmission(executor, *addresses, SessionFor(Protocol::kSmtp, engine, most, tls, use)));
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  // What may be switched on stands before what is always asked.
+  void SetArrivalPolicies(const AgentConfig::Engine::Smtp& smtp) {
+    std::vector<policy::Policy*> policies;
+    if (smtp.check_hello) policies.push_back(&hello_names_);
+    if (smtp.check_sender_domain) policies.push_back(&sender_domains_.emplace(*resolver_));
+    policies.push_back(&policies_);
+    arrival_policies_.emplace(std::move(policies));
+  }
+
+  absl::Status ListenForMail(const asio::any_io_executor& executor, const AgentConfig::Engine::Smtp& smtp,
+                             const SessionOptions& options) {
+    listen_.protocol = "smtp";
+    return Listen(executor, smtp.listen, listen_,
+                  [this, options, delay = smtp.greeting_delay](std::unique_ptr<net::Connection> connection) {
                     const net::Peer& peer = connection->peer();
-                    auto handler = MakeRelayHandler(services_, peer, trusted_.Contains(peer.address));
+                    SessionOptions mine = options;
+                    mine.machine.xclient = xclient_.Contains(peer.address);
+                    if (!mine.machine.xclient && !trusted_.Contains(peer.address))
+                      mine.times.greeting_delay = delay;
+                    auto handler = MakeRelayHandler(services_, peer);
+                    return ServeSession(std::move(connection), std::move(mine), std::move(handler));
+                  });
+  }
+
+  // Whoever has a login may come from anywhere, and nobody else whatever his address.
+  absl::Status ListenForSubmission(const asio::any_io_executor& executor,
+                                   const std::vector<std::string>& addresses, SessionOptions options) {
+    listen_.protocol = "submission";
+    options.machine.submission = true;
+    RelayServices services = services_;
+    services.authenticator = authenticator_.get();
+    services.policy = &policies_;
+    return Listen(executor, addresses, listen_,
+                  [services, options](std::unique_ptr<net::Connection> connection) {
+                    auto handler = MakeRelayHandler(services, connection->peer());
                     return ServeSession(std::move(connection), options, std::move(handler));
                   });
   }
 
- private:
   state::StateReader& state_;
+  const std::optional<route::SenderRewriting> rewriting_;
   const route::Router router_;
   const route::RelayHops hops_;
   policy::RelayPolicy recipients_;
-  policy::Chain policies_;
-  net::AddressSet trusted_;
+  policy::SenderLoginPolicy senders_;
+  policy::RatePolicy rates_;
+  policy::Chain policies_;  // of all
+  std::unique_ptr<dns::Resolver> resolver_;
+  policy::HelloPolicy hello_names_;
+  std::optional<policy::SenderDomainPolicy> sender_domains_;
+  std::optional<policy::Chain> arrival_policies_;  // of mail that comes from other servers
+  net::AddressSet trusted_, xclient_;
+  std::unique_ptr<auth::Authenticator> authenticator_;  // null: no submission
+  net::ListenOptions listen_;                           // for all listeners
   RelayServices services_;
 };
 
 class StoreServer final : public ServerBase {
  public:
-  explicit StoreServer(const AgentConfig::Engine& engine) : hops_(engine.lmtp.forward_relay) {}
+  StoreServer(const AgentConfig::Engine& engine, std::optional<route::SenderRewriting> rewriting)
+      : hops_(engine.lmtp.forward_relay), rewriting_(std::move(rewriting)) {}
 
   absl::Status Start(const asio::any_io_executor& executor, const AgentConfig& config,
                      state::StateReader& state, net::BlockingPool& pool, const Clock& clock,
                      const net::TlsServer* tls) {
     const AgentConfig::Engine& engine = config.engine;
     PROV_ASSIGN_OR_RETURN(balancers_, net::AddressSet::Parse(engine.balancers));
-    PROV_RETURN_IF_ERROR(queue_.Open(engine, "forward", hops_, executor, pool, clock));
+    PROV_RETURN_IF_ERROR(queue_.Open(engine, "forward", hops_, executor, pool, clock, nullptr));
     services_.hostname = engine.hostname;
     services_.host = config.host;
     services_.maildir_root = config.store.maildir_root;
@@ -154,8 +243,10 @@ class StoreServer final : public ServerBase {
     services_.policy = &policies_;
     services_.forwards = queue_.spool.get();
     services_.runner = queue_.runner.get();
+    services_.trace = queue_.trace;
     services_.pool = &pool;
     services_.clock = &clock;
+    services_.rewriting = rewriting_ ? &*rewriting_ : nullptr;
     const SessionOptions options =
         SessionFor(Protocol::kLmtp, engine,
                    static_cast<uint64_t>(engine.smtp.max_message_octets) + kHeaderAllowanceOctets, tls);
@@ -171,6 +262,7 @@ class StoreServer final : public ServerBase {
 
  private:
   const route::FixedHop hops_;
+  const std::optional<route::SenderRewriting> rewriting_;
   policy::Chain policies_{{}};
   StoreServices services_;
 };
@@ -180,8 +272,10 @@ class StoreServer final : public ServerBase {
 absl::StatusOr<std::unique_ptr<MailServer>> StartRelay(const asio::any_io_executor& executor,
                                                        const AgentConfig& config, state::StateReader& state,
                                                        net::BlockingPool& pool, const Clock& clock,
-                                                       const net::TlsServer* tls) {
-  auto server = std::make_unique<RelayServer>(config.engine, state, pool, clock);
+                                                       const net::TlsServer* tls, queue::TraceLog* trace) {
+  PROV_ASSIGN_OR_RETURN(auto rewriting, LoadRewriting(config.engine.srs));
+  auto server = std::make_unique<RelayServer>(config.engine, state, pool, clock, std::move(rewriting));
+  server->UseTrace(trace);
   PROV_RETURN_IF_ERROR(server->Start(executor, config, pool, clock, tls));
   return server;
 }
@@ -189,8 +283,10 @@ absl::StatusOr<std::unique_ptr<MailServer>> StartRelay(const asio::any_io_execut
 absl::StatusOr<std::unique_ptr<MailServer>> StartStore(const asio::any_io_executor& executor,
                                                        const AgentConfig& config, state::StateReader& state,
                                                        net::BlockingPool& pool, const Clock& clock,
-                                                       const net::TlsServer* tls) {
-  auto server = std::make_unique<StoreServer>(config.engine);
+                                                       const net::TlsServer* tls, queue::TraceLog* trace) {
+  PROV_ASSIGN_OR_RETURN(auto rewriting, LoadRewriting(config.engine.srs));
+  auto server = std::make_unique<StoreServer>(config.engine, std::move(rewriting));
+  server->UseTrace(trace);
   PROV_RETURN_IF_ERROR(server->Start(executor, config, state, pool, clock, tls));
   return server;
 }

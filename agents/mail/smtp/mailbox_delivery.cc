@@ -2,14 +2,30 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
 #include "agents/mail/maildir/delivery.h"
+#include "common/mail_address.h"
 #include "common/status.h"
 
 namespace prov::smtp {
 namespace {
+
+bool IsOurs(state::StateReader& state, std::string_view address) {
+  const std::string folded = FoldAddress(address);
+  return state.FindDomain(v1::STORE, std::string_view(folded).substr(folded.rfind('@') + 1)).ok();
+}
+
+// Rewritten where the next host would find us not entitled to send it (SPF): from elsewhere, to elsewhere.
+std::string ForwardSender(const MailboxDelivery& d) {
+  if (d.rewriting == nullptr || d.sender.empty() || IsOurs(*d.state, d.sender)) return d.sender;
+  const auto& targets = d.mailbox->forward_targets();
+  const bool stays = std::all_of(targets.begin(), targets.end(),
+                                 [&d](const std::string& target) { return IsOurs(*d.state, target); });
+  return stays ? d.sender : d.rewriting->Rewrite(d.sender, d.now);
+}
 
 absl::StatusOr<std::unique_ptr<queue::MessageWriter>> PrepareForward(const MailboxDelivery& d,
                                                                      const std::string& header,
@@ -20,7 +36,8 @@ absl::StatusOr<std::unique_ptr<queue::MessageWriter>> PrepareForward(const Mailb
   envelope.received = d.now;
   envelope.client = d.client;
   envelope.eight_bit = d.eight_bit;
-  envelope.sender = d.sender;
+  envelope.utf8 = d.utf8;
+  envelope.sender = ForwardSender(d);
   for (const std::string& target : d.mailbox->forward_targets()) envelope.recipients.push_back({target});
   PROV_ASSIGN_OR_RETURN(auto writer, spool.Begin(std::move(envelope)));
   PROV_RETURN_IF_ERROR(writer->Append(header));

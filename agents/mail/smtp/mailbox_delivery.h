@@ -7,7 +7,9 @@
 
 #include "absl/status/statusor.h"
 #include "agents/mail/queue/spool.h"
+#include "agents/mail/route/srs.h"
 #include "agents/mail/smtp/content_spool.h"
+#include "agents/state/reader.h"
 #include "prov/v1/agent_sync.pb.h"
 
 namespace prov::smtp {
@@ -22,9 +24,12 @@ struct MailboxDelivery {
   std::string sender;    // empty: null
   std::string client;    // address it came from
   std::string received;  // our Received field
-  bool eight_bit = false;
+  bool eight_bit = false, utf8 = false;
   bool blank_first = false;  // the message begins with a blank: no header, keep ours apart
   queue::Time now;
+  // What forwarded mail comes from, where its sender is of another domain. Null: from its sender.
+  const route::SenderRewriting* rewriting = nullptr;
+  state::StateReader* state = nullptr;
 };
 
 struct Delivered {

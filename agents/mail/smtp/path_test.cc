@@ -26,6 +26,9 @@ TEST(Path, ReadsWhatRfc5321Allows) {
   EXPECT_EQ(Parse("<@x.example:a@b.example>")->text, "a@b.example");
   EXPECT_TRUE(Parse("<\"\"@example.net>")->quoted);
   EXPECT_TRUE(Parse("<root@localhost>").ok());
+  EXPECT_TRUE(
+      Parse("<SRS0=fpJn=G3=a-rather-long-domain.example.org=with-a-long-local-part-too@srs.example.net>")
+          .ok());
 }
 
 TEST(Path, LeavesWhatFollows) {
@@ -35,7 +38,7 @@ TEST(Path, LeavesWhatFollows) {
 }
 
 TEST(Path, RefusesEverythingElse) {
-  const std::string long_local = "<" + std::string(65, 'a') + "@example.net>";
+  const std::string long_local = "<" + std::string(201, 'a') + "@example.net>";
   const std::string long_label = "<a@" + std::string(64, 'a') + ".net>";
   const std::string long_path = "<" + std::string(5000, 'a') + "@example.net>";
   for (const std::string& bad : std::vector<std::string>{"",

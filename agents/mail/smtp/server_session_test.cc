@@ -25,7 +25,7 @@ class YesMan final : public Handler {
   void Secured(const net::TlsFacts&) override {}
   asio::awaitable<Reply> Hello(std::string, bool) override { co_return Reply{250, "", "mx.example.net"}; }
   asio::awaitable<Reply> Mail(const MailCommand&) override { co_return Reply{250, "2.1.0", "ok"}; }
-  asio::awaitable<Reply> Recipient(const Path&) override { co_return Reply{250, "2.1.5", "ok"}; }
+  asio::awaitable<Reply> Recipient(const RecipientCommand&) override { co_return Reply{250, "2.1.5", "ok"}; }
   asio::awaitable<Reply> Data() override { co_return Reply{354, "", "go on"}; }
   asio::awaitable<void> Content(std::string) override { co_return; }
   asio::awaitable<void> HeaderEnd(const HeaderFacts&) override { co_return; }
@@ -63,6 +63,21 @@ class ServerSession : public testing::Test {
 };
 
 // One octet now and then holds a connection for ever, and a few thousand of them hold all there are.
+TEST_F(ServerSession, WhoSpeaksBeforeTheGreetingIsRefused) {
+  Start({.greeting_delay = seconds(30)});
+  MailClient client(port_);
+  client.Send("EHLO client.example\r\n");
+  EXPECT_TRUE(client.Line().starts_with("554 5.5.0 "));
+  EXPECT_EQ(client.Line(), "");
+}
+
+TEST_F(ServerSession, WhoWaitsIsGreetedWhenTheDelayIsOver) {
+  Start({.greeting_delay = milliseconds(50)});
+  MailClient client(port_);
+  EXPECT_TRUE(client.Line().starts_with("220 "));
+  EXPECT_TRUE(client.Ask("EHLO client.example").starts_with("250 "));
+}
+
 TEST_F(ServerSession, ACommandHasAnEndHoweverSlowlyItsOctetsCome) {
   Start({.idle = seconds(2)});
   MailClient client(port_);
