@@ -1,6 +1,7 @@
 """An SMTP server of another domain: takes all mail and remembers it."""
 
 import collections
+import socket
 import socketserver
 import threading
 
@@ -14,6 +15,7 @@ class _Session(socketserver.StreamRequestHandler):
         self.wfile.write(text.encode() + b"\r\n")
 
     def handle(self):
+        self.server.connections.append(self.connection)
         sender, recipients = "", []
         self.say("220 sink.example ESMTP")
         for line in iter(self.rfile.readline, b""):
@@ -42,8 +44,15 @@ class SmtpSink(socketserver.ThreadingTCPServer):
     def __init__(self, port):
         super().__init__(("127.0.0.1", port), _Session)
         self.messages = []
+        self.connections = []
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def stop(self):
         self.shutdown()
         self.server_close()
+        # Clients keep connections for more.
+        for connection in self.connections:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # ended already

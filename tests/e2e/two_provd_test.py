@@ -85,6 +85,13 @@ class TwoProvd(case.StackCase):
                     if stop.is_set():
                         return
 
+    # Where a host is asked is in the database, not on the stream that one of them has.
+    def test_EitherAsksAHostForItsQueueAndItsTrace(self):
+        for name in ("provd", OTHER):
+            with self.subTest(name):
+                self.assertIn("nothing of that kind", self.through(name, "queue", "show", "relay1"))
+                self.assertIn("no host knows", self.through(name, "trace", f"nobody@{DOMAIN}"))
+
     def test_FrozenProvdIsReplacedAndComesBackWithoutHarm(self):
         stop, acknowledged = threading.Event(), []
         writers = [threading.Thread(target=self.write_until_stopped, args=("frozen-", writer, stop, acknowledged))
