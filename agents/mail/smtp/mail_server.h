@@ -11,6 +11,8 @@
 #include "agents/config.h"
 #include "agents/mail/net/blocking.h"
 #include "agents/mail/net/tls_server.h"
+#include "agents/mail/queue/runner.h"
+#include "agents/mail/queue/trace_log.h"
 #include "agents/state/reader.h"
 #include "common/clock.h"
 
@@ -29,19 +31,22 @@ class MailServer {
   virtual size_t busy() const = 0;
   // Where it listens, in the order of the configuration.
   virtual std::vector<uint16_t> ports() const = 0;
+  // Of the role's queue.
+  virtual queue::Runner& runner() = 0;
 };
 
-// SMTP for role relay. What is passed by reference outlives the server, and `tls` too; null: there is none.
+// SMTP for role relay. What is passed by reference outlives the server, and `tls` and `trace` too; null: there
+// is none.
 // The queue lies in RELAY below the configured directory.
 absl::StatusOr<std::unique_ptr<MailServer>> StartRelay(const asio::any_io_executor& executor,
                                                        const AgentConfig& config, state::StateReader& state,
                                                        net::BlockingPool& pool, const Clock& clock,
-                                                       const net::TlsServer* tls);
+                                                       const net::TlsServer* tls, queue::TraceLog* trace);
 
 // LMTP for role store, likewise; forwards wait in FORWARD below the configured directory.
 absl::StatusOr<std::unique_ptr<MailServer>> StartStore(const asio::any_io_executor& executor,
                                                        const AgentConfig& config, state::StateReader& state,
                                                        net::BlockingPool& pool, const Clock& clock,
-                                                       const net::TlsServer* tls);
+                                                       const net::TlsServer* tls, queue::TraceLog* trace);
 
 }  // namespace prov::smtp

@@ -3,21 +3,24 @@
 #include <asio/use_awaitable.hpp>
 #include <utility>
 
+#include "agents/mail/auth/held_login.h"
+#include "agents/mail/queue/mail_event.h"
 #include "agents/mail/smtp/acceptance.h"
 #include "agents/mail/smtp/trace_header.h"
 #include "common/log.h"
+#include "common/mail_address.h"
 #include "common/status.h"
 
 namespace prov::smtp {
 namespace {
 
 constexpr size_t kBufferOctets = 64 * 1024;
+constexpr char kPamService[] = "prov-smtp";
 
 class RelayHandler final : public Handler {
  public:
-  RelayHandler(const RelayServices& services, const net::Peer& peer, bool trusted) : services_(services) {
-    client_.address = peer.address;
-    client_.trusted = trusted;
+  RelayHandler(const RelayServices& services, const net::Peer& peer) : services_(services) {
+    Meet(peer.address);
   }
 
   asio::awaitable<Reply> Connect() override {
@@ -30,8 +33,28 @@ class RelayHandler final : public Handler {
     cipher_ = facts.cipher;
   }
 
+  asio::awaitable<Reply> LogIn(std::string login, auth::Secret password) override {
+    auth::Attempt attempt{kPamService, login, std::move(password), client_.address};
+    const auth::Verdict verdict = co_await auth::LogIn(*services_.authenticator, std::move(attempt));
+    if (verdict.outcome == auth::Outcome::kTemporaryFailure)
+      co_return Reply{454, "4.7.0", "cannot be decided now, come again"};
+    // The same for all reasons, RFC 4954 section 6.
+    if (verdict.outcome != auth::Outcome::kOk) co_return Reply{535, "5.7.8", "name or password is wrong"};
+    client_.login = FoldAddress(login);
+    client_.trusted = true;
+    co_return Reply{235, "2.7.0", "welcome"};
+  }
+
+  asio::awaitable<Reply> Introduce(const XclientCommand& client) override {
+    if (!client.address.empty()) Meet(client.address);
+    client_.hello.clear();
+    introduced_hello_ = client.hello;
+    const Reply refusal = co_await Connect();
+    co_return refusal.code == 0 ? Reply{220, "", services_.hostname + " ESMTP"} : refusal;
+  }
+
   asio::awaitable<Reply> Hello(std::string name, bool extended) override {
-    client_.hello = std::move(name);
+    client_.hello = introduced_hello_.empty() ? std::move(name) : introduced_hello_;
     extended_ = extended;
     const policy::Verdict verdict = co_await services_.policy->Hello(client_);
     co_return verdict.go_on() ? Reply{250, "", services_.hostname} : ReplyOf(verdict);
@@ -41,7 +64,10 @@ class RelayHandler final : public Handler {
     Reset();
     envelope_.trace = queue::Spool::NewId(services_.clock->Now());
     envelope_.sender = mail.sender.text;
-    eight_bit_ = mail.eight_bit;
+    wishes_.eight_bit = mail.eight_bit;
+    wishes_.utf8 = mail.utf8;
+    wishes_.returned = mail.returned;
+    wishes_.envelope_id = mail.envelope_id;
     const absl::Status room = co_await net::RunBlocking(
         *services_.pool, [this, &mail] { return services_.spool->CheckRoom(mail.size); });
     if (!room.ok()) {
@@ -53,23 +79,23 @@ class RelayHandler final : public Handler {
     co_return Reply{250, "2.1.0", "sender ok"};
   }
 
-  asio::awaitable<Reply> Recipient(const Path& path) override {
+  asio::awaitable<Reply> Recipient(const RecipientCommand& command) override {
+    const Path& path = command.path;
     const policy::Recipient recipient = PolicyRecipient(path);
     const policy::Verdict verdict = co_await services_.policy->Rcpt(client_, envelope_, recipient);
     if (!verdict.go_on()) co_return Refused(path.text, ReplyOf(verdict));
     const bool postmaster = path.form == Path::Form::kPostmaster;
     envelope_.recipients.push_back(postmaster ? path.local_part + "@" + services_.hostname : path.text);
+    wishes_.recipients.push_back({envelope_.recipients.back(), command.notify, command.original});
     co_return Reply{250, "2.1.5", "recipient ok"};
   }
 
   asio::awaitable<Reply> Data() override {
-    queue::Envelope envelope;
+    queue::Envelope envelope = wishes_;
     envelope.id = envelope.trace = envelope_.trace;
     envelope.received = services_.clock->Now();
     envelope.client = client_.address;
-    envelope.eight_bit = eight_bit_;
     envelope.sender = envelope_.sender;
-    for (const std::string& address : envelope_.recipients) envelope.recipients.push_back({address});
     absl::StatusOr<std::unique_ptr<queue::MessageWriter>> writer = co_await net::RunBlocking(
         *services_.pool, [this, &envelope] { return services_.spool->Begin(std::move(envelope)); });
     if (!writer.ok()) {
@@ -108,6 +134,7 @@ class RelayHandler final : public Handler {
     if (writer_)
       services_.pool->Post([writer = std::shared_ptr<queue::MessageWriter>(std::move(writer_))] {});
     envelope_ = {};
+    wishes_ = {};
     buffer_.clear();
     began_ = false;
     failure_ = absl::OkStatus();
@@ -115,12 +142,25 @@ class RelayHandler final : public Handler {
   }
 
  private:
+  void Meet(const std::string& address) {
+    client_.address = address;
+    client_.trusted = services_.authenticator == nullptr && services_.trusted->Contains(address);
+  }
+
+  // RFC 3848; RFC 6531 section 4.3.
+  std::string With() const {
+    std::string with = wishes_.utf8 ? "UTF8SMTP" : extended_ ? "ESMTP" : "SMTP";
+    if (!cipher_.empty()) with += "S";
+    if (!client_.login.empty()) with += "A";
+    return with;
+  }
+
   ReceivedBy ReceivedHere() const {
     ReceivedBy received;
     received.hello = client_.hello;
     received.client_address = client_.address;
     received.hostname = services_.hostname;
-    received.with = !cipher_.empty() ? "ESMTPS" : extended_ ? "ESMTP" : "SMTP";
+    received.with = With();
     received.cipher = cipher_;
     received.id = envelope_.trace;
     if (envelope_.recipients.size() == 1) received.recipient = envelope_.recipients.front();
@@ -129,12 +169,12 @@ class RelayHandler final : public Handler {
   }
 
   Reply Refused(std::string_view what, Reply reply) const {
-    Log(Level::kInfo, "mail_refused",
-        {{"trace", envelope_.trace},
-         {"client", client_.address},
-         {"sender", envelope_.sender},
-         {"recipient", what},
-         {"reply", ReplyText(reply)}});
+    queue::TellOfMail(services_.trace, Level::kInfo, "mail_refused",
+                      {{"trace", envelope_.trace},
+                       {"client", client_.address},
+                       {"sender", envelope_.sender},
+                       {"recipient", what},
+                       {"reply", ReplyText(reply)}});
     return reply;
   }
 
@@ -159,15 +199,17 @@ class RelayHandler final : public Handler {
       co_return StorageReply(stored.status());
     }
     if (services_.clock->Monotonic() - begun > kMostCommitTime) co_return co_await TooLate();
-    Log(Level::kInfo, "mail_accepted",
-        {{"trace", envelope_.trace},
-         {"client", client_.address},
-         {"hello", client_.hello},
-         {"tls", cipher_},
-         {"sender", envelope_.sender},
-         {"recipients", envelope_.recipients.size()},
-         {"first_recipient", envelope_.recipients.front()},
-         {"octets", octets}});
+    queue::TellOfMail(services_.trace, Level::kInfo, "mail_accepted",
+                      {{"trace", envelope_.trace},
+                       {"client", client_.address},
+                       {"hello", client_.hello},
+                       {"login", client_.login},
+                       {"tls", cipher_},
+                       {"sender", envelope_.sender},
+                       {"recipients", envelope_.recipients.size()},
+                       {"first_recipient", envelope_.recipients.front()},
+                       {"octets", octets}},
+                      envelope_.recipients);
     services_.runner->Accept(*std::move(stored));
     co_return Reply{250, "2.0.0", "queued as " + envelope_.trace};
   }
@@ -182,9 +224,10 @@ class RelayHandler final : public Handler {
   const RelayServices services_;
   policy::Client client_;
   bool extended_ = false;
-  std::string cipher_;  // of TLS; empty in clear
-  bool eight_bit_ = false;
+  std::string cipher_;            // of TLS; empty in clear
+  std::string introduced_hello_;  // by XCLIENT
   policy::Envelope envelope_;
+  queue::Envelope wishes_;  // what MAIL and RCPT said of the message to come
   std::unique_ptr<queue::MessageWriter> writer_;
   std::string buffer_;        // not yet written
   size_t header_octets_ = 0;  // of our own field in front
@@ -195,9 +238,8 @@ class RelayHandler final : public Handler {
 
 }  // namespace
 
-std::unique_ptr<Handler> MakeRelayHandler(const RelayServices& services, const net::Peer& peer,
-                                          bool trusted) {
-  return std::make_unique<RelayHandler>(services, peer, trusted);
+std::unique_ptr<Handler> MakeRelayHandler(const RelayServices& services, const net::Peer& peer) {
+  return std::make_unique<RelayHandler>(services, peer);
 }
 
 }  // namespace prov::smtp

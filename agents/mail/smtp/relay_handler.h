@@ -4,6 +4,8 @@
 #include <memory>
 #include <string>
 
+#include "agents/mail/auth/authenticator.h"
+#include "agents/mail/net/address_set.h"
 #include "agents/mail/net/blocking.h"
 #include "agents/mail/net/connection.h"
 #include "agents/mail/policy/policy.h"
@@ -22,9 +24,11 @@ struct RelayServices {
   queue::Runner* runner = nullptr;
   net::BlockingPool* pool = nullptr;
   const Clock* clock = nullptr;
+  const net::AddressSet* trusted = nullptr;       // clients that may send to other domains
+  auth::Authenticator* authenticator = nullptr;  // submission: who logged in may, and nobody else
+  queue::TraceLog* trace = nullptr;               // null: what becomes of mail is in the log alone
 };
 
-// `trusted`: the peer may relay to other domains.
-std::unique_ptr<Handler> MakeRelayHandler(const RelayServices& services, const net::Peer& peer, bool trusted);
+std::unique_ptr<Handler> MakeRelayHandler(const RelayServices& services, const net::Peer& peer);
 
 }  // namespace prov::smtp

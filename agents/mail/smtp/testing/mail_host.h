@@ -49,6 +49,7 @@ class MailHost {
     config.store.maildir_root = path_ + "/mail";
     config.engine.smtp.listen = {"127.0.0.1:0"};
     config.engine.smtp.max_message_octets = 1 << 20;
+    config.engine.smtp.resolvers = {"127.0.0.1:1"};  // nobody: mail for other domains waits
     config.engine.lmtp.listen = {"127.0.0.1:0"};
     config.engine.queue = {path_ + "/queue", std::chrono::milliseconds(50), std::chrono::milliseconds(400),
                            std::chrono::hours(1)};
@@ -178,7 +179,7 @@ class MailHost {
   uint16_t Start(Starter& start) {
     uint16_t port = 0;
     OnLoop([&] {
-      auto server = start(loop_.get_executor(), config, *state_, pool_, SystemClock(), tls.get());
+      auto server = start(loop_.get_executor(), config, *state_, pool_, SystemClock(), tls.get(), nullptr);
       ASSERT_TRUE(server.ok()) << server.status();
       port = (*server)->ports().front();
       servers_.push_back(*std::move(server));
