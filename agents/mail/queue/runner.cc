@@ -168,10 +168,10 @@ asio::awaitable<void> Runner::Schedule() {
     }
     const std::pair<Time, std::string> place = *first;
     const EntryPtr entry = co_await Take(place.second);
-    if (!entry) {
-      if (!parked_.contains(place.second)) planned_.erase(place);
-      continue;
-    }
+    const auto parked = parked_.find(place.second);
+    // A place that is nobody's any more would be the first for ever.
+    if (parked == parked_.end() || parked->second.planned != place.first) planned_.erase(place);
+    if (!entry) continue;
     Unplan(*entry);
     co_await Dispatch(entry);
   }
@@ -343,16 +343,41 @@ asio::awaitable<void> Runner::Record(EntryPtr entry, const std::vector<Result>& 
 }
 
 asio::awaitable<void> Runner::Finish(EntryPtr entry) {
-  const Envelope& envelope = entry->message.envelope;
-  const absl::Status status = co_await net::RunBlocking(
-      pool_, [&] { return entry->dead ? spool_.Bury(envelope.id) : spool_.Remove(envelope.id); });
-  if (!status.ok()) Log(Level::kError, "queue_remove_failed", {{"trace", envelope.trace}, {"error", status}});
-  if (entry->dead) {
-    TellOfMail(options_.trace, Level::kError, "mail_dead",
-               {{"trace", envelope.trace}, {"queue_id", envelope.id}, {"sender", envelope.sender}});
-  }
   Unplan(*entry);
+  if (!entry->dead) {
+    done_.push_back(std::move(entry));
+    if (std::exchange(removing_, true)) co_return;
+    ++active_;  // until it is gone, a restart would deliver it again
+    net::Spawn(executor_, "queue_remove", RemoveDone());
+    co_return;
+  }
+  const Envelope& envelope = entry->message.envelope;
+  const absl::Status status = co_await net::RunBlocking(pool_, [&] { return spool_.Bury(envelope.id); });
+  if (!status.ok()) Log(Level::kError, "queue_remove_failed", {{"trace", envelope.trace}, {"error", status}});
+  TellOfMail(options_.trace, Level::kError, "mail_dead",
+             {{"trace", envelope.trace}, {"queue_id", envelope.id}, {"sender", envelope.sender}});
   entries_.erase(envelope.id);
+}
+
+// All that were done since the last look, so that a busy queue hands them to the disk together.
+asio::awaitable<void> Runner::RemoveDone() {
+  while (!done_.empty()) {
+    const std::vector<EntryPtr> batch = std::exchange(done_, {});
+    co_await net::RunBlocking(pool_, [this, &batch] {
+      for (const EntryPtr& entry : batch) {
+        const Envelope& envelope = entry->message.envelope;
+        const absl::Status status = spool_.Remove(envelope.id);
+        if (!status.ok())
+          Log(Level::kError, "queue_remove_failed", {{"trace", envelope.trace}, {"error", status}});
+      }
+    });
+    for (const EntryPtr& entry : batch) {
+      Unplan(*entry);
+      entries_.erase(entry->message.envelope.id);
+    }
+  }
+  removing_ = false;
+  --active_;
   SyncSoon();
 }
 

@@ -106,8 +106,9 @@ class Runner {
   asio::awaitable<void> Resume(std::shared_ptr<SpoolScan> scan);
   void Add(StoredMessage message, bool fresh);
   // Of messages that an operator means: those in memory, and those that were read for him.
+  class Pin;
   struct Found {
-    std::vector<EntryPtr> entries;
+    std::vector<Pin> entries;
     std::vector<StoredMessage> parked;
   };
   asio::awaitable<Found> Select(const Selection& selection, std::string& after);
@@ -116,9 +117,9 @@ class Runner {
   void ParkIfMany(const EntryPtr& entry);
   EntryPtr Unpark(StoredMessage message);
   asio::awaitable<EntryPtr> Take(std::string id);
-  asio::awaitable<absl::Status> ApplyTo(const Change& change, std::vector<EntryPtr> entries, Changed& result);
-  asio::awaitable<absl::Status> Hold(const std::vector<EntryPtr>& entries, bool held);
-  asio::awaitable<absl::Status> Drop(const std::vector<EntryPtr>& entries);
+  asio::awaitable<absl::Status> ApplyTo(const Change& change, std::vector<Pin> entries, Changed& result);
+  asio::awaitable<absl::Status> Hold(const std::vector<Pin>& entries, bool held);
+  asio::awaitable<absl::Status> Drop(const std::vector<Pin>& entries);
   void Flush(const EntryPtr& entry);
   bool IsCrowded(const std::string& hop) const;
   void PutOff(const EntryPtr& entry, const std::vector<size_t>& recipients);
@@ -143,6 +144,7 @@ class Runner {
   asio::awaitable<void> Record(EntryPtr entry, const std::vector<Result>& results);
   static bool LeavesNothing(const Entry& entry, const std::vector<Result>& results);
   asio::awaitable<void> Finish(EntryPtr entry);
+  asio::awaitable<void> RemoveDone();
   void SyncSoon();
   asio::awaitable<void> SyncRemovals();
   void Plan(const EntryPtr& entry);
@@ -162,19 +164,22 @@ class Runner {
   std::mt19937 random_;
   bool stopped_ = false;
   bool resuming_ = false;
-  bool sync_planned_ = false;
+  bool sync_planned_ = false, removing_ = false;
   size_t active_ = 0;
   size_t workers_ = 0;
   struct Parked {
     Time planned;  // its place in planned_; the epoch: none
     std::chrono::steady_clock::time_point flushed;
     bool held = false;
+    uint64_t version = 0;  // another one each time that it is parked
   };
+  uint64_t parkings_ = 0;
   std::map<std::string, EntryPtr> entries_;         // by id
   std::map<std::string, Parked> parked_;            // likewise; none is in both
   std::set<std::pair<Time, std::string>> planned_;  // time and id
   std::map<std::string, std::shared_ptr<Hop>> by_hop_;
   size_t forget_hops_at_ = 0;                 // as many hops
+  std::vector<EntryPtr> done_;                // to be removed
   std::deque<std::shared_ptr<Hop>> waiting_;  // for their turn
 };
 

@@ -9,7 +9,7 @@ absl::Status SharedSync::Sync() {
   const uint64_t wanted = begun_ + 1;  // one that begins after this call
   while (finished_ < wanted) {
     if (running_) {
-      changed_.wait(lock);
+      changed_[wanted % 2].wait(lock);
       continue;
     }
     running_ = true;
@@ -23,7 +23,8 @@ absl::Status SharedSync::Sync() {
       failed_ = mine;
       failure_ = status;
     }
-    changed_.notify_all();
+    changed_[mine % 2].notify_all();
+    changed_[(mine + 1) % 2].notify_one();  // it does the next
   }
   // A later one that failed counts too: the names may be the ones it could not write.
   return failed_ >= wanted ? failure_ : absl::OkStatus();

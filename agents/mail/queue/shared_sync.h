@@ -21,7 +21,8 @@ class SharedSync {
  private:
   const std::string directory_;
   std::mutex mutex_;
-  std::condition_variable changed_;
+  // Those who wait for one sync, and those who wait for the next: each is woken once, not by every sync.
+  std::condition_variable changed_[2];
   uint64_t begun_ = 0, finished_ = 0;  // syncs
   uint64_t failed_ = 0;                // the newest one that failed
   absl::Status failure_;
