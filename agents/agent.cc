@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -195,12 +196,10 @@ class Agent {
       engine.emplace(config_.engine.queue.directory + "/control",
                      user ? std::optional<uid_t>(user->uid) : std::nullopt);
     }
-    GrpcPort::Options options;
-    options.listen = config_.control_listen;
-    options.tls = {config_.tls.ca, config_.tls.certificate, config_.tls.key};
-    options.name = "control";
-    PROV_ASSIGN_OR_RETURN(
-        control_, GrpcPort::Open(options, std::make_unique<control::ControlService>(std::move(engine))));
+    const TlsFiles tls{config_.tls.ca, config_.tls.certificate, config_.tls.key};
+    PROV_ASSIGN_OR_RETURN(control_,
+                          GrpcPort::Open({.listen = config_.control_listen, .tls = tls, .name = "control"},
+                                         std::make_unique<control::ControlService>(std::move(engine))));
     return absl::OkStatus();
   }
 
@@ -210,10 +209,10 @@ class Agent {
       return absl::OkStatus();
     const TlsFiles tls{config_.tls.ca, config_.tls.certificate, config_.tls.key};
     if (!config_.store.transfer_listen.empty()) {
-      PROV_ASSIGN_OR_RETURN(transfer_,
-                            moves::TransferServer::Start(config_.store.transfer_listen, tls,
-                                                         std::make_unique<moves::TransferService>(
-                                                             *reader_, config_.store.maildir_root, spool)));
+      PROV_ASSIGN_OR_RETURN(
+          transfer_, GrpcPort::Open({.listen = config_.store.transfer_listen, .tls = tls, .name = "transfer"},
+                                    std::make_unique<moves::TransferService>(
+                                        *reader_, config_.store.maildir_root, spool)));
     }
     moves_ = moves::MoveWorker::Start({.host = config_.host,
                                        .provd = config_.provd,
@@ -339,7 +338,7 @@ class Agent {
   std::unique_ptr<state::StateReader> reader_;
   std::optional<EngineStatusReader> engine_status_;  // none: no role has an engine
   std::unique_ptr<GrpcPort> control_;
-  std::unique_ptr<moves::TransferServer> transfer_;
+  std::unique_ptr<GrpcPort> transfer_;
   std::unique_ptr<moves::MoveWorker> moves_;
   std::unique_ptr<drivers::PurgeWorker> purge_;
   HostDrivers drivers_;
@@ -352,6 +351,9 @@ class Agent {
 }  // namespace
 
 int RunAgent(const AgentConfig& config, bool runs_engine) {
+  // gRPC would write a line for each connection that names this host as no certificate does; what matters is
+  // in our own log.
+  setenv("GRPC_VERBOSITY", "NONE", 0);
   const sigset_t signals = WaitedSignals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   if (const absl::Status status = InitLog("prov-agent", config.log_level); !status.ok()) {

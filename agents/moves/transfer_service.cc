@@ -2,8 +2,6 @@
 
 #include <errno.h>
 #include <fmt/format.h>
-#include <grpcpp/resource_quota.h>
-#include <grpcpp/server_builder.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,9 +16,6 @@ namespace prov::moves {
 namespace {
 
 constexpr size_t kPieceOctets = 64 << 10;
-constexpr int kMaxRequestOctets = 1 << 20;
-constexpr int kMostThreads = 16;
-constexpr std::chrono::seconds kStopPatience(2);
 
 maildir::MessageFile FileOf(const v1::MessageFile& proto) {
   return {proto.seen(), proto.file_name(), static_cast<uint64_t>(proto.octets())};
@@ -132,26 +127,6 @@ grpc::Status TransferService::ReleaseMessages(grpc::ServerContext* context,
     return absl::OkStatus();
   };
   return ToGrpcStatus(release());
-}
-
-absl::StatusOr<std::unique_ptr<TransferServer>> TransferServer::Start(
-    const std::string& listen, const TlsFiles& tls, std::unique_ptr<TransferService> service) {
-  PROV_ASSIGN_OR_RETURN(const auto credentials, ServerTls(tls));
-  auto server = std::make_unique<TransferServer>();
-  server->service_ = std::move(service);
-  grpc::ServerBuilder builder;
-  builder.AddListeningPort(listen, credentials, &server->port_);
-  builder.SetMaxReceiveMessageSize(kMaxRequestOctets);
-  builder.SetResourceQuota(grpc::ResourceQuota("transfer").SetMaxThreads(kMostThreads));
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  builder.RegisterService(server->service_.get());
-  server->server_ = builder.BuildAndStart();
-  if (!server->server_) return absl::UnavailableError(fmt::format("cannot listen on {}", listen));
-  return server;
-}
-
-TransferServer::~TransferServer() {
-  if (server_) server_->Shutdown(std::chrono::system_clock::now() + kStopPatience);
 }
 
 }  // namespace prov::moves

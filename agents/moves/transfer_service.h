@@ -1,9 +1,6 @@
 // prov.v1.MailboxTransfer: lets the hosts of another pool fetch a mailbox that moves there.
 #pragma once
 
-#include <grpcpp/server.h>
-
-#include <memory>
 #include <optional>
 #include <string>
 
@@ -49,21 +46,6 @@ class TransferService final : public v1::MailboxTransfer::Service {
   state::StateReader& state_;
   const std::string root_;
   const std::optional<drivers::FileOwner> owner_;
-};
-
-// The service on a port of its own.
-class TransferServer {
- public:
-  // host:port. Mutual TLS.
-  static absl::StatusOr<std::unique_ptr<TransferServer>> Start(const std::string& listen, const TlsFiles& tls,
-                                                               std::unique_ptr<TransferService> service);
-  ~TransferServer();
-  int port() const { return port_; }
-
- private:
-  std::unique_ptr<TransferService> service_;
-  std::unique_ptr<grpc::Server> server_;
-  int port_ = 0;
 };
 
 }  // namespace prov::moves

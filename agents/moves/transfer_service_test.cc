@@ -11,6 +11,7 @@
 #include "agents/state/test_records.h"
 #include "agents/state/writer.h"
 #include "common/file.h"
+#include "common/grpc_port.h"
 #include "server/enrol/authority.h"
 
 namespace prov::moves {
@@ -36,8 +37,8 @@ class TransferServiceTest : public testing::Test {
     ASSERT_TRUE(enrol::Authority::Create(tls_.path() + "/ca").ok());
     writer_ = *state::StateWriter::Open(state_.path());
     reader_ = *state::StateReader::Open(state_.path());
-    auto server = TransferServer::Start(
-        "127.0.0.1:0", Certificate("prov://agent/store1"),
+    auto server = GrpcPort::Open(
+        {.listen = "127.0.0.1:0", .tls = Certificate("prov://agent/store1"), .name = "transfer"},
         std::make_unique<TransferService>(*reader_, root_.path(), std::optional<drivers::FileOwner>()));
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
@@ -85,7 +86,7 @@ class TransferServiceTest : public testing::Test {
   TestDirectory tls_, state_, root_;
   std::unique_ptr<state::StateWriter> writer_;
   std::unique_ptr<state::StateReader> reader_;
-  std::unique_ptr<TransferServer> server_;
+  std::unique_ptr<GrpcPort> server_;
   int issued_ = 0;
   uint64_t revision_ = 0;
 };
