@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <asio/post.hpp>
 #include <asio/use_awaitable.hpp>
+#include <map>
 #include <utility>
 
 #include "agents/mail/queue/mail_event.h"
@@ -55,7 +56,7 @@ absl::Status UnlessGone(const absl::Status& status) {
 std::vector<std::string> Runner::Look(const Selection& selection, std::string& after, Found& found) const {
   std::vector<std::string> unread;
   const auto take = [&](const EntryPtr& entry) {
-    if (!entry->dropped && Matches(selection, entry->message.envelope)) found.entries.push_back(entry);
+    if (!entry->dropped && Matches(selection, entry->message.envelope)) found.entries.emplace_back(entry);
   };
   if (!selection.ids.empty()) {
     for (const std::string& id : selection.ids) {
@@ -87,16 +88,31 @@ std::vector<std::string> Runner::Look(const Selection& selection, std::string& a
 asio::awaitable<Runner::Found> Runner::Select(const Selection& selection, std::string& after) {
   Found found;
   std::vector<std::string> unread = Look(selection, after, found);
-  if (unread.empty()) co_return found;
-  found.parked = co_await Load(std::move(unread));
-  std::erase_if(found.parked,
-                [&](const StoredMessage& message) { return !Matches(selection, message.envelope); });
+  while (!unread.empty()) {
+    std::map<std::string, uint64_t> versions;
+    for (const std::string& id : unread) versions[id] = parked_.at(id).version;
+    std::vector<StoredMessage> messages = co_await Load(std::move(unread));
+    unread.clear();
+    for (StoredMessage& message : messages) {
+      const std::string& id = message.envelope.id;
+      if (!Matches(selection, message.envelope)) continue;
+      // Its time may have come meanwhile: then it is in memory, or finished, or parked again and another one.
+      const auto parked = parked_.find(id);
+      if (const auto entry = entries_.find(id); entry != entries_.end()) {
+        if (!entry->second->dropped) found.entries.emplace_back(entry->second);
+      } else if (parked != parked_.end() && parked->second.version != versions[id]) {
+        unread.push_back(id);
+      } else if (parked != parked_.end()) {
+        found.parked.push_back(std::move(message));
+      }
+    }
+  }
   co_return found;
 }
 
 asio::awaitable<std::vector<StoredMessage>> Runner::List(const Selection& selection, std::string& after) {
   Found found = co_await Select(selection, after);
-  for (const EntryPtr& entry : found.entries) found.parked.push_back(entry->message);
+  for (const Pin& entry : found.entries) found.parked.push_back(entry->message);
   std::sort(found.parked.begin(), found.parked.end(),
             [](const StoredMessage& a, const StoredMessage& b) { return a.envelope.id < b.envelope.id; });
   co_return std::move(found.parked);
@@ -116,7 +132,7 @@ asio::awaitable<absl::StatusOr<Runner::Changed>> Runner::Apply(Change change) {
     }
     for (StoredMessage& message : found.parked) {
       if (!Changes(change.action, message)) continue;
-      if (EntryPtr entry = Unpark(std::move(message))) found.entries.push_back(std::move(entry));
+      if (EntryPtr entry = Unpark(std::move(message))) found.entries.emplace_back(std::move(entry));
     }
     const absl::Status status = co_await ApplyTo(change, std::move(found.entries), result);
     if (!status.ok()) co_return status;
@@ -125,9 +141,9 @@ asio::awaitable<absl::StatusOr<Runner::Changed>> Runner::Apply(Change change) {
   co_return result;
 }
 
-asio::awaitable<absl::Status> Runner::ApplyTo(const Change& change, std::vector<EntryPtr> entries,
+asio::awaitable<absl::Status> Runner::ApplyTo(const Change& change, std::vector<Pin> entries,
                                               Changed& result) {
-  std::erase_if(entries, [&](const EntryPtr& entry) { return !Changes(change.action, entry->message); });
+  std::erase_if(entries, [&](const Pin& entry) { return !Changes(change.action, entry->message); });
   if (change.rehearse || entries.empty()) {
     result.changed += entries.size();
     co_return absl::OkStatus();
@@ -137,8 +153,8 @@ asio::awaitable<absl::Status> Runner::ApplyTo(const Change& change, std::vector<
     status = co_await Hold(entries, change.action == Action::kHold);
   if (change.action == Action::kDrop) status = co_await Drop(entries);
   if (!status.ok()) co_return status;
-  for (const EntryPtr& entry : entries) {
-    if (change.action == Action::kRelease || change.action == Action::kFlush) Flush(entry);
+  for (const Pin& entry : entries) {
+    if (change.action == Action::kRelease || change.action == Action::kFlush) Flush(entry.entry());
     const Envelope& envelope = entry->message.envelope;
     TellOfMail(options_.trace, Level::kInfo, EventOf(change.action),
                {{"trace", envelope.trace},
@@ -152,31 +168,31 @@ asio::awaitable<absl::Status> Runner::ApplyTo(const Change& change, std::vector<
 }
 
 // In effect before it is durable, and no longer when it cannot be.
-asio::awaitable<absl::Status> Runner::Hold(const std::vector<EntryPtr>& entries, bool held) {
-  for (const EntryPtr& entry : entries) {
+asio::awaitable<absl::Status> Runner::Hold(const std::vector<Pin>& entries, bool held) {
+  for (const Pin& entry : entries) {
     entry->message.held = held;
-    if (held) Unplan(*entry);
+    if (held) Unplan(*entry.entry());
   }
   const Time now = clock_.Now();
   absl::Status status = co_await net::RunBlocking(pool_, [&] {
-    for (const EntryPtr& entry : entries)
+    for (const Pin& entry : entries)
       PROV_RETURN_IF_ERROR(UnlessGone(spool_.RecordHold(entry->message.envelope.id, now, held)));
     return absl::OkStatus();
   });
-  for (const EntryPtr& entry : entries) {
+  for (const Pin& entry : entries) {
     if (!status.ok()) entry->message.held = !held;
     // What is released is flushed next.
-    if (entry->message.held || !status.ok()) Plan(entry);
+    if (entry->message.held || !status.ok()) Plan(entry.entry());
   }
   co_return status;
 }
 
-asio::awaitable<absl::Status> Runner::Drop(const std::vector<EntryPtr>& entries) {
+asio::awaitable<absl::Status> Runner::Drop(const std::vector<Pin>& entries) {
   std::vector<EntryPtr> idle;  // who is being delivered goes when that has ended
-  for (const EntryPtr& entry : entries) {
+  for (const Pin& entry : entries) {
     entry->dropped = true;
-    Unplan(*entry);
-    if (entry->busy.empty()) idle.push_back(entry);
+    Unplan(*entry.entry());
+    if (entry->busy.empty()) idle.push_back(entry.entry());
   }
   if (idle.empty()) co_return absl::OkStatus();
   const absl::Status status = co_await net::RunBlocking(pool_, [&] {

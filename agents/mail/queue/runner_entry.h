@@ -21,6 +21,7 @@ struct Runner::Entry {
   bool dead = false;                              // somebody could be neither reached nor told
   bool fresh = false;                             // of this process, and not tried yet
   bool dropped = false;                           // by an operator
+  size_t pins = 0;                                // held by who waits for something: is not to be parked
   bool unrecorded = false;                        // more is known here than its file says
   std::chrono::steady_clock::time_point flushed;  // by an operator; rests that began before are over
 
@@ -31,6 +32,27 @@ struct Runner::Entry {
   }
   // An operator's word: not to be tried, nor given up.
   bool Stays() const { return message.held || dropped; }
+};
+
+// Keeps a message in memory while somebody waits with it in hand: a copy that was read anew meanwhile would
+// be another one.
+class Runner::Pin {
+ public:
+  explicit Pin(EntryPtr entry) : entry_(std::move(entry)) { ++entry_->pins; }
+  Pin(Pin&&) noexcept = default;
+  Pin& operator=(Pin&& other) noexcept {
+    std::swap(entry_, other.entry_);
+    return *this;
+  }
+  ~Pin() {
+    if (entry_) --entry_->pins;
+  }
+
+  Entry* operator->() const { return entry_.get(); }
+  const EntryPtr& entry() const { return entry_; }
+
+ private:
+  EntryPtr entry_;
 };
 
 // What came of an attempt for one recipient.

@@ -18,9 +18,10 @@ constexpr std::chrono::minutes kUnreadablePause{1};
 // Only what its file tells in full is parked.
 void Runner::ParkIfMany(const EntryPtr& entry) {
   if (entries_.size() <= options_.most_in_memory || entry->fresh || entry->dropped || entry->unrecorded ||
-      !entry->busy.empty())
+      entry->pins > 0 || !entry->busy.empty())
     return;
-  parked_.emplace(entry->message.envelope.id, Parked{entry->planned, entry->flushed, entry->message.held});
+  parked_.emplace(entry->message.envelope.id,
+                  Parked{entry->planned, entry->flushed, entry->message.held, ++parkings_});
   entries_.erase(entry->message.envelope.id);
 }
 
@@ -65,12 +66,15 @@ asio::awaitable<std::vector<StoredMessage>> Runner::Load(std::vector<std::string
 // For its attempt. Null: not now; it is planned anew, or is gone.
 asio::awaitable<Runner::EntryPtr> Runner::Take(std::string id) {
   if (const auto entry = entries_.find(id); entry != entries_.end()) co_return entry->second;
+  const auto before = parked_.find(id);
+  const uint64_t version = before == parked_.end() ? 0 : before->second.version;
   std::vector<std::string> ids{id};
   std::vector<StoredMessage> messages = co_await Load(std::move(ids));
   const bool there = co_await net::RunBlocking(pool_, [&] { return spool_.Has(id); });
   if (const auto entry = entries_.find(id); entry != entries_.end()) co_return entry->second;
   const auto parked = parked_.find(id);
-  if (parked == parked_.end()) co_return nullptr;
+  // Finished; or tried and parked again, with another time.
+  if (parked == parked_.end() || parked->second.version != version) co_return nullptr;
   if (!messages.empty()) co_return Unpark(std::move(messages.front()));
   planned_.erase({parked->second.planned, id});
   if (there) {
