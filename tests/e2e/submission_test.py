@@ -93,11 +93,25 @@ class Submission(case.StackCase):
             for sender in (login, login.upper(), f"alias.{login}", ""):
                 self.assertEqual(client.mail(sender)[0], 250, sender)
                 client.rset()
-            for sender in (other, "nobody@example.net", "ceo@elsewhere.org", f"{login}@elsewhere.org"):
+            for sender in (other, "nobody@example.net", "ceo@elsewhere.org", f'"{login.partition("@")[0]}"@example.net'):
                 code, text = client.mail(sender)
                 self.assertEqual(code, 553, sender)
                 self.assertIn(b"5.7.1", text)
                 client.rset()
+
+    def test_ASessionThatIsOpenEndsWithTheRightToSend(self):
+        suspended, changed = self.add_user(), self.add_user()
+        with self.submission() as first, self.submission() as second:
+            first.login(suspended, PASSWORD)
+            second.login(changed, PASSWORD)
+            self.stack.provctl("suspend-user", suspended, "--reason", "test", "--wait")
+            self.stack.provctl("set-password", changed, "--password-stdin", "--wait", stdin="another-Rook-4-plinth\n")
+            for client, login in ((first, suspended), (second, changed)):
+                self.assertEqual(client.mail(login)[0], 530)
+                with self.assertRaises(smtplib.SMTPServerDisconnected):
+                    client.noop()
+            first.close()
+            second.close()
 
     def test_RefusalsSayNoMoreThanThatTheyAreOne(self):
         login = self.add_user()

@@ -30,8 +30,8 @@ class Pieces {
 };
 
 // What must hold, whatever the input; the fuzzer keeps the input for which it does not.
-#define FUZZ_CHECK(condition) \
-  do {                        \
+#define FUZZ_CHECK(condition)           \
+  do {                                  \
     if (!(condition)) __builtin_trap(); \
   } while (false)
 

@@ -10,17 +10,17 @@ bool HasLineEnd(const std::string& text) { return text.find_first_of("\r\n") != 
 
 void CheckArguments(const std::string& line) {
   Reply refusal;
-  const auto mail = ParseMail(line, {.dsn = true, .auth = true}, &refusal);
+  const auto mail = ParseMail(line, {.auth = true}, &refusal);
   FUZZ_CHECK(mail.has_value() || refusal.code / 100 == 5);
   if (mail) FUZZ_CHECK(!HasLineEnd(mail->sender.text) && !HasLineEnd(mail->envelope_id));
   refusal = {};
-  const auto recipient = ParseRecipient(line, {.dsn = true, .utf8 = true}, &refusal);
+  const auto recipient = ParseRecipient(line, {.utf8 = true}, &refusal);
   FUZZ_CHECK(recipient.has_value() || refusal.code / 100 == 5);
   if (recipient) FUZZ_CHECK(!HasLineEnd(recipient->path.text) && !HasLineEnd(recipient->original));
   refusal = {};
   const auto client = prov::smtp::ParseXclient(line, &refusal);
   FUZZ_CHECK(client.has_value() == (refusal.code == 0));
-  if (client) FUZZ_CHECK(!HasLineEnd(client->hello) && !HasLineEnd(client->address));
+  if (client) FUZZ_CHECK(!HasLineEnd(client->hello) && !HasLineEnd(client->address.value_or("")));
   prov::smtp::ParseBdat(line);
 }
 

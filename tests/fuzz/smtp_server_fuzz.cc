@@ -19,7 +19,8 @@ void CheckOutput(const std::string& output) {
 
 class Server {
  public:
-  explicit Server(prov::smtp::ServerOptions options) : lmtp_(options.protocol == Protocol::kLmtp), machine_(options) {
+  explicit Server(prov::smtp::ServerOptions options)
+      : lmtp_(options.protocol == Protocol::kLmtp), machine_(options) {
     machine_.Greet();
   }
 
@@ -39,11 +40,13 @@ class Server {
   void Handle(Event& event) {
     switch (event.kind) {
       case Event::Kind::kLogin:
-        return machine_.Answer(event.text.size() % 2 == 0 ? Reply{235, "2.7.0", "yes"} : Reply{535, "5.7.8", "no"});
+        return machine_.Answer(event.text.size() % 2 == 0 ? Reply{235, "2.7.0", "yes"}
+                                                          : Reply{535, "5.7.8", "no"});
       case Event::Kind::kXclient:
         return machine_.Answer({220, "", "mx.example.net ESMTP"});
       case Event::Kind::kRecipient:
-        if (event.recipient.path.local_part.size() % 4 == 3) return machine_.Answer({550, "5.1.1", event.recipient.path.text});
+        if (event.recipient.path.local_part.size() % 4 == 3)
+          return machine_.Answer({550, "5.1.1", event.recipient.path.text});
         ++recipients_;
         return machine_.Answer({250, "2.1.5", "ok"});
       case Event::Kind::kMail:

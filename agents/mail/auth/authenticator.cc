@@ -136,6 +136,7 @@ class PamAuthenticator : public Authenticator {
     Verdict verdict;
     verdict.outcome = Outcome::kOk;
     verdict.mailbox_id = standing.record.mailbox_id;
+    verdict.credential_version = standing.record.credential_version;
     verdict.from_cache = from_cache;
     done(std::move(verdict));
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -29,7 +30,8 @@ struct Attempt {
 
 struct Verdict {
   Outcome outcome = Outcome::kTemporaryFailure;
-  std::string mailbox_id;  // with kOk
+  std::string mailbox_id;           // with kOk; likewise:
+  uint64_t credential_version = 0;  // what the login is good for until it changes
   bool from_cache = false;
   std::string detail;  // for the log; holds no secret
   // A refusal must not be answered sooner than this after the attempt was handed over: it makes all reasons

@@ -21,10 +21,11 @@ struct Verdict {
 };
 
 struct Client {
-  std::string address;   // "192.0.2.1"
-  bool trusted = false;  // may relay to other domains
-  std::string hello;     // as it named itself; empty before HELO
-  std::string login;     // of a subscriber, lower case; empty: nobody logged in
+  std::string address;              // "192.0.2.1"
+  bool trusted = false;             // may relay to other domains
+  std::string hello;                // as it named itself; empty before HELO
+  std::string login;                // of a subscriber, lower case; empty: nobody logged in
+  uint64_t credential_version = 0;  // of the login, when it was accepted
 };
 
 struct Recipient {

@@ -16,6 +16,8 @@ class RateLimit {
   // 0: no limit. Of more than `most_keys`, the one that was not heard of for the longest is forgotten.
   explicit RateLimit(uint32_t per_hour, size_t most_keys = 100'000);
 
+  // Whether so much could be taken now.
+  bool Has(const std::string& key, uint32_t amount, std::chrono::steady_clock::time_point now);
   // False, and nothing is taken: it would be too much now.
   bool Take(const std::string& key, uint32_t amount, std::chrono::steady_clock::time_point now);
 
@@ -27,6 +29,7 @@ class RateLimit {
     double left;
     std::chrono::steady_clock::time_point when;
   };
+  Entry& Fill(const std::string& key, std::chrono::steady_clock::time_point now);
   using Entries = std::list<Entry>;  // the one heard of last is last
 
   const uint32_t per_hour_;

@@ -26,10 +26,12 @@ RatePolicy::RatePolicy(const Rates& rates, const Clock& clock)
 asio::awaitable<Verdict> RatePolicy::Mail(const Client& client, const Envelope&) {
   if (client.trusted) co_return Verdict{};
   const auto now = clock_.Monotonic();
-  if (!addresses_.Take(net::NetworkPrefix(client.address, kAddressBits4, kAddressBits6), 1, now))
-    co_return TooMuch(client, "address");
-  if (!networks_.Take(net::NetworkPrefix(client.address, kNetworkBits4, kNetworkBits6), 1, now))
-    co_return TooMuch(client, "network");
+  const std::string address = net::NetworkPrefix(client.address, kAddressBits4, kAddressBits6);
+  const std::string network = net::NetworkPrefix(client.address, kNetworkBits4, kNetworkBits6);
+  if (!addresses_.Has(address, 1, now)) co_return TooMuch(client, "address");
+  // What a busy network is refused does not count against a quiet address in it.
+  if (!networks_.Take(network, 1, now)) co_return TooMuch(client, "network");
+  addresses_.Take(address, 1, now);
   co_return Verdict{};
 }
 

@@ -52,8 +52,8 @@ std::optional<std::string> Bracketed(std::string_view value) {
 }
 
 // A line may not be forged by what others said.
-std::string OneLine(std::string_view text) {
-  std::string result(text.substr(0, kMaxReasonOctets));
+std::string OneLine(std::string_view text, size_t most_octets = std::string_view::npos) {
+  std::string result(text.substr(0, most_octets));
   for (char& c : result) {
     if (static_cast<unsigned char>(c) < ' ' || c == 0x7f) c = '?';
   }
@@ -234,7 +234,7 @@ std::string FormatEnd(std::string_view id) { return fmt::format("end {}\n", id);
 
 std::string FormatEntry(const JournalEntry& entry) {
   const std::string indices = fmt::format("{}", fmt::join(entry.recipients, ","));
-  const std::string reason = OneLine(entry.reason);
+  const std::string reason = OneLine(entry.reason, kMaxReasonOctets);
   if (entry.told_of_delay) return fmt::format("told {} {}\n", Milliseconds(entry.time), indices);
   if (entry.state == State::kPending) {
     return fmt::format("defer {} {} {} {}\n", Milliseconds(entry.time), Milliseconds(entry.due), indices,

@@ -60,6 +60,7 @@ TEST(MessageFormat, WhatTheSenderAskedForIsReadBack) {
   envelope.recipients[0].notify = {.said = true};
   envelope.recipients[0].original = "rfc822;bob+40x@example.net";
   envelope.recipients[1].notify = {.said = true, .success = true, .delay = true};
+  envelope.recipients[1].original = "rfc822;" + std::string(kMaxOriginalOctets - 7, 'x');
   const auto message = ParseEnvelope(FormatEnvelope(envelope, 0));
   ASSERT_TRUE(message.ok()) << message.status();
   EXPECT_TRUE(message->envelope.utf8);
@@ -68,6 +69,7 @@ TEST(MessageFormat, WhatTheSenderAskedForIsReadBack) {
   EXPECT_EQ(message->envelope.recipients[0].notify, (Notify{.said = true}));
   EXPECT_EQ(message->envelope.recipients[0].original, "rfc822;bob+40x@example.net");
   EXPECT_EQ(message->envelope.recipients[1].notify, (Notify{.said = true, .success = true, .delay = true}));
+  EXPECT_EQ(message->envelope.recipients[1].original, envelope.recipients[1].original);
   EXPECT_FALSE(ParseEnvelope(FormatEnvelope(Example(), 0))->envelope.recipients[0].notify.said);
 }
 

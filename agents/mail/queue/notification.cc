@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <utility>
 
 #include "agents/mail/queue/mail_date.h"
 #include "agents/mail/queue/xtext.h"
@@ -134,6 +135,18 @@ std::string StatusCodeOf(std::string_view reason) {
     return std::string(word);
   }
   return reason.starts_with('4') ? "4.0.0" : reason.starts_with('2') ? "2.0.0" : "5.0.0";
+}
+
+Envelope NotificationEnvelope(const Envelope& original, std::string id, Time now) {
+  Envelope envelope;
+  envelope.id = std::move(id);
+  envelope.trace = original.trace;
+  envelope.received = now;
+  envelope.client = "local";
+  envelope.eight_bit = true;
+  envelope.utf8 = IsEightBit(original.sender);
+  envelope.recipients.push_back({original.sender});
+  return envelope;
 }
 
 std::string FormatNotification(const Notification& n) {

@@ -38,6 +38,9 @@ struct Notification {
   std::vector<Report> reports;
 };
 
+// What it is queued with: from the null sender to the original's.
+Envelope NotificationEnvelope(const Envelope& original, std::string id, Time now);
+
 // The whole message with CRLF line ends. Its sender must be null, its recipient the original's sender.
 std::string FormatNotification(const Notification& notification);
 

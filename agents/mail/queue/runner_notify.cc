@@ -1,7 +1,6 @@
 // Runner: what the sender of a message is told (RFC 3461 section 5).
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <asio/use_awaitable.hpp>
 #include <utility>
 
@@ -20,10 +19,6 @@ std::string NotificationId(const Envelope& original, DsnAction action, const Rep
   return fmt::format("{}{}{}", original.id, action == DsnAction::kDelayed ? 'w' : 'd', recipient);
 }
 
-bool IsBeyondAscii(const std::string& text) {
-  return std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) > 0x7f; });
-}
-
 }  // namespace
 
 // Tells the sender of those that failed for good, and of others if he asked for it. Who cannot be told now of
@@ -32,18 +27,18 @@ asio::awaitable<void> Runner::Notify(EntryPtr entry, std::vector<Result>& result
   if (entry->dropped) co_return;
   const Envelope& original = entry->message.envelope;
   std::vector<Report> failed, delivered, relayed;
-  bool any_failed = false;
+  bool untold = false;  // of a failure that somebody would want to know of
   for (const Result& result : results) {
     const Recipient& recipient = original.recipients[result.recipient];
     const Outcome& outcome = result.outcome;
-    any_failed |= outcome.state == State::kFailed;
+    untold |= outcome.state == State::kFailed && recipient.notify.of_failure();
     if (outcome.state == State::kFailed && recipient.notify.of_failure())
       failed.push_back({&recipient, outcome.reply});
     if (outcome.state == State::kDelivered && recipient.notify.success && !outcome.told_by_next_hop)
       (outcome.final ? delivered : relayed).push_back({&recipient, outcome.reply});
   }
   if (original.sender.empty()) {
-    entry->dead |= any_failed;  // RFC 5321 section 6.1: a notification is never sent for one
+    entry->dead |= untold;  // RFC 5321 section 6.1: a notification is never sent for one
     co_return;
   }
   const bool told = co_await NotifyOf(*entry, DsnAction::kFailed, failed);
@@ -72,9 +67,13 @@ asio::awaitable<void> Runner::NotifyOfDelay(EntryPtr entry) {
     told.recipients.push_back(i);
   }
   if (delayed.empty()) co_return;
-  const bool written = co_await NotifyOf(*entry, DsnAction::kDelayed, delayed);
-  if (!written) co_return;
+  // Before anything is waited for: another hop of the message may come here meanwhile.
   ApplyEntry(told, entry->message.envelope);
+  const bool written = co_await NotifyOf(*entry, DsnAction::kDelayed, delayed);
+  if (!written) {
+    for (const size_t i : told.recipients) entry->message.envelope.recipients[i].told_of_delay = false;
+    co_return;
+  }
   const absl::Status recorded =
       co_await net::RunBlocking(pool_, [&] { return spool_.Record(original.id, told, false); });
   if (!recorded.ok())
@@ -127,14 +126,8 @@ absl::Status Runner::WriteNotification(const Entry& entry, DsnAction action,
   notification.action = action;
   notification.retried_until = original.received + options_.retry.give_up;
   notification.reports = reports;
-  Envelope envelope;
-  envelope.id = notification.id = NotificationId(original, action, reports.front());
-  envelope.trace = original.trace;
-  envelope.received = notification.now;
-  envelope.client = "local";
-  envelope.eight_bit = true;
-  envelope.utf8 = IsBeyondAscii(original.sender);
-  envelope.recipients.push_back({original.sender});
+  notification.id = NotificationId(original, action, reports.front());
+  Envelope envelope = NotificationEnvelope(original, notification.id, notification.now);
   PROV_ASSIGN_OR_RETURN(const auto writer, spool_.Begin(std::move(envelope)));
   PROV_RETURN_IF_ERROR(writer->Append(FormatNotification(notification)));
   PROV_ASSIGN_OR_RETURN(*stored, writer->Commit());

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <sstream>
 #include <utility>
 
@@ -19,8 +20,9 @@ namespace prov::route {
 namespace {
 
 constexpr std::string_view kDigits = "abcdefghijklmnopqrstuvwxyz234567";
-constexpr size_t kHashOctets = 4;  // of base64: 24 bits
-constexpr int kDayCycle = 1024;    // two digits of five bits
+constexpr size_t kHashOctets = 4;             // of base64: 24 bits
+constexpr size_t kMostLocalPartOctets = 200;  // as much as our relays take (smtp/path.cc)
+constexpr int kDayCycle = 1024;               // two digits of five bits
 constexpr size_t kMostSecretFileOctets = 64 * 1024;
 
 int64_t DayOf(SenderRewriting::Time now) {
@@ -54,6 +56,11 @@ std::string HashOf(std::string_view secret, std::string_view text) {
        reinterpret_cast<const unsigned char*>(folded.data()), folded.size(), digest.data(), &length);
   return absl::Base64Escape(absl::string_view(reinterpret_cast<const char*>(digest.data()), length))
       .substr(0, kHashOctets);
+}
+
+bool IsPlain(unsigned char c) {
+  return isalnum(c) != 0 || c > 0x7f ||
+         std::string_view("#$&'*+-/=?^_`{|}~.").find(static_cast<char>(c)) != std::string_view::npos;
 }
 
 std::string_view TakePart(std::string_view& text) {
@@ -93,6 +100,10 @@ std::string SenderRewriting::Rewrite(std::string_view sender, Time now) const {
   const size_t at = sender.rfind('@');
   if (at == sender.npos) return std::string(sender);
   const std::string_view local = sender.substr(0, at), domain = sender.substr(at + 1);
+  // One of ours leads back already; and what needs quotes, or routes by itself, would be refused as a part of
+  // ours, here and elsewhere.
+  const bool plain = std::all_of(local.begin(), local.end(), IsPlain) && !domain.starts_with('[');
+  if (FoldAddress(domain) == domain_ || !plain) return std::string(sender);
   std::string rewritten;
   if (const auto rest = AfterTag(local, "srs1")) {
     // Through any number of hosts it leads straight to the one that first rewrote it.
@@ -109,7 +120,9 @@ std::string SenderRewriting::Rewrite(std::string_view sender, Time now) const {
     const std::string hash = HashOf(secrets_.front(), fmt::format("{}{}{}", day, domain, local));
     rewritten = fmt::format("SRS0={}={}={}={}@{}", hash, day, domain, local, domain_);
   }
-  return rewritten.size() <= kMaxAddressOctets ? rewritten : std::string(sender);
+  const size_t local_octets = rewritten.size() - domain_.size() - 1;
+  const bool fits = rewritten.size() <= kMaxAddressOctets && local_octets <= kMostLocalPartOctets;
+  return fits ? rewritten : std::string(sender);
 }
 
 bool SenderRewriting::IsRewritten(std::string_view local_part, std::string_view domain) const {

@@ -72,6 +72,13 @@ TEST(Srs, AnOldAddressIsNoneAnyMore) {
   EXPECT_TRUE(Srs().Restore(local, std::nullopt).ok());
 }
 
+TEST(Srs, WhatNobodyWouldTakeAndWhatIsOursStaysAsItIs) {
+  for (const char* sender : {"\"john doe\"@x.example", "root@[192.0.2.1]", "a%b@x.example", "a!b@x.example",
+                             "SRS0=fpJn=G3=example.org=alice@SRS.example.net", "alice@srs.example.net"}) {
+    EXPECT_EQ(Srs().Rewrite(sender, kNow), sender);
+  }
+}
+
 TEST(Srs, WhatWouldBeTooLongStaysAsItIs) {
   const std::string sender = std::string(60, 'a') + "@" + std::string(60, 'b') + "." + std::string(60, 'c') +
                              "." + std::string(60, 'd') + ".example";

@@ -119,13 +119,12 @@ bool SetMailParameter(const Parameter& parameter, const Parameters& takes, MailC
   }
   // Whom the client vouches for: we go by the login (RFC 4954 section 5 allows it).
   if (parameter.name == "auth") return takes.auth && queue::DecodeXtext(parameter.value);
-  if (!takes.dsn) return false;
   if (parameter.name == "ret") return SetReturn(parameter.value, command);
   return parameter.name == "envid" && SetEnvelopeId(parameter.value, command);
 }
 
-bool SetRecipientParameter(const Parameter& parameter, const Parameters& takes, RecipientCommand& command) {
-  if (!takes.dsn || !parameter.has_value) return false;
+bool SetRecipientParameter(const Parameter& parameter, RecipientCommand& command) {
+  if (!parameter.has_value) return false;
   if (parameter.name == "notify") {
     const auto notify = queue::ParseNotify(parameter.value);
     command.notify = notify.value_or(queue::Notify());
@@ -147,7 +146,7 @@ bool SetClientAddress(std::string_view text, XclientCommand& command) {
   const bool v6 = TakePrefix(rest, "IPV6:");
   command.address = std::string(rest);
   in6_addr parsed{};
-  return inet_pton(v6 ? AF_INET6 : AF_INET, command.address.c_str(), &parsed) == 1;
+  return inet_pton(v6 ? AF_INET6 : AF_INET, command.address->c_str(), &parsed) == 1;
 }
 
 }  // namespace
@@ -210,7 +209,7 @@ std::optional<RecipientCommand> ParseRecipient(std::string_view argument, const 
   std::set<std::string> seen;
   for (std::string_view word = TakeWord(argument); !word.empty(); word = TakeWord(argument)) {
     const Parameter parameter = ParameterOf(word);
-    if (!seen.insert(parameter.name).second || !SetRecipientParameter(parameter, takes, command)) {
+    if (!seen.insert(parameter.name).second || !SetRecipientParameter(parameter, command)) {
       *refusal = {555, "5.5.4", "unknown or malformed parameter"};
       return std::nullopt;
     }
@@ -229,8 +228,10 @@ std::optional<XclientCommand> ParseXclient(std::string_view argument, Reply* ref
     const Parameter parameter = ParameterOf(word);
     const auto value = queue::DecodeXtext(parameter.value);
     if (!parameter.has_value || !value) return std::nullopt;
-    const bool said = *value != "[UNAVAILABLE]" && *value != "[TEMPUNAVAIL]";
-    if (!said) continue;
+    if (*value == "[UNAVAILABLE]" || *value == "[TEMPUNAVAIL]") {
+      if (parameter.name == "addr") command.address = "";
+      continue;
+    }
     if (parameter.name == "addr" && !SetClientAddress(*value, command)) return std::nullopt;
     if (parameter.name == "port" && !ParseWhole(*value, &command.port)) return std::nullopt;
     if (parameter.name == "helo") {
@@ -255,7 +256,7 @@ std::optional<BdatCommand> ParseBdat(std::string_view argument) {
 
 bool IsHelloArgument(std::string_view argument) {
   if (argument.empty() || argument.size() > kMaxHelloOctets) return false;
-  return std::all_of(argument.begin(), argument.end(), [](char c) { return c > ' ' && c <= '~'; });
+  return std::all_of(argument.begin(), argument.end(), [](unsigned char c) { return c > ' ' && c != 0x7f; });
 }
 
 }  // namespace prov::smtp

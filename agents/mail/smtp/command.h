@@ -43,7 +43,6 @@ class CommandLines {
 
 // Which parameters are taken.
 struct Parameters {
-  bool dsn = false;   // RFC 3461
   bool auth = false;  // RFC 4954 section 5
   bool utf8 = false;  // RCPT alone: MAIL said SMTPUTF8 (RFC 6531)
 };
@@ -72,7 +71,8 @@ std::optional<RecipientCommand> ParseRecipient(std::string_view argument, const 
 
 // Who the client is, as a host before us says: postfix.org/XCLIENT_README.html.
 struct XclientCommand {
-  std::string address;  // "192.0.2.1", "2001:db8::1"; empty: not said
+  // "192.0.2.1", "2001:db8::1"; empty: the client has none that could be told; nothing: not said.
+  std::optional<std::string> address;
   uint16_t port = 0;
   std::string hello = {};  // empty: not said
 };
@@ -88,7 +88,8 @@ struct BdatCommand {
 // "octets [LAST]", RFC 3030 section 2. Nothing: how much of what follows is text cannot be told.
 std::optional<BdatCommand> ParseBdat(std::string_view argument);
 
-// Whether it may stand for a host in HELO, in logs and in Received: no blanks, no control characters.
+// Whether it may stand for a host in HELO: no blanks, no control characters. Beyond ASCII are the names that
+// some give their computers.
 bool IsHelloArgument(std::string_view argument);
 
 }  // namespace prov::smtp

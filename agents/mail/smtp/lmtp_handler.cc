@@ -9,6 +9,7 @@
 #include "agents/mail/queue/mail_event.h"
 #include "agents/mail/smtp/acceptance.h"
 #include "agents/mail/smtp/content_spool.h"
+#include "agents/mail/smtp/delivery_notice.h"
 #include "agents/mail/smtp/mailbox_delivery.h"
 #include "agents/mail/smtp/mailbox_lookup.h"
 #include "agents/mail/smtp/trace_header.h"
@@ -46,8 +47,7 @@ class LmtpHandler final : public Handler {
     Reset();
     envelope_.trace = queue::Spool::NewId(services_.clock->Now());
     envelope_.sender = mail.sender.text;
-    eight_bit_ = mail.eight_bit;
-    utf8_ = mail.utf8;
+    mail_ = mail;
     const policy::Verdict verdict = co_await services_.policy->Mail(client_, envelope_);
     co_return verdict.go_on() ? Reply{250, "2.1.0", "sender ok"} : ReplyOf(verdict);
   }
@@ -62,7 +62,7 @@ class LmtpHandler final : public Handler {
     if (!answer.mailbox) co_return answer.refusal;
     envelope_.recipients.push_back(path.text);
     mailboxes_.push_back(*std::move(answer.mailbox));
-    paths_.push_back(path);
+    commands_.push_back(command);
     co_return Reply{250, "2.1.5", "recipient ok"};
   }
 
@@ -113,7 +113,7 @@ class LmtpHandler final : public Handler {
   void Reset() override {
     envelope_ = {};
     mailboxes_.clear();
-    paths_.clear();
+    commands_.clear();
     content_.reset();
     blank_first_ = false;
     file_name_.clear();
@@ -135,14 +135,14 @@ class LmtpHandler final : public Handler {
     }
     // It may have left since RCPT, purged or moved to another pool: made anew it would be nobody's.
     const MailboxAnswer now = co_await net::RunBlocking(*services_.pool, [this, index] {
-      return LookUpMailbox(*services_.state, *services_.clock, paths_[index]);
+      return LookUpMailbox(*services_.state, *services_.clock, commands_[index].path);
     });
     if (!now.mailbox) co_return now.refusal;
     if (now.mailbox->mailbox_id() != mailbox.mailbox_id()) {
       co_return Reply{451, "4.3.0", "the address changed its mailbox, come again"};
     }
     const auto begun = services_.clock->Monotonic();
-    const MailboxDelivery delivery = DeliveryTo(mailbox, envelope_.recipients[index]);
+    const MailboxDelivery delivery = DeliveryTo(mailbox, index);
     absl::StatusOr<Delivered> delivered = co_await net::RunBlocking(
         *services_.pool, [this, &delivery] { return DeliverToMailbox(delivery, *services_.forwards); });
     if (absl::IsOutOfRange(delivered.status())) {
@@ -168,6 +168,7 @@ class LmtpHandler final : public Handler {
                        {"forwards", forwards},
                        {"octets", octets},
                        {"commit_ms", took}});
+    if (!delivered->file.empty()) co_await TellSender(index);
     co_return Reply{250, "2.0.0", "delivered"};
   }
 
@@ -181,7 +182,29 @@ class LmtpHandler final : public Handler {
                        {"error", error}});
   }
 
-  MailboxDelivery DeliveryTo(const v1::Mailbox& mailbox, const std::string& address) const {
+  // What the sender asked to be told; a forward is another host's to tell of (RFC 3461 section 5.2.7).
+  asio::awaitable<void> TellSender(size_t index) {
+    const RecipientCommand& command = commands_[index];
+    if (!command.notify.success || envelope_.sender.empty()) co_return;
+    queue::Envelope original;
+    original.trace = envelope_.trace;
+    original.received = services_.clock->Now();
+    original.envelope_id = mail_.envelope_id;
+    original.sender = envelope_.sender;
+    original.recipients.push_back({command.path.text, command.notify, command.original});
+    absl::StatusOr<queue::StoredMessage> notice =
+        co_await net::RunBlocking(*services_.pool, [this, &original] {
+          return QueueDeliveryNotice(services_.hostname, original, *content_, original.received,
+                                     *services_.forwards);
+        });
+    if (notice.ok()) {
+      services_.runner->Accept(*std::move(notice));
+    } else {
+      Log(Level::kError, "notification_failed", {{"trace", envelope_.trace}, {"error", notice.status()}});
+    }
+  }
+
+  MailboxDelivery DeliveryTo(const v1::Mailbox& mailbox, size_t index) const {
     MailboxDelivery delivery;
     delivery.mailbox = &mailbox;
     delivery.content = &*content_;
@@ -191,8 +214,9 @@ class LmtpHandler final : public Handler {
     delivery.trace = envelope_.trace;
     delivery.sender = envelope_.sender;
     delivery.client = client_.address;
-    delivery.eight_bit = eight_bit_;
-    delivery.utf8 = utf8_;
+    delivery.mail = &mail_;
+    delivery.notify = commands_[index].notify;
+    delivery.original = commands_[index].original;
     delivery.rewriting = services_.rewriting;
     delivery.state = services_.state;
     delivery.blank_first = blank_first_;
@@ -201,11 +225,11 @@ class LmtpHandler final : public Handler {
     received.hello = client_.hello;
     received.client_address = client_.address;
     received.hostname = services_.hostname;
-    received.with = utf8_ ? "UTF8LMTP" : "LMTP";
+    received.with = mail_.utf8 ? "UTF8LMTP" : "LMTP";
     if (!cipher_.empty()) received.with += "S";
     received.cipher = cipher_;
     received.id = envelope_.trace;
-    received.recipient = address;
+    received.recipient = envelope_.recipients[index];
     received.time = delivery.now;
     delivery.received = FormatReceived(received);
     return delivery;
@@ -214,10 +238,10 @@ class LmtpHandler final : public Handler {
   const StoreServices services_;
   policy::Client client_;
   std::string cipher_;  // of TLS; empty in clear
-  bool eight_bit_ = false, utf8_ = false;
+  MailCommand mail_;
   policy::Envelope envelope_;
-  std::vector<v1::Mailbox> mailboxes_;  // of the recipients, in their order
-  std::vector<Path> paths_;             // they were named by
+  std::vector<v1::Mailbox> mailboxes_;      // of the recipients, in their order
+  std::vector<RecipientCommand> commands_;  // they were named by
   std::optional<ContentSpool> content_;
   bool blank_first_ = false;
   std::string file_name_;  // in Maildirs; empty: a new one each time

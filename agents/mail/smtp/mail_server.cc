@@ -32,7 +32,7 @@ constexpr mode_t kQueueMode = 0700;
 // RFC 5321 section 3.8, RFC 3463 X.3.2: the client tries the next MX.
 constexpr char kDrainedReply[] = "421 4.3.2 this host takes no new sessions for now, another one does\r\n";
 constexpr char kBusyReply[] = "421 4.7.0 too many connections, come again\r\n";
-// The relay adds its header to messages that were as large as allowed.
+// Relay and store add their header to messages that were as large as allowed.
 constexpr uint64_t kHeaderAllowanceOctets = 64 * 1024;
 
 SessionOptions SessionFor(Protocol protocol, const AgentConfig::Engine& engine, uint64_t max_message_octets,
@@ -130,11 +130,11 @@ class RelayServer final : public ServerBase {
         router_(state, clock, rewriting_ ? &*rewriting_ : nullptr),
         hops_(router_, engine.smtp.smarthost),
         recipients_(router_, pool, engine.hostname),
-        senders_(router_, pool),
+        senders_(state, router_, pool),
         rates_({engine.smtp.messages_of_address, engine.smtp.messages_of_network,
                 engine.smtp.recipients_of_login},
                clock),
-        policies_({&senders_, &recipients_, &rates_}) {}
+        submission_policies_({&senders_, &recipients_, &rates_}) {}
 
   absl::Status Start(const asio::any_io_executor& executor, const AgentConfig& config,
                      net::BlockingPool& pool, const Clock& clock, const net::TlsServer* tls) {
@@ -170,8 +170,9 @@ class RelayServer final : public ServerBase {
   void SetArrivalPolicies(const AgentConfig::Engine::Smtp& smtp) {
     std::vector<policy::Policy*> policies;
     if (smtp.check_hello) policies.push_back(&hello_names_);
+    policies.push_back(&rates_);  // who sends too much asks DNS nothing
     if (smtp.check_sender_domain) policies.push_back(&sender_domains_.emplace(*resolver_));
-    policies.push_back(&policies_);
+    policies.push_back(&recipients_);
     arrival_policies_.emplace(std::move(policies));
   }
 
@@ -183,8 +184,10 @@ class RelayServer final : public ServerBase {
                     const net::Peer& peer = connection->peer();
                     SessionOptions mine = options;
                     mine.machine.xclient = xclient_.Contains(peer.address);
-                    if (!mine.machine.xclient && !trusted_.Contains(peer.address))
-                      mine.times.greeting_delay = delay;
+                    const bool trusted = trusted_.Contains(peer.address);
+                    if (!mine.machine.xclient && !trusted) mine.times.greeting_delay = delay;
+                    // What a store sends on was as large as allowed when it came to us.
+                    if (trusted) mine.machine.max_message_octets += kHeaderAllowanceOctets;
                     auto handler = MakeRelayHandler(services_, peer);
                     return ServeSession(std::move(connection), std::move(mine), std::move(handler));
                   });
@@ -197,7 +200,7 @@ class RelayServer final : public ServerBase {
     options.machine.submission = true;
     RelayServices services = services_;
     services.authenticator = authenticator_.get();
-    services.policy = &policies_;
+    services.policy = &submission_policies_;
     return Listen(executor, addresses, listen_,
                   [services, options](std::unique_ptr<net::Connection> connection) {
                     auto handler = MakeRelayHandler(services, connection->peer());
@@ -212,7 +215,7 @@ class RelayServer final : public ServerBase {
   policy::RelayPolicy recipients_;
   policy::SenderLoginPolicy senders_;
   policy::RatePolicy rates_;
-  policy::Chain policies_;  // of all
+  policy::Chain submission_policies_;
   std::unique_ptr<dns::Resolver> resolver_;
   policy::HelloPolicy hello_names_;
   std::optional<policy::SenderDomainPolicy> sender_domains_;

@@ -49,6 +49,50 @@ TEST_F(MailServerTest, AFirstLineThatBeginsWithABlankDoesNotJoinOurHeader) {
   EXPECT_TRUE(host_.Mail("box-1").front().ends_with("\n\n no header\n"));
 }
 
+TEST_F(MailServerTest, ChecksThatAreSwitchedOnHoldForStrangersAlone) {
+  host_.AddSubscriber(1);
+  host_.config.engine.smtp.check_hello = true;
+  host_.config.engine.smtp.check_sender_domain = true;
+  const uint16_t strict = host_.StartRelay();
+  MailClient client(strict);
+  client.Reply();
+  EXPECT_TRUE(client.Ask("EHLO localhost").starts_with("504 5.5.2"));
+  EXPECT_TRUE(client.Ask("EHLO client.example").starts_with("250 "));
+  // No resolver is there to be asked.
+  EXPECT_TRUE(client.Ask("MAIL FROM:<a@sender.example>").starts_with("451 4.4.3"));
+}
+
+TEST_F(MailServerTest, WhoSendsTooMuchIsToComeAgain) {
+  host_.AddSubscriber(1);
+  host_.AddPool({host_.StartStore()});
+  host_.config.engine.smtp.messages_of_network = 2;
+  const uint16_t relay = host_.StartRelay();
+  EXPECT_TRUE(Send(relay, "", "user1@example.net").starts_with("250 "));
+  EXPECT_TRUE(Send(relay, "", "user1@example.net").starts_with("250 "));
+  MailClient client(relay);
+  Open(client);
+  EXPECT_TRUE(client.Ask("MAIL FROM:<>").starts_with("450 4.7.1"));
+}
+
+TEST_F(MailServerTest, WhoComesByXclientHasTheRightsOfWhoHeIs) {
+  host_.config.engine.smtp.trusted_networks = {"127.0.0.1", "192.0.2.1"};
+  host_.config.engine.smtp.xclient_networks = {"127.0.0.1"};
+  MailClient client(host_.StartRelay());
+  Open(client);
+  const auto ask_as = [&client](const std::string& who) {
+    EXPECT_TRUE(client.Ask("XCLIENT " + who).starts_with("220 ")) << who;
+    return client.AskAll({"EHLO client.example", "MAIL FROM:<>", "RCPT TO:<friend@elsewhere.example>"});
+  };
+  EXPECT_TRUE(client.AskAll({"MAIL FROM:<>", "RCPT TO:<friend@elsewhere.example>"}).starts_with("250 "));
+  client.Ask("RSET");
+  EXPECT_TRUE(ask_as("ADDR=192.0.2.1").starts_with("250 "));
+  client.Ask("RSET");
+  for (const char* stranger : {"ADDR=192.0.2.2", "ADDR=[UNAVAILABLE]"}) {
+    EXPECT_TRUE(ask_as(stranger).starts_with("550 5.7.1")) << stranger;
+    client.Ask("RSET");
+  }
+}
+
 TEST_F(MailServerTest, DomainAliasesAndCatchAllReachTheMailboxBehindThem) {
   host_.AddSubscriber(1);
   host_.AddDomain("alias.example", "example.net");

@@ -35,10 +35,16 @@ absl::StatusOr<std::unique_ptr<queue::MessageWriter>> PrepareForward(const Mailb
   envelope.trace = d.trace;
   envelope.received = d.now;
   envelope.client = d.client;
-  envelope.eight_bit = d.eight_bit;
-  envelope.utf8 = d.utf8;
+  envelope.eight_bit = d.mail->eight_bit;
+  envelope.utf8 = d.mail->utf8;
+  envelope.returned = d.mail->returned;
+  envelope.envelope_id = d.mail->envelope_id;
   envelope.sender = ForwardSender(d);
-  for (const std::string& target : d.mailbox->forward_targets()) envelope.recipients.push_back({target});
+  // RFC 3461 section 5.2.7.2: of a mailbox that keeps a copy, its delivery is told, and that of no other.
+  queue::Notify notify = d.notify;
+  if (d.mailbox->keep_copy()) notify.success = false;
+  for (const std::string& target : d.mailbox->forward_targets())
+    envelope.recipients.push_back({target, notify, d.original});
   PROV_ASSIGN_OR_RETURN(auto writer, spool.Begin(std::move(envelope)));
   PROV_RETURN_IF_ERROR(writer->Append(header));
   PROV_RETURN_IF_ERROR(d.content->ForEach([&](std::string_view piece) { return writer->Append(piece); }));

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "agents/mail/queue/spool.h"
 #include "agents/mail/route/srs.h"
+#include "agents/mail/smtp/command.h"
 #include "agents/mail/smtp/content_spool.h"
 #include "agents/state/reader.h"
 #include "prov/v1/agent_sync.pb.h"
@@ -21,11 +22,13 @@ struct MailboxDelivery {
   std::string host;  // in Maildir file names
   std::string name;  // of the file, so that a repeated delivery is one; empty: a new one each time
   std::string trace;
-  std::string sender;    // empty: null
-  std::string client;    // address it came from
-  std::string received;  // our Received field
-  bool eight_bit = false, utf8 = false;
-  bool blank_first = false;  // the message begins with a blank: no header, keep ours apart
+  std::string sender;                 // empty: null
+  std::string client;                 // address it came from
+  std::string received;               // our Received field
+  const MailCommand* mail = nullptr;  // what else its sender said, and
+  queue::Notify notify;               // of this recipient
+  std::string original;               // ORCPT
+  bool blank_first = false;           // the message begins with a blank: no header, keep ours apart
   queue::Time now;
   // What forwarded mail comes from, where its sender is of another domain. Null: from its sender.
   const route::SenderRewriting* rewriting = nullptr;

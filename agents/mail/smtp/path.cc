@@ -55,6 +55,7 @@ class PathParser {
     }
     path_.utf8 = std::any_of(path_.local_part.begin(), path_.local_part.end(), IsEightBit);
     if (!Take('>')) return Wrong("a path ends with >");
+    if (!IsValidUtf8(path_.text) || !IsValidUtf8(path_.local_part)) return Wrong("the address is not UTF-8");
     if (path_.local_part.size() > kMostLocalPartOctets) return Wrong("the local part is too long");
     if (path_.domain.size() > kMaxDomainOctets || path_.text.size() > kMaxAddressOctets) {
       return Wrong("the address is too long");
@@ -157,7 +158,6 @@ class PathParser {
 absl::StatusOr<Path> ParsePath(std::string_view& input) {
   if (input.substr(0, kMaxPathOctets).find('>') == input.npos)
     return Wrong("the path is not closed or too long");
-  if (!IsValidUtf8(input.substr(0, input.find('>')))) return Wrong("the path is not UTF-8");
   PathParser parser(input);
   auto path = parser.Parse();
   if (path.ok()) input = parser.left();

@@ -31,6 +31,23 @@ TEST(Path, ReadsWhatRfc5321Allows) {
           .ok());
 }
 
+TEST(Path, WhatIsBeyondAsciiIsUtf8AndDomainsBecomeALabels) {
+  const auto path = Parse(
+      "<j\xc3\xbcrgen@B\xc3\xbc"
+      "cher.example>");
+  ASSERT_TRUE(path.ok()) << path.status();
+  EXPECT_TRUE(path->utf8);
+  EXPECT_EQ(path->domain, "xn--bcher-kva.example");
+  EXPECT_EQ(path->text, "j\xc3\xbcrgen@xn--bcher-kva.example");
+  EXPECT_FALSE(Parse("<a@b\xc3\xbc"
+                     "cher.example>")
+                   ->utf8);
+  for (const char* bad :
+       {"<\xff@example.net>", "<a@\xff.example>", "<\"a>\xff\"@example.net>", "<\xc3@example.net>"}) {
+    EXPECT_FALSE(Parse(bad).ok()) << bad;
+  }
+}
+
 TEST(Path, LeavesWhatFollows) {
   std::string_view input = "<a@b.example> X";
   ASSERT_TRUE(ParsePath(input).ok());

@@ -84,6 +84,21 @@ ClientMessage ClientMessageOf(const queue::DeliveryRequest& request) {
   return message;
 }
 
+bool IsBeyondAscii(std::string_view text) {
+  return std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) > 0x7f; });
+}
+
+// RFC 6531 section 3.6: an address or the header has more than ASCII. A header longer than the first piece
+// counts as one that does.
+bool NeedsUtf8(const ClientMessage& message, const std::optional<std::string>& first) {
+  const bool in_address = IsBeyondAscii(message.sender) ||
+                          std::any_of(message.recipients.begin(), message.recipients.end(), IsBeyondAscii);
+  if (in_address || !first) return true;
+  const size_t end = first->find("\r\n\r\n");
+  return (end == first->npos && first->size() < message.octets) ||
+         IsBeyondAscii(std::string_view(*first).substr(0, end));
+}
+
 uint32_t RandomSeed() {
   uint32_t seed = 0;
   memcpy(&seed, RandomOctets(sizeof seed).data(), sizeof seed);
@@ -124,6 +139,8 @@ asio::awaitable<QueueTransport::Attempt> QueueTransport::Carry(const queue::Deli
     co_return Attempt::Of(request, State::kPending, fmt::format("451 4.3.0 {}", MessageOf(content.status())));
   }
   ClientMessage message = ClientMessageOf(request);
+  // Some say SMTPUTF8 of everything; what is ASCII may go anywhere.
+  message.utf8 = message.utf8 && NeedsUtf8(message, (*content)->first);
   if (connection->machine) {
     connection->machine->Begin(std::move(message));
   } else {
@@ -141,7 +158,7 @@ asio::awaitable<QueueTransport::Attempt> QueueTransport::Carry(const queue::Deli
     for (const Reply& reply : machine.replies()) {
       attempt.outcomes.push_back(OutcomeOf(reply));
       attempt.outcomes.back().final = request.hop.lmtp;
-      attempt.outcomes.back().told_by_next_hop = !request.hop.lmtp && machine.passed_wishes_on();
+      attempt.outcomes.back().told_by_next_hop = machine.passed_wishes_on();
     }
   } else {
     attempt.reason = ReplyText(machine.replies().front());

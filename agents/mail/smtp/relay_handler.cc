@@ -41,12 +41,15 @@ class RelayHandler final : public Handler {
     // The same for all reasons, RFC 4954 section 6.
     if (verdict.outcome != auth::Outcome::kOk) co_return Reply{535, "5.7.8", "name or password is wrong"};
     client_.login = FoldAddress(login);
+    client_.credential_version = verdict.credential_version;
     client_.trusted = true;
     co_return Reply{235, "2.7.0", "welcome"};
   }
 
   asio::awaitable<Reply> Introduce(const XclientCommand& client) override {
-    if (!client.address.empty()) Meet(client.address);
+    // Whoever cannot be named, or is not yet, has no rights of the host that brings him.
+    if (client.address || !introduced_) Meet(client.address.value_or(""));
+    introduced_ = true;
     client_.hello.clear();
     introduced_hello_ = client.hello;
     const Reply refusal = co_await Connect();
@@ -143,7 +146,7 @@ class RelayHandler final : public Handler {
 
  private:
   void Meet(const std::string& address) {
-    client_.address = address;
+    client_.address = address.empty() ? "unknown" : address;
     client_.trusted = services_.authenticator == nullptr && services_.trusted->Contains(address);
   }
 
@@ -225,7 +228,8 @@ class RelayHandler final : public Handler {
   policy::Client client_;
   bool extended_ = false;
   std::string cipher_;            // of TLS; empty in clear
-  std::string introduced_hello_;  // by XCLIENT
+  bool introduced_ = false;       // by XCLIENT
+  std::string introduced_hello_;  // likewise; empty: as it names itself
   policy::Envelope envelope_;
   queue::Envelope wishes_;  // what MAIL and RCPT said of the message to come
   std::unique_ptr<queue::MessageWriter> writer_;

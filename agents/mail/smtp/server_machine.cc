@@ -117,7 +117,8 @@ void ServerMachine::HandleLine(CommandLines::Line& line) {
     case CommandLines::Kind::kBareLf:
       return Error({500, "5.5.2", "lines end in CRLF", IsSpoiltBdat(line.text)});
     default:
-      return Dispatch(line.text);
+      Dispatch(line.text);
+      if (options_.submission) auth::Wipe(line.text);  // AUTH may have brought a password
   }
 }
 
@@ -143,9 +144,11 @@ void ServerMachine::Dispatch(std::string_view line) {
 }
 
 void ServerMachine::Hello(std::string_view argument) {
-  if (!IsHelloArgument(argument)) return Error({501, "5.5.4", "that is no name of a host"});
+  // A mail program names a computer as its owner did, and the login is what counts.
+  if (!IsHelloArgument(argument) && !options_.submission)
+    return Error({501, "5.5.4", "that is no name of a host"});
   EndTransaction();
-  hello_ = std::string(argument);
+  hello_ = Printable(argument, kMaxHelloOctets);
   extended_ = false;
   events_.push_back({.kind = Event::Kind::kHello, .text = hello_});
 }
@@ -155,15 +158,17 @@ void ServerMachine::ExtendedHello(std::string_view argument) {
   if (!events_.empty() && events_.back().kind == Event::Kind::kHello) extended_ = true;
 }
 
-// RFC 5321 section 4.1.1.1: the extensions, RFC 2920, 1870, 6152, 2034, 3030, 6531, 3461, 3207 and 4954. DSN
-// is not for LMTP: whoever hands over to the store tells of it.
+// RFC 5321 section 4.1.1.1: the extensions, RFC 2920, 1870, 6152, 2034, 3030, 6531, 3461, 3207 and 4954.
 std::string ServerMachine::HelloReply() const {
   if (!extended_) return FormatReply({250, "", options_.hostname});
-  std::vector<std::string> lines = {
-      options_.hostname, "PIPELINING",          fmt::format("SIZE {}", options_.max_message_octets),
-      "8BITMIME",        "ENHANCEDSTATUSCODES", "CHUNKING",
-      "SMTPUTF8"};
-  if (!lmtp()) lines.push_back("DSN");
+  std::vector<std::string> lines = {options_.hostname,
+                                    "PIPELINING",
+                                    fmt::format("SIZE {}", options_.max_message_octets),
+                                    "8BITMIME",
+                                    "ENHANCEDSTATUSCODES",
+                                    "CHUNKING",
+                                    "SMTPUTF8",
+                                    "DSN"};
   if (options_.tls == net::TlsUse::kOnDemand && !secure_) lines.push_back("STARTTLS");
   if (options_.submission && secure_ && !logged_in_) lines.push_back("AUTH PLAIN LOGIN");
   if (options_.xclient) lines.push_back("XCLIENT ADDR PORT HELO");
@@ -223,7 +228,7 @@ void ServerMachine::Mail(std::string_view argument) {
     return Error({530, "5.7.0", secure_ ? "log in first" : "begin with STARTTLS, and log in"});
   }
   Reply refusal;
-  auto mail = ParseMail(argument, {.dsn = !lmtp(), .auth = options_.submission}, &refusal);
+  auto mail = ParseMail(argument, {.auth = options_.submission}, &refusal);
   if (!mail) return Error(refusal);
   utf8_ = mail->utf8;
   if (mail->size > options_.max_message_octets) return Error({552, "5.3.4", "the message is too large"});
@@ -233,7 +238,7 @@ void ServerMachine::Mail(std::string_view argument) {
 void ServerMachine::Rcpt(std::string_view argument) {
   if (recipients_ >= kMaxRecipients) return Say({452, "4.5.3", "too many recipients"});
   Reply refusal;
-  auto recipient = ParseRecipient(argument, {.dsn = !lmtp(), .utf8 = utf8_}, &refusal);
+  auto recipient = ParseRecipient(argument, {.utf8 = utf8_}, &refusal);
   if (!recipient) return Error(refusal);
   events_.push_back({.kind = Event::Kind::kRecipient, .recipient = *std::move(recipient)});
 }

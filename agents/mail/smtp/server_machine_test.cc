@@ -159,12 +159,6 @@ TEST(ServerMachine, WhatTheSenderAsksForIsHandedOn) {
   EXPECT_EQ(client.recipient.path.text, "Bob@xn--mller-kva.example");
 }
 
-TEST(ServerMachine, LmtpTakesNoWishesForNotifications) {
-  Client client(Protocol::kLmtp);
-  EXPECT_EQ(client.Talk({"LHLO x"}).find("DSN"), std::string::npos);
-  EXPECT_TRUE(client.Talk({"MAIL FROM:<> RET=FULL"}).starts_with("555 5.5.4"));
-}
-
 ServerOptions Submission(net::TlsUse tls = net::TlsUse::kOnDemand) {
   return {.hostname = "mx.example.net", .max_message_octets = 1 << 20, .tls = tls, .submission = true};
 }
@@ -208,6 +202,14 @@ TEST(ServerMachine, AnExchangeEndsAndCommandsGoOn) {
   }
 }
 
+TEST(ServerMachine, AComputersNameKeepsNobodyFromSubmitting) {
+  Client client(Submission());
+  EXPECT_TRUE(client.Talk({"EHLO B\xfcro PC"}).starts_with("250-"));
+  Client other;
+  EXPECT_TRUE(other.Talk({"EHLO B\xfcro"}).starts_with("250-"));
+  EXPECT_TRUE(other.Talk({"EHLO B\xfcro PC"}).starts_with("501 "));
+}
+
 TEST(ServerMachine, ALoginInTheClearIsForgottenWithTheRest) {
   Client client(Submission(net::TlsUse::kOnDemand));
   client.Talk({"EHLO x", "STARTTLS", "EHLO x", "AUTH PLAIN"});
@@ -221,10 +223,15 @@ TEST(ServerMachine, XclientBeginsTheSessionAnewAsAnotherClient) {
   EXPECT_TRUE(
       client.Talk({"XCLIENT ADDR=IPV6:2001:db8::1 PORT=4711 NAME=[UNAVAILABLE] HELO=mail.example.org"})
           .starts_with("220 "));
-  EXPECT_EQ(client.client.address, "2001:db8::1");
+  EXPECT_EQ(client.client.address, std::optional<std::string>("2001:db8::1"));
   EXPECT_EQ(client.client.port, 4711);
   EXPECT_EQ(client.client.hello, "mail.example.org");
   EXPECT_TRUE(client.Talk({"MAIL FROM:<>"}).starts_with("503 5.5.1"));
+  client.Talk({"EHLO x", "XCLIENT HELO=x"});
+  EXPECT_EQ(client.client.address, std::nullopt);
+  client.Talk({"EHLO x", "XCLIENT ADDR=[UNAVAILABLE]"});
+  EXPECT_EQ(client.client.address, std::optional<std::string>(""));
+  client.Talk({"EHLO x"});
   for (const char* bad :
        {"ADDR=192.0.2.256", "ADDR=x", "ADDR", "PORT=65536", "PORT=-1", "HELO=a+0Ab", "ADDR=+0"}) {
     EXPECT_TRUE(client.Talk({std::string("XCLIENT ") + bad}).starts_with("501 5.5.4")) << bad;
