@@ -115,11 +115,14 @@ class Clone(case.StackCase):
         directory = self.stack.path("hosts", "clone")
         if not os.path.isdir(directory):
             shutil.copytree(self.stack.path("hosts", "relay1"), directory,
-                            ignore=shutil.ignore_patterns("engine.status"))
+                            ignore=shutil.ignore_patterns("engine.status", "control"))
             with open(os.path.join(directory, "agent.toml"), encoding="utf-8") as file:
                 text = file.read().replace("hosts/relay1", "hosts/clone")
-            port = free_port(besides=self.stack.ports.values())
-            text = text.replace(self.stack.address("smtp_relay"), f"127.0.0.1:{port}")
+            taken = set(self.stack.ports.values())
+            for name in ("smtp_relay", "submission", "submissions", "control_relay1"):
+                port = free_port(besides=taken)
+                taken.add(port)
+                text = text.replace(self.stack.address(name), f"127.0.0.1:{port}")
             with open(os.path.join(directory, "agent.toml"), "w", encoding="utf-8") as file:
                 file.write(text)
             for base, folders, files in os.walk(directory):
