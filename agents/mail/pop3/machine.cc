@@ -67,6 +67,7 @@ const Machine::Command Machine::kCommands[] = {
     {"RSET", &Machine::Rset, false, true, Argument::kNone},
     {"NOOP", &Machine::Noop, false, true, Argument::kNone},
     {"STLS", &Machine::Stls, true, false, Argument::kNone},
+    {"AUTH", &Machine::Auth, true, false, Argument::kOptional},
 };
 
 Machine::Machine(std::string_view server, net::TlsUse tls) : tls_(tls) {
@@ -108,6 +109,7 @@ Step Machine::Next() {
 }
 
 void Machine::Handle(const LineReader::Line& line) {
+  if (sasl_) return ContinueAuth(line);
   if (line.too_long) return Bad("Line too long");
   if (HasControl(line.text)) return Bad("Control characters are not allowed");
   const CommandLine given = SplitCommand(line.text);
@@ -139,6 +141,7 @@ void Machine::Capa(std::string_view) {
   output_ += kCapabilities;
   const bool may_start = tls_ == net::TlsUse::kOnDemand && !secure_ && state_ == State::kAuthorisation;
   if (may_start) Reply("STLS");
+  if (secure_) Reply("SASL PLAIN");
   Reply(".");
 }
 
@@ -160,6 +163,7 @@ void Machine::Stls(std::string_view) {
 void Machine::Secured() {
   secure_ = true;
   login_.clear();
+  sasl_.reset();
   lines_.Clear();
 }
 
@@ -176,6 +180,37 @@ void Machine::Pass(std::string_view argument) {
   step.login = std::exchange(login_, std::string());
   step.password = auth::Secret(argument);
   asked_ = std::move(step);
+}
+
+// RFC 5034. A password in the clear is no worse than PASS's, but whoever has SASL has TLS (RFC 4616 section
+// 6).
+void Machine::Auth(std::string_view argument) {
+  if (!secure_) return Bad("AUTH needs TLS");
+  if (argument.empty()) return Reply("+OK Mechanisms follow\r\nPLAIN\r\n.");
+  const size_t space = argument.find(' ');
+  if (SplitCommand(argument.substr(0, space)).verb != "PLAIN") return Bad("The mechanism is PLAIN");
+  sasl_ = auth::SaslExchange::Begin("PLAIN");
+  std::optional<std::string_view> initial;
+  if (space != argument.npos) initial = argument.substr(space + 1);
+  OnAuthStep(sasl_->Start(initial));
+}
+
+void Machine::ContinueAuth(const LineReader::Line& line) {
+  if (!line.too_long && line.text != "*") return OnAuthStep(sasl_->Respond(line.text));
+  sasl_.reset();
+  Bad(line.too_long ? "Line too long" : "Given up");
+}
+
+void Machine::OnAuthStep(auth::SaslExchange::Step step) {
+  if (step == auth::SaslExchange::Step::kChallenge) return Reply(fmt::format("+ {}", sasl_->challenge()));
+  auth::SaslExchange exchange = *std::exchange(sasl_, std::nullopt);
+  if (step == auth::SaslExchange::Step::kMalformed) return Bad("The response is malformed");
+  if (step == auth::SaslExchange::Step::kOnBehalf) return FailLogin("[AUTH] Nobody logs in for another");
+  Step login;
+  login.kind = Step::Kind::kLogin;
+  login.login = exchange.login();
+  login.password = exchange.TakePassword();
+  asked_ = std::move(login);
 }
 
 void Machine::LoggedIn(const std::vector<maildir::Message>& messages) {

@@ -1,4 +1,4 @@
-// The POP3 server's side of the protocol (RFC 1939, RFC 2449, RFC 2595) without I/O: octets in, steps out.
+// The POP3 server's side of the protocol (RFC 1939, RFC 2449, RFC 2595, RFC 5034) without I/O: octets in, steps out.
 //
 //   machine.Input(octets);
 //   for (;;) switch (Step step = machine.Next(); step.kind) { … }
@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "agents/mail/auth/sasl.h"
 #include "agents/mail/auth/secret.h"
 #include "agents/mail/maildir/mailbox.h"
 #include "agents/mail/net/tls_use.h"
@@ -107,6 +108,9 @@ class Machine {
   void Rset(std::string_view argument);
   void Noop(std::string_view argument);
   void Stls(std::string_view argument);
+  void Auth(std::string_view argument);
+  void ContinueAuth(const LineReader::Line& line);
+  void OnAuthStep(auth::SaslExchange::Step step);
 
   const net::TlsUse tls_;
   bool secure_ = false;
@@ -115,6 +119,7 @@ class Machine {
   std::string output_;
   std::optional<Step> asked_;  // a step other than output that Next has yet to hand out
   std::string login_;
+  std::optional<auth::SaslExchange> sasl_;  // the next line goes to it
   int login_failures_ = 0;
   int bad_commands_ = 0;
   const std::vector<maildir::Message>* messages_ = nullptr;

@@ -300,6 +300,28 @@ class MachineWithTls : public MachineTest {
   MachineWithTls() : MachineTest(net::TlsUse::kOnDemand) {}
 };
 
+TEST_F(MachineWithTls, AuthPlainIsOfferedAndTakenInsideTlsAlone) {
+  EXPECT_EQ(Say("CAPA\r\n").find("SASL"), std::string::npos);
+  EXPECT_EQ(Say("AUTH PLAIN AGFsaWNlAHJpZ2h0\r\n"), "-ERR AUTH needs TLS\r\n");
+  Say("STLS\r\n");
+  EXPECT_NE(Say("CAPA\r\n").find("\r\nSASL PLAIN\r\n"), std::string::npos);
+  EXPECT_EQ(Say("AUTH\r\n"), "+OK Mechanisms follow\r\nPLAIN\r\n.\r\n");
+  EXPECT_EQ(Say("AUTH plain AGFsaWNlAHdyb25n\r\n"), "-ERR [AUTH] Login failed\r\n");
+  EXPECT_EQ(Say("AUTH PLAIN\r\n"), "+ \r\n");
+  EXPECT_TRUE(Say("AGFsaWNlAHJpZ2h0\r\n").starts_with("+OK 3 messages"));
+  EXPECT_EQ(login_, "alice");
+  EXPECT_EQ(password_, "right");
+}
+
+TEST_F(MachineWithTls, AnExchangeThatIsGivenUpOrMalformedEndsAndCommandsGoOn) {
+  Say("STLS\r\n");
+  EXPECT_EQ(Say("AUTH PLAIN\r\n*\r\n"), "+ \r\n-ERR Given up\r\n");
+  EXPECT_EQ(Say("AUTH PLAIN !!!!\r\n"), "-ERR The response is malformed\r\n");
+  EXPECT_EQ(logins_, 0);
+  Say("AUTH CRAM-MD5\r\n");
+  EXPECT_TRUE(closed_);  // the third of what is no command
+}
+
 TEST_F(MachineWithTls, StlsIsOfferedUntilItIsInUse) {
   EXPECT_NE(Say("CAPA\r\n").find("\r\nSTLS\r\n"), std::string::npos);
   EXPECT_EQ(Say("STLS\r\n"), "+OK Begin TLS\r\n");
