@@ -22,7 +22,7 @@ struct AgentConfig {
   std::vector<std::string> provd;  // host:port, tried in turn
   std::vector<v1::Role> roles;
   std::string state_directory;
-  std::string metrics;  // host:port of the agent's metrics; empty: none
+  std::string metrics;         // host:port of the agent's metrics; empty: none
   std::string control_listen;  // host:port where provd asks about queues and mail; empty: it cannot
   std::string log_level;
 
@@ -79,19 +79,19 @@ struct AgentConfig {
           certificates;               // PEM chains; empty: no TLS. The first is for clients that name nobody
       std::vector<std::string> keys;  // PEM, one for each; empty: they lie in the chains' files
     } tls;
-    struct Smtp {                                 // role relay
-      std::vector<std::string> listen;            // host:port
+    struct Smtp {                                   // role relay
+      std::vector<std::string> listen;              // host:port
       std::vector<std::string> submission_listen;   // subscribers' programs, STARTTLS (RFC 6409)
       std::vector<std::string> submissions_listen;  // TLS from the first octet on (RFC 8314)
       std::vector<std::string> trusted_networks;    // addresses or CIDR that may relay to other domains
       std::vector<std::string> xclient_networks;    // that may say by XCLIENT who the client is
       std::string smarthost;  // host:port that takes mail for other domains; empty: their MX hosts
-      std::vector<std::string> resolvers;        // host:port of DNS servers; empty: the system's
-      std::chrono::milliseconds greeting_delay;  // who speaks meanwhile is refused
+      std::vector<std::string> resolvers;           // host:port of DNS servers; empty: the system's
+      std::chrono::milliseconds greeting_delay{0};  // who speaks meanwhile is refused
       // An hour, 0 for no limit: from one client address, one network, and to recipients from one login.
       uint32_t messages_of_address = 0, messages_of_network = 0, recipients_of_login = 0;
-      bool check_hello = false;                  // HELO must be a name with a dot, or an address literal
-      bool check_sender_domain = false;          // the sender's domain must be able to take mail
+      bool check_hello = false;          // HELO must be a name with a dot, or an address literal
+      bool check_sender_domain = false;  // the sender's domain must be able to take mail
       int64_t max_message_octets = 0;
     } smtp;
     struct Lmtp {  // role store
@@ -112,8 +112,8 @@ struct AgentConfig {
       std::chrono::milliseconds delay_notice;  // senders are told of mail that waits so long; 0: never
       std::chrono::milliseconds trace_keep;    // what became of mail is remembered so long
     } queue;
-    struct Srs {               // forwarded mail's senders are rewritten
-      std::string domain;      // in their addresses; ours, and empty: they are not
+    struct Srs {                // forwarded mail's senders are rewritten
+      std::string domain;       // in their addresses; ours, and empty: they are not
       std::string secret_file;  // of words, one a line; the first signs, all are good for answers
     } srs;
     struct Pam {                     // roles store, and relay with submission
