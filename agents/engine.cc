@@ -7,7 +7,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <asio/io_context.hpp>
 #include <asio/signal_set.hpp>
 #include <asio/steady_timer.hpp>
 #include <cstdio>
@@ -26,6 +25,7 @@
 #include "agents/mail/net/address_set.h"
 #include "agents/mail/net/blocking.h"
 #include "agents/mail/net/listener.h"
+#include "agents/mail/net/loops.h"
 #include "agents/mail/net/tls_server.h"
 #include "agents/mail/net/tls_use.h"
 #include "agents/mail/pop3/pop3_proxy.h"
@@ -69,7 +69,7 @@ absl::StatusOr<std::unique_ptr<state::StateReader>> OpenState(const AgentConfig&
   }
 }
 
-// All that serves, on one event loop.
+// All that serves: sessions on a loop for each core, the rest on the first of them.
 class Engine {
  public:
   Engine(const AgentConfig& config, state::StateReader& state)
@@ -95,18 +95,18 @@ class Engine {
 
   // Until SIGTERM or SIGINT; then sessions that idle end, and others get a while.
   void Run() {
-    asio::signal_set signals(loop_, SIGTERM, SIGINT);
+    asio::signal_set signals(first_, SIGTERM, SIGINT);
     signals.async_wait([this](std::error_code error, int number) {
       if (!error) Stop(number);
     });
     TellAgent();
-    loop_.run();
+    loops_.Run();
     pool_.Join();
   }
 
  private:
   absl::Status StartMail(v1::Role role, decltype(smtp::StartRelay)& start) {
-    PROV_ASSIGN_OR_RETURN(auto server, start(loop_.get_executor(), config_, state_, pool_, SystemClock(),
+    PROV_ASSIGN_OR_RETURN(auto server, start(loops_.loops(), config_, state_, pool_, SystemClock(),
                                              tls_.get(), trace_.get()));
     if (server) mail_.push_back({role, std::move(server)});
     return absl::OkStatus();
@@ -133,7 +133,7 @@ class Engine {
       queues.push_back({role == v1::RELAY ? "relay" : "forward", &server->runner()});
     const std::string path = config_.engine.queue.directory + "/" + control::kSocketName;
     auto control =
-        control::ControlServer::Start(loop_.get_executor(), path, std::move(queues), *trace_, pool_);
+        control::ControlServer::Start(loops_.loops().first(), path, std::move(queues), *trace_, pool_);
     if (control.ok()) {
       control_ = *std::move(control);
     } else {
@@ -148,7 +148,7 @@ class Engine {
     for (const auto& [address, tls] : places) {
       pop3::Pop3ServerOptions options{address,   config_.engine.hostname, config_.store.maildir_root, {}, tls,
                                       balancers_};
-      PROV_ASSIGN_OR_RETURN(auto listener, pop3::StartPop3Server(loop_.get_executor(), std::move(options),
+      PROV_ASSIGN_OR_RETURN(auto listener, pop3::StartPop3Server(loops_.loops(), std::move(options),
                                                                  *authenticator_, pool_));
       listeners_.push_back({v1::STORE, std::move(listener)});
     }
@@ -159,7 +159,7 @@ class Engine {
     for (const auto& [address, tls] :
          Places(config_.engine.pop3_proxy.listen, config_.engine.pop3_proxy.tls_listen)) {
       pop3::Pop3ProxyOptions options{address, config_.host, config_.engine.hostname, {}, tls, balancers_};
-      PROV_ASSIGN_OR_RETURN(auto listener, pop3::StartPop3Proxy(loop_.get_executor(), std::move(options),
+      PROV_ASSIGN_OR_RETURN(auto listener, pop3::StartPop3Proxy(loops_.loops(), std::move(options),
                                                                 state_, delay_, pool_));
       listeners_.push_back({v1::POP_PROXY, std::move(listener)});
     }
@@ -232,7 +232,7 @@ class Engine {
     if (idle || std::chrono::steady_clock::now() > drain_ends_) {
       for (const auto& [role, listener] : listeners_) listener->CloseAll();
       for (const auto& [role, server] : mail_) server->CloseAll();
-      loop_.stop();
+      loops_.Stop();
       return;
     }
     drain_timer_.expires_after(kDrainPoll);
@@ -244,18 +244,19 @@ class Engine {
   const AgentConfig& config_;
   state::StateReader& state_;
   EngineStatusWriter status_;
-  asio::io_context loop_{1};
+  net::LoopThreads loops_{std::max(1u, std::thread::hardware_concurrency())};
+  const asio::any_io_executor first_ = loops_.loops().first();
   net::BlockingPool pool_;
   auth::FailureDelay delay_;
   std::unique_ptr<net::TlsServer> tls_;
   std::unique_ptr<queue::TraceLog> trace_;  // null: it could not be opened
   net::AddressSet balancers_;
-  asio::steady_timer certificate_timer_{loop_};
+  asio::steady_timer certificate_timer_{first_};
   std::unique_ptr<auth::Authenticator> authenticator_;
   std::vector<std::pair<v1::Role, std::unique_ptr<net::Listener>>> listeners_;
   std::vector<std::pair<v1::Role, std::unique_ptr<smtp::MailServer>>> mail_;
   std::unique_ptr<control::ControlServer> control_;
-  asio::steady_timer drain_timer_{loop_}, status_timer_{loop_};
+  asio::steady_timer drain_timer_{first_}, status_timer_{first_};
   std::chrono::steady_clock::time_point drain_ends_;
 };
 

@@ -175,7 +175,8 @@ class Ours:
             self.stack.provctl("add-user", f"box{number}@{DOMAIN}", "--no-password", "--wait")
 
     def queues(self):
-        return [self.stack.path("hosts", host, "queue", queue) for host, queue in (("relay1", "relay"), ("store1", "forward"))]
+        return [self.stack.path("hosts", host, "queue", queue, part)
+                for host, queue in (("relay1", "relay"), ("store1", "forward")) for part in ("incoming", "active")]
 
     def mail(self):
         return self.stack.mail_root()

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <asio/co_spawn.hpp>
 #include <asio/use_awaitable.hpp>
 #include <string_view>
 #include <utility>
@@ -95,15 +96,25 @@ absl::Status AppendV6(const AresChannel::Answer& answer, std::string_view name, 
 
 class AresResolver final : public Resolver {
  public:
-  explicit AresResolver(std::unique_ptr<AresChannel> channel) : channel_(std::move(channel)) {}
+  AresResolver(asio::any_io_executor executor, std::unique_ptr<AresChannel> channel)
+      : executor_(std::move(executor)), channel_(std::move(channel)) {}
 
+  // The channel is its loop's own: the question goes there, and the answer comes back to who asked.
   asio::awaitable<absl::StatusOr<std::vector<MailExchanger>>> FindExchangers(std::string domain) override {
+    co_return co_await asio::co_spawn(executor_, AskExchangers(std::move(domain)), asio::use_awaitable);
+  }
+  asio::awaitable<absl::StatusOr<std::vector<address>>> FindAddresses(std::string host) override {
+    co_return co_await asio::co_spawn(executor_, AskAddresses(std::move(host)), asio::use_awaitable);
+  }
+
+ private:
+  asio::awaitable<absl::StatusOr<std::vector<MailExchanger>>> AskExchangers(std::string domain) {
     if (!IsName(domain)) co_return absl::InvalidArgumentError("not a domain name");
     const AresChannel::Answer answer = co_await channel_->Ask(domain, ns_t_mx);
     co_return ExchangersIn(answer, domain);
   }
 
-  asio::awaitable<absl::StatusOr<std::vector<address>>> FindAddresses(std::string host) override {
+  asio::awaitable<absl::StatusOr<std::vector<address>>> AskAddresses(std::string host) {
     if (!IsName(host)) co_return absl::InvalidArgumentError("not a host name");
     std::vector<address> found;
     const AresChannel::Answer v6 = co_await channel_->Ask(host, ns_t_aaaa);
@@ -118,7 +129,7 @@ class AresResolver final : public Resolver {
     co_return found;
   }
 
- private:
+  const asio::any_io_executor executor_;
   const std::unique_ptr<AresChannel> channel_;
 };
 
@@ -126,8 +137,8 @@ class AresResolver final : public Resolver {
 
 absl::StatusOr<std::unique_ptr<Resolver>> MakeResolver(asio::any_io_executor executor,
                                                        const std::vector<std::string>& servers) {
-  PROV_ASSIGN_OR_RETURN(auto channel, AresChannel::Open(std::move(executor), servers));
-  return std::make_unique<AresResolver>(std::move(channel));
+  PROV_ASSIGN_OR_RETURN(auto channel, AresChannel::Open(executor, servers));
+  return std::make_unique<AresResolver>(std::move(executor), std::move(channel));
 }
 
 }  // namespace prov::dns

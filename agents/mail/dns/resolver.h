@@ -25,7 +25,7 @@ constexpr size_t kMostAddresses = 16;  // of each family
 
 // Names are given without the last dot; they are never completed with a search list. An answer without such
 // records is OK and empty. Errors: NOT_FOUND, there is no such domain; INVALID_ARGUMENT, it cannot be a name;
-// UNAVAILABLE, it cannot be said now. Belongs to one event loop and is used on its thread alone.
+// UNAVAILABLE, it cannot be said now. Works on one event loop; coroutines of any may ask.
 class Resolver {
  public:
   virtual ~Resolver() = default;

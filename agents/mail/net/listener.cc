@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <asio/dispatch.hpp>
 #include <asio/ip/tcp.hpp>
 #include <asio/redirect_error.hpp>
 #include <asio/steady_timer.hpp>
@@ -12,9 +13,11 @@
 #include <chrono>
 #include <list>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "agents/mail/net/host_port.h"
 #include "agents/mail/net/network_prefix.h"
@@ -39,33 +42,40 @@ constexpr unsigned kClientBits4 = 32, kClientBits6 = 64;
 
 // Shared by the accept loop and the sessions, so that each may end after the Listener.
 struct Shared {
-  Shared(const asio::any_io_executor& executor, ListenOptions options, Listener::Serve serve)
-      : executor(executor), options(std::move(options)), serve(std::move(serve)), acceptor(executor) {}
+  Shared(Loops all, ListenOptions options, Listener::Serve serve)
+      : loops(std::move(all)),
+        options(std::move(options)),
+        serve(std::move(serve)),
+        acceptor(loops.first()),
+        open(loops.all().size()) {}
 
-  const asio::any_io_executor executor;
+  const Loops loops;
   const ListenOptions options;
   const Listener::Serve serve;
   tcp::acceptor acceptor;
-  bool stopped = false;
+  size_t next_loop = 0;
+  std::atomic<bool> stopped{false};
   std::atomic<size_t> sessions{0};
-  size_t introducing = 0;  // connections of balancers whose header has yet to come
+  std::atomic<size_t> introducing{0};  // connections of balancers whose header has yet to come
   std::atomic<uint16_t> port{0};
-  std::map<std::string, size_t> by_address;
-  std::list<Connection*> open;
+  std::mutex mutex;
+  std::map<std::string, size_t> by_address;   // under the mutex
+  std::vector<std::list<Connection*>> open;  // of each loop, on that loop alone
 };
 
-// What a session holds: its connection is known to the listener for as long as it lives.
+// What a session holds: its connection is known to the listener for as long as it lives. It was counted
+// before.
 class CountedConnection final : public Connection {
  public:
-  CountedConnection(std::shared_ptr<Shared> shared, std::string key, std::unique_ptr<Connection> inner)
-      : shared_(std::move(shared)), key_(std::move(key)), inner_(std::move(inner)) {
-    ++shared_->by_address[key_];
-    ++shared_->sessions;
-    place_ = shared_->open.insert(shared_->open.end(), this);
+  CountedConnection(std::shared_ptr<Shared> shared, size_t loop, std::string key,
+                    std::unique_ptr<Connection> inner)
+      : shared_(std::move(shared)), open_(shared_->open[loop]), key_(std::move(key)), inner_(std::move(inner)) {
+    place_ = open_.insert(open_.end(), this);
   }
   ~CountedConnection() override {
-    shared_->open.erase(place_);
+    open_.erase(place_);
     --shared_->sessions;
+    const std::lock_guard lock(shared_->mutex);
     const auto count = shared_->by_address.find(key_);
     if (--count->second == 0) shared_->by_address.erase(count);
   }
@@ -89,6 +99,7 @@ class CountedConnection final : public Connection {
 
  private:
   const std::shared_ptr<Shared> shared_;
+  std::list<Connection*>& open_;
   const std::string key_;
   const std::unique_ptr<Connection> inner_;
   std::list<Connection*>::iterator place_;
@@ -104,7 +115,21 @@ bool IsFull(const Shared& shared) {
   return shared.sessions + shared.introducing >= shared.options.most_connections;
 }
 
-void Admit(const std::shared_ptr<Shared>& shared, tcp::socket socket, Peer peer) {
+// False: there are too many, together or of that address.
+bool Count(Shared& shared, const std::string& key, const std::string& address) {
+  const ListenOptions& options = shared.options;
+  const bool unlimited = options.unlimited && options.unlimited(address);
+  const std::lock_guard lock(shared.mutex);
+  const auto count = shared.by_address.find(key);
+  const bool many_of_it =
+      !unlimited && count != shared.by_address.end() && count->second >= options.most_per_address;
+  if (many_of_it || IsFull(shared)) return false;
+  ++shared.by_address[key];
+  ++shared.sessions;
+  return true;
+}
+
+void Admit(const std::shared_ptr<Shared>& shared, size_t loop, tcp::socket socket, Peer peer) {
   std::string key = NetworkPrefix(peer.address, kClientBits4, kClientBits6);
   const ListenOptions& options = shared->options;
   if (options.takes_new && !options.takes_new()) {
@@ -112,17 +137,14 @@ void Admit(const std::shared_ptr<Shared>& shared, tcp::socket socket, Peer peer)
         {{"protocol", options.protocol}, {"client", key}, {"reason", "this host is drained"}});
     return Refuse(std::move(socket), options.elsewhere_reply);
   }
-  const auto count = shared->by_address.find(key);
-  const bool many_of_it = count != shared->by_address.end() && count->second >= options.most_per_address &&
-                          !(options.unlimited && options.unlimited(peer.address));
-  if (many_of_it || IsFull(*shared)) {
+  if (!Count(*shared, key, peer.address)) {
     Log(Level::kWarning, "connection_refused",
         {{"protocol", options.protocol}, {"client", key}, {"reason", "too many connections"}});
     return Refuse(std::move(socket), options.busy_reply);
   }
   auto connection = std::make_unique<CountedConnection>(
-      shared, std::move(key), MakeTcpConnection(std::move(socket), std::move(peer)));
-  Spawn(shared->executor, shared->options.protocol, shared->serve(std::move(connection)));
+      shared, loop, std::move(key), MakeTcpConnection(std::move(socket), std::move(peer)));
+  Spawn(shared->loops.all()[loop], options.protocol, shared->serve(std::move(connection)));
 }
 
 // Takes the header from the socket, and not an octet more: what follows is the client's, and may be TLS.
@@ -147,9 +169,9 @@ asio::awaitable<absl::StatusOr<ProxyHeader>> TakeProxyHeader(tcp::socket& socket
   }
 }
 
-asio::awaitable<void> Introduce(std::shared_ptr<Shared> shared, std::shared_ptr<tcp::socket> socket,
-                                Peer balancer) {
-  asio::steady_timer timer(shared->executor, kProxyHeaderPatience);
+asio::awaitable<void> Introduce(std::shared_ptr<Shared> shared, size_t loop,
+                                std::shared_ptr<tcp::socket> socket, Peer balancer) {
+  asio::steady_timer timer(socket->get_executor(), kProxyHeaderPatience);
   timer.async_wait([socket](const std::error_code& error) {
     std::error_code ignored;
     if (!error) socket->close(ignored);
@@ -163,29 +185,36 @@ asio::awaitable<void> Introduce(std::shared_ptr<Shared> shared, std::shared_ptr<
         {{"protocol", shared->options.protocol}, {"balancer", balancer.address}, {"error", header.status()}});
     co_return;
   }
-  Admit(shared, std::move(*socket), header->client.value_or(balancer));
+  Admit(shared, loop, std::move(*socket), header->client.value_or(balancer));
 }
 
-void Receive(const std::shared_ptr<Shared>& shared, tcp::socket socket) {
+// On the loop that the connection is to stay on.
+void Receive(const std::shared_ptr<Shared>& shared, size_t loop, tcp::socket socket) {
+  if (shared->stopped) return;
   Peer peer = RemoteOf(socket);
   if (peer.address.empty()) return;  // gone already
   if (!shared->options.balancers.Contains(peer.address))
-    return Admit(shared, std::move(socket), std::move(peer));
+    return Admit(shared, loop, std::move(socket), std::move(peer));
   if (IsFull(*shared)) return Refuse(std::move(socket), shared->options.busy_reply);
   ++shared->introducing;
   auto waiting = std::make_shared<tcp::socket>(std::move(socket));
-  Spawn(shared->executor, shared->options.protocol, Introduce(shared, std::move(waiting), std::move(peer)));
+  Spawn(shared->loops.all()[loop], shared->options.protocol,
+        Introduce(shared, loop, std::move(waiting), std::move(peer)));
 }
 
 asio::awaitable<void> AcceptLoop(std::shared_ptr<Shared> shared) {
-  asio::steady_timer pause(shared->executor);
+  asio::steady_timer pause(shared->loops.first());
   while (!shared->stopped) {
+    const size_t loop = shared->next_loop++ % shared->loops.all().size();
+    const asio::any_io_executor executor = shared->loops.all()[loop];
     std::error_code error;
     tcp::socket socket =
-        co_await shared->acceptor.async_accept(asio::redirect_error(asio::use_awaitable, error));
+        co_await shared->acceptor.async_accept(executor, asio::redirect_error(asio::use_awaitable, error));
     if (shared->stopped) break;
     if (!error) {
-      Receive(shared, std::move(socket));
+      asio::dispatch(executor, [shared, loop, socket = std::move(socket)]() mutable {
+        Receive(shared, loop, std::move(socket));
+      });
       continue;
     }
     if (error == asio::error::connection_aborted) continue;
@@ -202,11 +231,9 @@ class TcpListener final : public Listener {
 
   void Stop() override {
     StopAccepting();
-    for (Connection* connection : shared_->open) connection->StopIdling();
+    ForEachOpen(&Connection::StopIdling);
   }
-  void CloseAll() override {
-    for (Connection* connection : shared_->open) connection->Close();
-  }
+  void CloseAll() override { ForEachOpen(&Connection::Close); }
   size_t sessions() const override { return shared_->sessions; }
   uint16_t port() const override { return shared_->port; }
 
@@ -215,6 +242,14 @@ class TcpListener final : public Listener {
     shared_->stopped = true;
     std::error_code ignored;
     shared_->acceptor.close(ignored);
+  }
+
+  void ForEachOpen(void (Connection::*act)()) {
+    for (size_t loop = 0; loop < shared_->open.size(); ++loop) {
+      asio::dispatch(shared_->loops.all()[loop], [shared = shared_, loop, act] {
+        for (Connection* connection : shared->open[loop]) (connection->*act)();
+      });
+    }
   }
 
   const std::shared_ptr<Shared> shared_;
@@ -235,10 +270,10 @@ absl::StatusOr<tcp::endpoint> Resolve(const asio::any_io_executor& executor, con
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Listener>> Listener::Start(const asio::any_io_executor& executor,
-                                                          ListenOptions options, Serve serve) {
-  PROV_ASSIGN_OR_RETURN(const tcp::endpoint endpoint, Resolve(executor, options.address));
-  auto shared = std::make_shared<Shared>(executor, std::move(options), std::move(serve));
+absl::StatusOr<std::unique_ptr<Listener>> Listener::Start(const Loops& loops, ListenOptions options,
+                                                          Serve serve) {
+  PROV_ASSIGN_OR_RETURN(const tcp::endpoint endpoint, Resolve(loops.first(), options.address));
+  auto shared = std::make_shared<Shared>(loops, std::move(options), std::move(serve));
   std::error_code error;
   tcp::acceptor& acceptor = shared->acceptor;
   acceptor.open(endpoint.protocol(), error);
@@ -250,7 +285,7 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Start(const asio::any_io_exe
         fmt::format("cannot listen on {}: {}", shared->options.address, error.message()));
   }
   shared->port = acceptor.local_endpoint().port();
-  Spawn(executor, "accept", AcceptLoop(shared));
+  Spawn(loops.first(), "accept", AcceptLoop(shared));
   return std::make_unique<TcpListener>(std::move(shared));
 }
 

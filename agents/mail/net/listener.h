@@ -1,7 +1,6 @@
 // Accepts connections on one address, within limits, and starts a session for each.
 #pragma once
 
-#include <asio/any_io_executor.hpp>
 #include <asio/awaitable.hpp>
 #include <cstdint>
 #include <functional>
@@ -11,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "agents/mail/net/address_set.h"
 #include "agents/mail/net/connection.h"
+#include "agents/mail/net/loops.h"
 
 namespace prov::net {
 
@@ -30,14 +30,15 @@ struct ListenOptions {
   std::string elsewhere_reply;  // said to newcomers when they are not
 };
 
-// Belongs to one event loop, but for sessions() and port().
+// Belongs to the first of its loops, but for sessions() and port().
 class Listener {
  public:
   using Serve = std::function<asio::awaitable<void>(std::unique_ptr<Connection>)>;
 
-  // Accepts from now on. UNAVAILABLE when the address cannot be had, INVALID_ARGUMENT when it is none.
-  static absl::StatusOr<std::unique_ptr<Listener>> Start(const asio::any_io_executor& executor,
-                                                         ListenOptions options, Serve serve);
+  // Accepts from now on, and shares sessions out among the loops: `serve`, and what the options call, run on
+  // any of them. UNAVAILABLE when the address cannot be had, INVALID_ARGUMENT when it is none.
+  static absl::StatusOr<std::unique_ptr<Listener>> Start(const Loops& loops, ListenOptions options,
+                                                         Serve serve);
   // Stops accepting. Sessions under way go on.
   virtual ~Listener() = default;
 

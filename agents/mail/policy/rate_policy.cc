@@ -28,6 +28,7 @@ asio::awaitable<Verdict> RatePolicy::Mail(const Client& client, const Envelope&)
   const auto now = clock_.Monotonic();
   const std::string address = net::NetworkPrefix(client.address, kAddressBits4, kAddressBits6);
   const std::string network = net::NetworkPrefix(client.address, kNetworkBits4, kNetworkBits6);
+  const std::lock_guard lock(mutex_);
   if (!addresses_.Has(address, 1, now)) co_return TooMuch(client, "address");
   // What a busy network is refused does not count against a quiet address in it.
   if (!networks_.Take(network, 1, now)) co_return TooMuch(client, "network");
@@ -36,6 +37,7 @@ asio::awaitable<Verdict> RatePolicy::Mail(const Client& client, const Envelope&)
 }
 
 asio::awaitable<Verdict> RatePolicy::Rcpt(const Client& client, const Envelope&, const Recipient&) {
+  const std::lock_guard lock(mutex_);
   if (client.login.empty() || logins_.Take(client.login, 1, clock_.Monotonic())) co_return Verdict{};
   co_return TooMuch(client, "login");
 }

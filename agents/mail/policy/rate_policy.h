@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <mutex>
 
 #include "agents/mail/policy/policy.h"
 #include "agents/mail/policy/rate_limit.h"
@@ -15,7 +16,7 @@ struct Rates {  // an hour; 0: no limit
   uint32_t recipients_of_login = 0;
 };
 
-// Trusted clients have no limit; who logged in has the login's alone, wherever he comes from.
+// Thread-safe. Trusted clients have no limit; who logged in has the login's alone, wherever he comes from.
 class RatePolicy final : public Policy {
  public:
   // `clock` must outlive it.
@@ -27,6 +28,7 @@ class RatePolicy final : public Policy {
 
  private:
   const Clock& clock_;
+  std::mutex mutex_;
   RateLimit addresses_, networks_, logins_;
 };
 

@@ -36,8 +36,7 @@ asio::awaitable<Verdict> RelayPolicy::Rcpt(const Client& client, const Envelope&
     co_return Verdict{550, "5.7.1", "addresses that route by themselves are not taken"};
   }
   const std::string domain = recipient.postmaster ? hostname_ : recipient.domain;
-  const route::Decision decision = co_await net::RunBlocking(
-      pool_, [this, &recipient, &domain] { return router_.Resolve(recipient.local_part, domain); });
+  const route::Decision decision = router_.Resolve(recipient.local_part, domain);
   if (const auto* deferred = std::get_if<route::Deferred>(&decision); deferred && !deferred->disabled) {
     Log(Level::kWarning, "route_deferred",
         {{"trace", envelope.trace}, {"recipient", recipient.text}, {"reason", deferred->reason}});

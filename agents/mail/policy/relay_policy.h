@@ -3,7 +3,6 @@
 
 #include <string_view>
 
-#include "agents/mail/net/blocking.h"
 #include "agents/mail/policy/policy.h"
 #include "agents/mail/route/router.h"
 
@@ -18,16 +17,15 @@ Verdict VerdictOf(const route::Decision& decision, bool trusted);
 
 class RelayPolicy final : public Policy {
  public:
-  // Both must outlive it. `hostname` is the domain of <Postmaster>.
-  RelayPolicy(const route::Router& router, net::BlockingPool& pool, std::string hostname)
-      : router_(router), pool_(pool), hostname_(std::move(hostname)) {}
+  // `router` must outlive it. `hostname` is the domain of <Postmaster>.
+  RelayPolicy(const route::Router& router, std::string hostname)
+      : router_(router), hostname_(std::move(hostname)) {}
 
   asio::awaitable<Verdict> Rcpt(const Client& client, const Envelope& envelope,
                                 const Recipient& recipient) override;
 
  private:
   const route::Router& router_;
-  net::BlockingPool& pool_;
   const std::string hostname_;
 };
 

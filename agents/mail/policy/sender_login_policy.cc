@@ -15,7 +15,6 @@ Verdict Undecided(const Client& client, const absl::Status& error) {
 
 }  // namespace
 
-// Blocks.
 Verdict SenderLoginPolicy::Judge(const Client& client, const std::string& sender) const {
   const absl::StatusOr<v1::MailRoute> route = state_.FindMailRoute(client.login);
   if (!route.ok() && !absl::IsNotFound(route.status())) return Undecided(client, route.status());
@@ -35,8 +34,7 @@ Verdict SenderLoginPolicy::Judge(const Client& client, const std::string& sender
 
 asio::awaitable<Verdict> SenderLoginPolicy::Mail(const Client& client, const Envelope& envelope) {
   if (client.login.empty()) co_return Verdict{};
-  co_return co_await net::RunBlocking(pool_,
-                                      [this, &client, &envelope] { return Judge(client, envelope.sender); });
+  co_return Judge(client, envelope.sender);
 }
 
 }  // namespace prov::policy

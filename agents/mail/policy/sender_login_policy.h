@@ -2,7 +2,6 @@
 // section 6.1).
 #pragma once
 
-#include "agents/mail/net/blocking.h"
 #include "agents/mail/policy/policy.h"
 #include "agents/mail/route/router.h"
 #include "agents/state/reader.h"
@@ -12,8 +11,8 @@ namespace prov::policy {
 class SenderLoginPolicy final : public Policy {
  public:
   // All must outlive it.
-  SenderLoginPolicy(state::StateReader& state, const route::Router& router, net::BlockingPool& pool)
-      : state_(state), router_(router), pool_(pool) {}
+  SenderLoginPolicy(state::StateReader& state, const route::Router& router)
+      : state_(state), router_(router) {}
 
   // A session that is open when its subscriber is suspended, or gets another password, ends here. The null
   // sender belongs to everybody: mail programs answer with it (RFC 3798 section 3).
@@ -24,7 +23,6 @@ class SenderLoginPolicy final : public Policy {
 
   state::StateReader& state_;
   const route::Router& router_;
-  net::BlockingPool& pool_;
 };
 
 }  // namespace prov::policy

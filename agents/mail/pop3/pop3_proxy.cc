@@ -14,7 +14,7 @@ asio::awaitable<void> Serve(std::shared_ptr<ProxyContext> context, std::unique_p
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<net::Listener>> StartPop3Proxy(const asio::any_io_executor& executor,
+absl::StatusOr<std::unique_ptr<net::Listener>> StartPop3Proxy(const net::Loops& loops,
                                                               Pop3ProxyOptions options,
                                                               state::StateReader& state,
                                                               auth::FailureDelay& delay,
@@ -31,7 +31,7 @@ absl::StatusOr<std::unique_ptr<net::Listener>> StartPop3Proxy(const asio::any_io
   const auto context = std::make_shared<ProxyContext>(
       ProxyContext{std::move(options.hostname), options.times, options.tls, StoreChoice(state), delay, pool});
   return net::Listener::Start(
-      executor, std::move(listen),
+      loops, std::move(listen),
       [context](std::unique_ptr<net::Connection> client) { return Serve(context, std::move(client)); });
 }
 

@@ -3,7 +3,7 @@
 // It takes the login, logs in at the store with the same credentials, and hands octets on both ways.
 #pragma once
 
-#include <asio/any_io_executor.hpp>
+
 #include <memory>
 #include <string>
 
@@ -29,7 +29,7 @@ struct Pop3ProxyOptions {
 
 // Listens from now on. What is passed by reference outlives the listener's sessions; destroy the pool before
 // the event loop.
-absl::StatusOr<std::unique_ptr<net::Listener>> StartPop3Proxy(const asio::any_io_executor& executor,
+absl::StatusOr<std::unique_ptr<net::Listener>> StartPop3Proxy(const net::Loops& loops,
                                                               Pop3ProxyOptions options,
                                                               state::StateReader& state,
                                                               auth::FailureDelay& delay,

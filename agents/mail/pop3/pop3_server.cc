@@ -15,7 +15,7 @@ asio::awaitable<void> Serve(std::shared_ptr<const SessionContext> context,
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<net::Listener>> StartPop3Server(const asio::any_io_executor& executor,
+absl::StatusOr<std::unique_ptr<net::Listener>> StartPop3Server(const net::Loops& loops,
                                                                Pop3ServerOptions options,
                                                                auth::Authenticator& authenticator,
                                                                net::BlockingPool& pool) {
@@ -29,7 +29,7 @@ absl::StatusOr<std::unique_ptr<net::Listener>> StartPop3Server(const asio::any_i
   const auto context = std::make_shared<const SessionContext>(
       SessionContext{std::move(options.hostname), std::move(options.maildir_root), pool, authenticator,
                      options.times, options.tls});
-  return net::Listener::Start(executor, std::move(listen),
+  return net::Listener::Start(loops, std::move(listen),
                               [context](std::unique_ptr<net::Connection> connection) {
                                 return Serve(context, std::move(connection));
                               });

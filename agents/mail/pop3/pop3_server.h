@@ -1,7 +1,7 @@
 // The POP3 server of a store host.
 #pragma once
 
-#include <asio/any_io_executor.hpp>
+
 #include <memory>
 #include <string>
 
@@ -26,7 +26,7 @@ struct Pop3ServerOptions {
 
 // Listens from now on. What is passed by reference outlives the listener's sessions; destroy the
 // authenticator and the pool before the event loop.
-absl::StatusOr<std::unique_ptr<net::Listener>> StartPop3Server(const asio::any_io_executor& executor,
+absl::StatusOr<std::unique_ptr<net::Listener>> StartPop3Server(const net::Loops& loops,
                                                                Pop3ServerOptions options,
                                                                auth::Authenticator& authenticator,
                                                                net::BlockingPool& pool);

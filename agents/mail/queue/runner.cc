@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <asio/dispatch.hpp>
+#include <asio/post.hpp>
 #include <asio/redirect_error.hpp>
 #include <asio/use_awaitable.hpp>
 #include <cstring>
@@ -96,7 +98,11 @@ asio::awaitable<void> Runner::Resume(std::shared_ptr<SpoolScan> scan) {
   resuming_ = false;
 }
 
-void Runner::Accept(StoredMessage message) { Add(std::move(message), /*fresh=*/true); }
+void Runner::Accept(StoredMessage message) {
+  asio::dispatch(executor_, [this, message = std::move(message)]() mutable {
+    Add(std::move(message), /*fresh=*/true);
+  });
+}
 
 void Runner::Add(StoredMessage message, bool fresh) {
   auto entry = std::make_shared<Entry>();
@@ -192,11 +198,9 @@ asio::awaitable<void> Runner::Dispatch(EntryPtr entry) {
     co_return;
   }
   entry->busy.insert(due.begin(), due.end());
-  const std::vector<route::HopDecision> decisions = co_await net::RunBlocking(pool_, [&] {
-    std::vector<route::HopDecision> found;
-    for (const size_t index : due) found.push_back(hops_.Find(recipients[index].address));
-    return found;
-  });
+  std::vector<route::HopDecision> decisions;
+  for (const size_t index : due) decisions.push_back(hops_.Find(recipients[index].address));
+  co_await asio::post(executor_, asio::use_awaitable);  // a long queue that is due lets others have their turn
   std::map<std::string, Job> jobs;
   std::vector<Result> results;
   for (size_t i = 0; i < due.size(); ++i) {

@@ -52,7 +52,7 @@ struct RunnerOptions {
   TraceLog* trace = nullptr;  // what becomes of mail; null: in the log alone
 };
 
-// Belongs to one event loop. All it refers to must outlive it; it must outlive its own work: Stop, then wait
+// Belongs to one event loop, but for Accept. All it refers to must outlive it; it must outlive its own work: Stop, then wait
 // until active() is 0 or the loop has ended.
 class Runner {
  public:
@@ -63,7 +63,7 @@ class Runner {
   // Begins. What earlier processes left is read beside that, in pieces: it may be a million messages, and no
   // new one waits for them.
   absl::Status Start();
-  // A message that was committed to the spool. Its first attempt goes before all others.
+  // A message that was committed to the spool. Its first attempt goes before all others. Thread-safe.
   void Accept(StoredMessage message);
   // Begins no more deliveries.
   void Stop();

@@ -30,12 +30,6 @@ constexpr std::chrono::seconds kLockPatience{15};
 constexpr std::chrono::milliseconds kLockPause{50};
 constexpr size_t kRandomOctetsOfId = 5;
 
-absl::StatusOr<FileDescriptor> OpenFile(const std::string& path, int flags) {
-  FileDescriptor file(open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW));
-  if (!file.valid()) return ErrnoStatus(errno, path);
-  return file;
-}
-
 absl::StatusOr<FileDescriptor> Lock(const std::string& path) {
   FileDescriptor file(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!file.valid()) return ErrnoStatus(errno, path);
@@ -70,52 +64,54 @@ absl::Status RemoveFile(const std::string& path) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<std::string>> FilesIn(const std::string& directory) {
-  std::vector<std::string> names;
+absl::Status Empty(const std::string& directory) {
+  std::vector<std::string> paths;
   std::error_code error;
   for (std::filesystem::directory_iterator it(directory, error), end; !error && it != end;
        it.increment(error)) {
-    names.push_back(it->path().filename().string());
+    paths.push_back(it->path().string());
   }
   if (error) return ErrnoStatus(error.value(), directory);
-  return names;
+  for (const std::string& path : paths) PROV_RETURN_IF_ERROR(RemoveFile(path));
+  return absl::OkStatus();
 }
 
 class FileContentReader final : public ContentReader {
  public:
-  FileContentReader(FileDescriptor file, uint64_t offset, uint64_t octets, std::string path)
-      : file_(std::move(file)), offset_(offset), left_(octets), path_(std::move(path)) {}
+  FileContentReader(OpenFile file, uint64_t offset, uint64_t octets)
+      : file_(std::move(file)), offset_(offset), left_(octets) {}
 
   absl::StatusOr<std::string> Read() override {
     const size_t most = static_cast<size_t>(std::min<uint64_t>(left_, kReadOctets));
     if (most == 0) return std::string();
-    PROV_ASSIGN_OR_RETURN(std::string data, ReadAt(file_.get(), offset_, most, path_));
-    if (data.empty()) return absl::DataLossError(fmt::format("{} is shorter than it says", path_));
+    PROV_ASSIGN_OR_RETURN(std::string data, ReadAt(file_.get(), offset_, most, file_.path()));
+    if (data.empty()) return absl::DataLossError(fmt::format("{} is shorter than it says", file_.path()));
     offset_ += data.size();
     left_ -= data.size();
     return data;
   }
 
  private:
-  const FileDescriptor file_;
+  const OpenFile file_;
   uint64_t offset_, left_;
-  const std::string path_;
 };
 
 }  // namespace
 
 Spool::Spool(std::string directory, FileDescriptor lock)
-    : directory_(std::move(directory)), lock_(std::move(lock)), active_sync_(directory_ + "/active") {}
+    : directory_(std::move(directory)),
+      lock_(std::move(lock)),
+      active_sync_(directory_ + "/active"),
+      spares_(directory_ + "/spare") {}
 
 absl::StatusOr<std::unique_ptr<Spool>> Spool::Open(const std::string& directory) {
   PROV_RETURN_IF_ERROR(EnsureDirectory(directory, kDirectoryMode));
-  for (const char* part : {"/incoming", "/active", "/dead"}) {
+  for (const char* part : {"/incoming", "/active", "/spare", "/dead"}) {
     PROV_RETURN_IF_ERROR(EnsureDirectory(directory + part, kDirectoryMode));
   }
   PROV_ASSIGN_OR_RETURN(FileDescriptor lock, Lock(directory + "/lock"));
   std::unique_ptr<Spool> spool(new Spool(directory, std::move(lock)));
-  PROV_ASSIGN_OR_RETURN(const std::vector<std::string> leftovers, FilesIn(directory + "/incoming"));
-  for (const std::string& name : leftovers) PROV_RETURN_IF_ERROR(RemoveFile(spool->Incoming(name)));
+  for (const char* part : {"/incoming", "/spare"}) PROV_RETURN_IF_ERROR(Empty(directory + part));
   return spool;
 }
 
@@ -139,9 +135,13 @@ absl::StatusOr<std::unique_ptr<MessageWriter>> Spool::Begin(Envelope envelope) {
   return SpoolWriter::Begin(*this, std::move(envelope));
 }
 
+absl::StatusOr<OpenFile> Spool::OpenActive(const std::string& id, int flags) const {
+  return spares_.Open(id, Active(id), flags);
+}
+
 absl::StatusOr<StoredMessage> Spool::Load(const std::string& id) const {
-  const std::string path = Active(id);
-  PROV_ASSIGN_OR_RETURN(const FileDescriptor file, OpenFile(path, O_RDONLY));
+  PROV_ASSIGN_OR_RETURN(const OpenFile file, OpenActive(id, O_RDONLY));
+  const std::string& path = file.path();
   PROV_ASSIGN_OR_RETURN(std::string head, ReadAt(file.get(), 0, kUsualEnvelopeOctets, path));
   if (head.size() == kUsualEnvelopeOctets && head.find("\n\n") == head.npos) {
     PROV_ASSIGN_OR_RETURN(head, ReadAt(file.get(), 0, kMaxEnvelopeOctets, path));
@@ -164,11 +164,16 @@ absl::StatusOr<StoredMessage> Spool::Load(const std::string& id) const {
   return message;
 }
 
+bool Spool::IsEmpty(const std::string& id) const {
+  struct stat about;
+  return lstat(Active(id).c_str(), &about) == 0 && S_ISREG(about.st_mode) && about.st_size == 0;
+}
+
 bool Spool::Has(const std::string& id) const { return access(Active(id).c_str(), F_OK) == 0; }
 
 absl::Status Spool::AppendLine(const std::string& id, std::string_view line, bool durable) {
-  const std::string path = Active(id);
-  PROV_ASSIGN_OR_RETURN(FileDescriptor file, OpenFile(path, O_WRONLY | O_APPEND));
+  PROV_ASSIGN_OR_RETURN(OpenFile file, OpenActive(id, O_WRONLY | O_APPEND));
+  const std::string& path = file.path();
   struct stat about;
   if (fstat(file.get(), &about) != 0) return ErrnoStatus(errno, path);
   if (const absl::Status status = WriteAll(file.get(), line); !status.ok()) {
@@ -188,7 +193,7 @@ absl::Status Spool::RecordHold(const std::string& id, Time time, bool held) {
   return AppendLine(id, FormatHold(time, held), /*durable=*/true);
 }
 
-absl::Status Spool::Remove(const std::string& id) { return RemoveFile(Active(id)); }
+absl::Status Spool::Remove(const std::string& id) { return spares_.Finish(id, Active(id)); }
 
 absl::Status Spool::SyncRemovals() { return active_sync_.Sync(); }
 
@@ -204,10 +209,8 @@ absl::Status Spool::Bury(const std::string& id) {
 }
 
 absl::StatusOr<std::unique_ptr<ContentReader>> Spool::OpenContent(const StoredMessage& message) const {
-  const std::string path = Active(message.envelope.id);
-  PROV_ASSIGN_OR_RETURN(FileDescriptor file, OpenFile(path, O_RDONLY));
-  return std::make_unique<FileContentReader>(std::move(file), message.content_offset, message.content_octets,
-                                             path);
+  PROV_ASSIGN_OR_RETURN(OpenFile file, OpenActive(message.envelope.id, O_RDONLY));
+  return std::make_unique<FileContentReader>(std::move(file), message.content_offset, message.content_octets);
 }
 
 }  // namespace prov::queue

@@ -2,6 +2,7 @@
 //
 //   DIRECTORY/incoming   being written; emptied at start, for nothing in it was acknowledged
 //   DIRECTORY/active     accepted: whole, synced, renamed to here, and the directory synced
+//   DIRECTORY/spare      empty files for the next messages (spare_files.h); emptied at start
 //   DIRECTORY/dead       what can neither be delivered nor returned; kept for an operator
 //   DIRECTORY/lock       held by the one engine that works here
 #pragma once
@@ -18,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "agents/mail/queue/message_format.h"
 #include "agents/mail/queue/shared_sync.h"
+#include "agents/mail/queue/spare_files.h"
 #include "common/file.h"
 
 namespace prov::queue {
@@ -64,7 +66,7 @@ class SpoolScan {
   std::unique_ptr<Directory> directory_;  // none: at its end
 };
 
-// Thread-safe; everything blocks on the disk, so run it off the event loop.
+// Thread-safe; what does not say otherwise blocks on the disk, so run it off the event loop.
 class Spool {
  public:
   // Makes the directories. UNAVAILABLE when another process works here.
@@ -73,7 +75,7 @@ class Spool {
   // A new id: unique, and in the order of time.
   static std::string NewId(Time now);
 
-  // RESOURCE_EXHAUSTED when a message of that size would not fit.
+  // RESOURCE_EXHAUSTED when a message of that size would not fit. Asks the kernel alone, and does not block.
   absl::Status CheckRoom(uint64_t octets) const;
 
   // `envelope` is complete; its id is new.
@@ -103,6 +105,9 @@ class Spool {
 
  private:
   Spool(std::string directory, FileDescriptor lock);
+  // The file of a message that was accepted.
+  absl::StatusOr<OpenFile> OpenActive(const std::string& id, int flags) const;
+  bool IsEmpty(const std::string& id) const;
   absl::Status AppendLine(const std::string& id, std::string_view line, bool durable);
   // Of this process, from the moment before it has its name.
   void NoteCommitted(const std::string& id);
@@ -117,6 +122,7 @@ class Spool {
   const std::string directory_;
   const FileDescriptor lock_;
   SharedSync active_sync_;
+  mutable SpareFiles spares_;
   mutable std::mutex mutex_;
   bool scanning_ = false;
   std::unordered_set<std::string> committed_;  // since the scan began; empty when there is none

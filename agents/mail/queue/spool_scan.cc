@@ -69,6 +69,8 @@ absl::Status SpoolScan::Read(const std::string& name, std::vector<StoredMessage>
     Log(Level::kError, "queue_file_unreadable", {{"id", name}, {"error", message.status()}});
     return absl::OkStatus();
   }
+  // A power cut may leave it of a finished message, and no message is empty.
+  if (spool_.IsEmpty(name)) return spool_.Remove(name);
   Log(Level::kError, "queue_file_torn", {{"id", name}, {"error", message.status()}});
   return spool_.Bury(name);
 }

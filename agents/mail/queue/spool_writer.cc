@@ -35,7 +35,8 @@ absl::StatusOr<std::unique_ptr<MessageWriter>> SpoolWriter::Begin(Spool& spool, 
     return absl::InvalidArgumentError("a message has 1 to 1000 recipients");
   }
   const std::string path = spool.Incoming(envelope.id);
-  FileDescriptor file(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, kFileMode));
+  const int fresh = spool.spares_.TakeAs(path) ? 0 : O_CREAT | O_EXCL;
+  FileDescriptor file(open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW | fresh, kFileMode));
   if (!file.valid()) return ErrnoStatus(errno, path);
   const std::string head = FormatEnvelope(envelope, 0);
   StoredMessage message;

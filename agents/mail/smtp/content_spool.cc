@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 
 #include "common/status.h"
@@ -13,7 +14,15 @@ namespace {
 
 constexpr size_t kReadOctets = 64 * 1024;
 
+std::atomic<size_t> octets_of_all{0};
+
 }  // namespace
+
+ContentSpool::~ContentSpool() { octets_of_all -= memory_.size(); }
+
+bool ContentSpool::WantsDisk(size_t octets) const {
+  return memory_.size() + octets > kMostOctetsInMemory || octets_of_all + octets > kMostOctetsInMemoryOfAll;
+}
 
 absl::Status ContentSpool::Spill() {
   if (!file_.valid()) {
@@ -22,13 +31,16 @@ absl::Status ContentSpool::Spill() {
   }
   PROV_RETURN_IF_ERROR(WriteAll(file_.get(), memory_));
   file_octets_ += memory_.size();
-  memory_.clear();
+  octets_of_all -= memory_.size();
+  memory_ = std::string();  // the memory itself, too
   return absl::OkStatus();
 }
 
 absl::Status ContentSpool::Append(std::string_view content) {
+  const bool spills = WantsDisk(content.size());
   memory_ += content;
-  return memory_.size() > kMostOctetsInMemory ? Spill() : absl::OkStatus();
+  octets_of_all += content.size();
+  return spills ? Spill() : absl::OkStatus();
 }
 
 absl::Status ContentSpool::ForEach(const std::function<absl::Status(std::string_view)>& visit) const {

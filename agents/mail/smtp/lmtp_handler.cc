@@ -57,8 +57,7 @@ class LmtpHandler final : public Handler {
     const policy::Recipient recipient = PolicyRecipient(path);
     const policy::Verdict verdict = co_await services_.policy->Rcpt(client_, envelope_, recipient);
     if (!verdict.go_on()) co_return ReplyOf(verdict);
-    MailboxAnswer answer = co_await net::RunBlocking(
-        *services_.pool, [this, &path] { return LookUpMailbox(*services_.state, *services_.clock, path); });
+    MailboxAnswer answer = LookUpMailbox(*services_.state, *services_.clock, path);
     if (!answer.mailbox) co_return answer.refusal;
     envelope_.recipients.push_back(path.text);
     mailboxes_.push_back(*std::move(answer.mailbox));
@@ -134,9 +133,7 @@ class LmtpHandler final : public Handler {
       co_return Reply{554, "5.4.6", "the message was delivered here before: forwards go in a circle"};
     }
     // It may have left since RCPT, purged or moved to another pool: made anew it would be nobody's.
-    const MailboxAnswer now = co_await net::RunBlocking(*services_.pool, [this, index] {
-      return LookUpMailbox(*services_.state, *services_.clock, commands_[index].path);
-    });
+    const MailboxAnswer now = LookUpMailbox(*services_.state, *services_.clock, commands_[index].path);
     if (!now.mailbox) co_return now.refusal;
     if (now.mailbox->mailbox_id() != mailbox.mailbox_id()) {
       co_return Reply{451, "4.3.0", "the address changed its mailbox, come again"};

@@ -8,6 +8,7 @@
 #include "agents/mail/dns/resolver.h"
 #include "agents/mail/net/address_set.h"
 #include "agents/mail/net/listener.h"
+#include "agents/mail/net/loops.h"
 #include "agents/mail/net/tls_client.h"
 #include "agents/mail/policy/hello_policy.h"
 #include "agents/mail/policy/rate_policy.h"
@@ -103,14 +104,14 @@ class ServerBase : public MailServer {
   queue::Runner& runner() override { return *queue_.runner; }
 
  protected:
-  absl::Status Listen(const asio::any_io_executor& executor, const std::vector<std::string>& addresses,
+  absl::Status Listen(const net::Loops& loops, const std::vector<std::string>& addresses,
                       const net::ListenOptions& common, const net::Listener::Serve& serve) {
     for (const std::string& address : addresses) {
       net::ListenOptions options = common;
       options.address = address;
       options.busy_reply = kBusyReply;
       options.balancers = balancers_;
-      PROV_ASSIGN_OR_RETURN(auto listener, net::Listener::Start(executor, std::move(options), serve));
+      PROV_ASSIGN_OR_RETURN(auto listener, net::Listener::Start(loops, std::move(options), serve));
       listeners_.push_back(std::move(listener));
     }
     return absl::OkStatus();
@@ -123,26 +124,26 @@ class ServerBase : public MailServer {
 
 class RelayServer final : public ServerBase {
  public:
-  RelayServer(const AgentConfig::Engine& engine, state::StateReader& state, net::BlockingPool& pool,
-              const Clock& clock, std::optional<route::SenderRewriting> rewriting)
+  RelayServer(const AgentConfig::Engine& engine, state::StateReader& state, const Clock& clock,
+              std::optional<route::SenderRewriting> rewriting)
       : state_(state),
         rewriting_(std::move(rewriting)),
         router_(state, clock, rewriting_ ? &*rewriting_ : nullptr),
         hops_(router_, engine.smtp.smarthost),
-        recipients_(router_, pool, engine.hostname),
-        senders_(state, router_, pool),
+        recipients_(router_, engine.hostname),
+        senders_(state, router_),
         rates_({engine.smtp.messages_of_address, engine.smtp.messages_of_network,
                 engine.smtp.recipients_of_login},
                clock),
         submission_policies_({&senders_, &recipients_, &rates_}) {}
 
-  absl::Status Start(const asio::any_io_executor& executor, const AgentConfig& config,
+  absl::Status Start(const net::Loops& loops, const AgentConfig& config,
                      net::BlockingPool& pool, const Clock& clock, const net::TlsServer* tls) {
     const AgentConfig::Engine& engine = config.engine;
     PROV_ASSIGN_OR_RETURN(balancers_, net::AddressSet::Parse(engine.balancers));
     PROV_ASSIGN_OR_RETURN(trusted_, net::AddressSet::Parse(engine.smtp.trusted_networks));
-    PROV_ASSIGN_OR_RETURN(resolver_, dns::MakeResolver(executor, engine.smtp.resolvers));
-    PROV_RETURN_IF_ERROR(queue_.Open(engine, "relay", hops_, executor, pool, clock, resolver_.get()));
+    PROV_ASSIGN_OR_RETURN(resolver_, dns::MakeResolver(loops.first(), engine.smtp.resolvers));
+    PROV_RETURN_IF_ERROR(queue_.Open(engine, "relay", hops_, loops.first(), pool, clock, resolver_.get()));
     PROV_ASSIGN_OR_RETURN(xclient_, net::AddressSet::Parse(engine.smtp.xclient_networks));
     SetArrivalPolicies(engine.smtp);
     services_ = {engine.hostname, &*arrival_policies_, queue_.spool.get(), queue_.runner.get(), &pool, &clock,
@@ -153,14 +154,14 @@ class RelayServer final : public ServerBase {
     listen_.elsewhere_reply = kDrainedReply;
     const auto most = static_cast<uint64_t>(engine.smtp.max_message_octets);
     PROV_RETURN_IF_ERROR(
-        ListenForMail(executor, engine.smtp, SessionFor(Protocol::kSmtp, engine, most, tls)));
+        ListenForMail(loops, engine.smtp, SessionFor(Protocol::kSmtp, engine, most, tls)));
     if (engine.smtp.submission_listen.empty() && engine.smtp.submissions_listen.empty())
       return absl::OkStatus();
     authenticator_ = auth::Authenticator::Start(engine.pam, auth::SubmissionLogins(state_), clock);
     for (const auto& [addresses, use] : {std::pair{&engine.smtp.submission_listen, net::TlsUse::kOnDemand},
                                          std::pair{&engine.smtp.submissions_listen, net::TlsUse::kAlways}}) {
       PROV_RETURN_IF_ERROR(
-          ListenForSubmission(executor, *addresses, SessionFor(Protocol::kSmtp, engine, most, tls, use)));
+          ListenForSubmission(loops, *addresses, SessionFor(Protocol::kSmtp, engine, most, tls, use)));
     }
     return absl::OkStatus();
   }
@@ -176,10 +177,10 @@ class RelayServer final : public ServerBase {
     arrival_policies_.emplace(std::move(policies));
   }
 
-  absl::Status ListenForMail(const asio::any_io_executor& executor, const AgentConfig::Engine::Smtp& smtp,
+  absl::Status ListenForMail(const net::Loops& loops, const AgentConfig::Engine::Smtp& smtp,
                              const SessionOptions& options) {
     listen_.protocol = "smtp";
-    return Listen(executor, smtp.listen, listen_,
+    return Listen(loops, smtp.listen, listen_,
                   [this, options, delay = smtp.greeting_delay](std::unique_ptr<net::Connection> connection) {
                     const net::Peer& peer = connection->peer();
                     SessionOptions mine = options;
@@ -194,14 +195,14 @@ class RelayServer final : public ServerBase {
   }
 
   // Whoever has a login may come from anywhere, and nobody else whatever his address.
-  absl::Status ListenForSubmission(const asio::any_io_executor& executor,
+  absl::Status ListenForSubmission(const net::Loops& loops,
                                    const std::vector<std::string>& addresses, SessionOptions options) {
     listen_.protocol = "submission";
     options.machine.submission = true;
     RelayServices services = services_;
     services.authenticator = authenticator_.get();
     services.policy = &submission_policies_;
-    return Listen(executor, addresses, listen_,
+    return Listen(loops, addresses, listen_,
                   [services, options](std::unique_ptr<net::Connection> connection) {
                     auto handler = MakeRelayHandler(services, connection->peer());
                     return ServeSession(std::move(connection), options, std::move(handler));
@@ -231,12 +232,12 @@ class StoreServer final : public ServerBase {
   StoreServer(const AgentConfig::Engine& engine, std::optional<route::SenderRewriting> rewriting)
       : hops_(engine.lmtp.forward_relay), rewriting_(std::move(rewriting)) {}
 
-  absl::Status Start(const asio::any_io_executor& executor, const AgentConfig& config,
+  absl::Status Start(const net::Loops& loops, const AgentConfig& config,
                      state::StateReader& state, net::BlockingPool& pool, const Clock& clock,
                      const net::TlsServer* tls) {
     const AgentConfig::Engine& engine = config.engine;
     PROV_ASSIGN_OR_RETURN(balancers_, net::AddressSet::Parse(engine.balancers));
-    PROV_RETURN_IF_ERROR(queue_.Open(engine, "forward", hops_, executor, pool, clock, nullptr));
+    PROV_RETURN_IF_ERROR(queue_.Open(engine, "forward", hops_, loops.first(), pool, clock, nullptr));
     services_.hostname = engine.hostname;
     services_.host = config.host;
     services_.maildir_root = config.store.maildir_root;
@@ -256,7 +257,7 @@ class StoreServer final : public ServerBase {
     net::ListenOptions listen;
     listen.protocol = "lmtp";
     listen.most_per_address = listen.most_connections;  // relays are few, and ours
-    return Listen(executor, engine.lmtp.listen, listen,
+    return Listen(loops, engine.lmtp.listen, listen,
                   [this, options](std::unique_ptr<net::Connection> connection) {
                     auto handler = MakeLmtpHandler(services_, connection->peer());
                     return ServeSession(std::move(connection), options, std::move(handler));
@@ -272,25 +273,25 @@ class StoreServer final : public ServerBase {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<MailServer>> StartRelay(const asio::any_io_executor& executor,
+absl::StatusOr<std::unique_ptr<MailServer>> StartRelay(const net::Loops& loops,
                                                        const AgentConfig& config, state::StateReader& state,
                                                        net::BlockingPool& pool, const Clock& clock,
                                                        const net::TlsServer* tls, queue::TraceLog* trace) {
   PROV_ASSIGN_OR_RETURN(auto rewriting, LoadRewriting(config.engine.srs));
-  auto server = std::make_unique<RelayServer>(config.engine, state, pool, clock, std::move(rewriting));
+  auto server = std::make_unique<RelayServer>(config.engine, state, clock, std::move(rewriting));
   server->UseTrace(trace);
-  PROV_RETURN_IF_ERROR(server->Start(executor, config, pool, clock, tls));
+  PROV_RETURN_IF_ERROR(server->Start(loops, config, pool, clock, tls));
   return server;
 }
 
-absl::StatusOr<std::unique_ptr<MailServer>> StartStore(const asio::any_io_executor& executor,
+absl::StatusOr<std::unique_ptr<MailServer>> StartStore(const net::Loops& loops,
                                                        const AgentConfig& config, state::StateReader& state,
                                                        net::BlockingPool& pool, const Clock& clock,
                                                        const net::TlsServer* tls, queue::TraceLog* trace) {
   PROV_ASSIGN_OR_RETURN(auto rewriting, LoadRewriting(config.engine.srs));
   auto server = std::make_unique<StoreServer>(config.engine, std::move(rewriting));
   server->UseTrace(trace);
-  PROV_RETURN_IF_ERROR(server->Start(executor, config, state, pool, clock, tls));
+  PROV_RETURN_IF_ERROR(server->Start(loops, config, state, pool, clock, tls));
   return server;
 }
 

@@ -1,7 +1,6 @@
 // The mail side of an engine: listeners, handlers and the queue of one role, wired together.
 #pragma once
 
-#include <asio/any_io_executor.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -10,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "agents/config.h"
 #include "agents/mail/net/blocking.h"
+#include "agents/mail/net/loops.h"
 #include "agents/mail/net/tls_server.h"
 #include "agents/mail/queue/runner.h"
 #include "agents/mail/queue/trace_log.h"
@@ -18,8 +18,8 @@
 
 namespace prov::smtp {
 
-// Belongs to one event loop. Destroy it after the loop has ended and the pool was joined, and before the loop
-// itself.
+// Belongs to the first of its loops; sessions run on all. Destroy it after the loops have ended and the pool was joined, and before the loops
+// themselves.
 class MailServer {
  public:
   virtual ~MailServer() = default;
@@ -38,13 +38,13 @@ class MailServer {
 // SMTP for role relay. What is passed by reference outlives the server, and `tls` and `trace` too; null: there
 // is none.
 // The queue lies in RELAY below the configured directory.
-absl::StatusOr<std::unique_ptr<MailServer>> StartRelay(const asio::any_io_executor& executor,
+absl::StatusOr<std::unique_ptr<MailServer>> StartRelay(const net::Loops& loops,
                                                        const AgentConfig& config, state::StateReader& state,
                                                        net::BlockingPool& pool, const Clock& clock,
                                                        const net::TlsServer* tls, queue::TraceLog* trace);
 
 // LMTP for role store, likewise; forwards wait in FORWARD below the configured directory.
-absl::StatusOr<std::unique_ptr<MailServer>> StartStore(const asio::any_io_executor& executor,
+absl::StatusOr<std::unique_ptr<MailServer>> StartStore(const net::Loops& loops,
                                                        const AgentConfig& config, state::StateReader& state,
                                                        net::BlockingPool& pool, const Clock& clock,
                                                        const net::TlsServer* tls, queue::TraceLog* trace);

@@ -15,7 +15,7 @@ struct MailboxAnswer {
   Reply refusal;  // when there is none
 };
 
-// Thread-safe; may block for a moment. Follows domain aliases and catch-all, like the relay's router, so that
+// Thread-safe. Follows domain aliases and catch-all, like the relay's router, so that
 // any relay may be in front. "Unknown" is said for good only while the copy is current (I5).
 MailboxAnswer LookUpMailbox(state::StateReader& state, const Clock& clock, const Path& recipient);
 

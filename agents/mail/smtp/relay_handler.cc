@@ -71,8 +71,7 @@ class RelayHandler final : public Handler {
     wishes_.utf8 = mail.utf8;
     wishes_.returned = mail.returned;
     wishes_.envelope_id = mail.envelope_id;
-    const absl::Status room = co_await net::RunBlocking(
-        *services_.pool, [this, &mail] { return services_.spool->CheckRoom(mail.size); });
+    const absl::Status room = services_.spool->CheckRoom(mail.size);
     if (!room.ok()) {
       Log(Level::kError, "queue_full", {{"error", room}});
       co_return StorageReply(room);
@@ -94,18 +93,10 @@ class RelayHandler final : public Handler {
   }
 
   asio::awaitable<Reply> Data() override {
-    queue::Envelope envelope = wishes_;
-    envelope.id = envelope.trace = envelope_.trace;
-    envelope.received = services_.clock->Now();
-    envelope.client = client_.address;
-    envelope.sender = envelope_.sender;
-    absl::StatusOr<std::unique_ptr<queue::MessageWriter>> writer = co_await net::RunBlocking(
-        *services_.pool, [this, &envelope] { return services_.spool->Begin(std::move(envelope)); });
-    if (!writer.ok()) {
-      Log(Level::kError, "queue_write_failed", {{"trace", envelope_.trace}, {"error", writer.status()}});
-      co_return StorageReply(writer.status());
-    }
-    writer_ = *std::move(writer);
+    wishes_.id = wishes_.trace = envelope_.trace;
+    wishes_.received = services_.clock->Now();
+    wishes_.client = client_.address;
+    wishes_.sender = envelope_.sender;
     buffer_ = FormatReceived(ReceivedHere());
     header_octets_ = buffer_.size();
     co_return Reply{354, "", "end with CRLF.CRLF"};
@@ -181,11 +172,26 @@ class RelayHandler final : public Handler {
     return reply;
   }
 
+  // Blocks.
+  absl::Status Write() {
+    if (!writer_) {
+      PROV_ASSIGN_OR_RETURN(writer_, services_.spool->Begin(wishes_));
+    }
+    return writer_->Append(buffer_);
+  }
+
   asio::awaitable<void> Flush() {
     if (failure_.ok()) {
-      failure_ = co_await net::RunBlocking(*services_.pool, [this] { return writer_->Append(buffer_); });
+      failure_ = co_await net::RunBlocking(*services_.pool, [this] { return Write(); });
     }
     buffer_.clear();
+  }
+
+  // Blocks. What most messages are is written whole at once.
+  absl::StatusOr<queue::StoredMessage> Commit() {
+    PROV_RETURN_IF_ERROR(failure_);
+    PROV_RETURN_IF_ERROR(Write());
+    return writer_->Commit();
   }
 
   asio::awaitable<Reply> Accept(uint64_t octets) {
@@ -193,10 +199,8 @@ class RelayHandler final : public Handler {
     const policy::Verdict verdict = co_await services_.policy->MessageEnd(client_, envelope_, octets);
     if (!verdict.go_on()) co_return Refused("message", ReplyOf(verdict));
     const auto begun = services_.clock->Monotonic();
-    co_await Flush();
-    // The writer keeps the error of an Append, and says it again.
     absl::StatusOr<queue::StoredMessage> stored =
-        co_await net::RunBlocking(*services_.pool, [this] { return writer_->Commit(); });
+        co_await net::RunBlocking(*services_.pool, [this] { return Commit(); });
     if (!stored.ok()) {
       Log(Level::kError, "queue_write_failed", {{"trace", envelope_.trace}, {"error", stored.status()}});
       co_return StorageReply(stored.status());

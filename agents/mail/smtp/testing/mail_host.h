@@ -5,8 +5,6 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include <asio/executor_work_guard.hpp>
-#include <asio/io_context.hpp>
 #include <asio/post.hpp>
 #include <chrono>
 #include <filesystem>
@@ -21,6 +19,7 @@
 
 #include "agents/config.h"
 #include "agents/mail/net/blocking.h"
+#include "agents/mail/net/loops.h"
 #include "agents/mail/smtp/mail_server.h"
 #include "agents/state/reader.h"
 #include "agents/state/test_records.h"
@@ -62,7 +61,7 @@ class MailHost {
       EXPECT_TRUE(writer_->EndSnapshot(role, 1).ok());
     }
     Confirm(std::chrono::system_clock::now());
-    thread_ = std::thread([this] { loop_.run(); });
+    thread_ = std::thread([this] { loops_.Run(); });
   }
   ~MailHost() {
     OnLoop([this] {
@@ -72,8 +71,7 @@ class MailHost {
       }
     });
     AwaitRest();
-    guard_.reset();
-    loop_.stop();
+    loops_.Stop();
     thread_.join();
     pool_.Join();
     servers_.clear();
@@ -179,7 +177,7 @@ class MailHost {
   uint16_t Start(Starter& start) {
     uint16_t port = 0;
     OnLoop([&] {
-      auto server = start(loop_.get_executor(), config, *state_, pool_, SystemClock(), tls.get(), nullptr);
+      auto server = start(loops_.loops(), config, *state_, pool_, SystemClock(), tls.get(), nullptr);
       ASSERT_TRUE(server.ok()) << server.status();
       port = (*server)->ports().front();
       servers_.push_back(*std::move(server));
@@ -190,7 +188,7 @@ class MailHost {
   template <typename Work>
   void OnLoop(Work work) {
     std::promise<void> done;
-    asio::post(loop_, [&] {
+    asio::post(loops_.loops().first(), [&] {
       work();
       done.set_value();
     });
@@ -211,8 +209,7 @@ class MailHost {
   const std::string path_;
   std::unique_ptr<state::StateWriter> writer_;
   std::unique_ptr<state::StateReader> state_;
-  asio::io_context loop_{1};
-  asio::executor_work_guard<asio::io_context::executor_type> guard_ = asio::make_work_guard(loop_);
+  net::LoopThreads loops_{2};
   std::thread thread_;
   net::BlockingPool pool_{4};
   std::vector<std::unique_ptr<MailServer>> servers_;
