@@ -18,6 +18,7 @@
 
 #include "agents/config.h"
 #include "agents/endpoints.h"
+#include "agents/engine_metrics.h"
 #include "agents/engine_status.h"
 #include "agents/mail/auth/authenticator.h"
 #include "agents/mail/auth/failure_delay.h"
@@ -59,6 +60,9 @@ constexpr std::chrono::seconds kStatusInterval(1);  // between two looks at what
 bool Plays(const AgentConfig& config, v1::Role role) {
   return std::find(config.roles.begin(), config.roles.end(), role) != config.roles.end();
 }
+
+// Its directory's, and what operators and metrics call it.
+const char* QueueName(v1::Role role) { return role == v1::RELAY ? "relay" : "forward"; }
 
 absl::StatusOr<std::unique_ptr<state::StateReader>> OpenState(const AgentConfig& config) {
   const auto deadline = std::chrono::steady_clock::now() + kStatePatience;
@@ -130,7 +134,7 @@ class Engine {
     if (mail_.empty() || !trace_) return;
     std::vector<control::ControlledQueue> queues;
     for (const auto& [role, server] : mail_)
-      queues.push_back({role == v1::RELAY ? "relay" : "forward", &server->runner()});
+      queues.push_back({QueueName(role), &server->runner()});
     const std::string path = config_.engine.queue.directory + "/" + control::kSocketName;
     auto control =
         control::ControlServer::Start(loops_.loops().first(), path, std::move(queues), *trace_, pool_);
@@ -218,7 +222,11 @@ class Engine {
   }
 
   void TellAgent() {
-    status_.Tell(Sessions(), std::chrono::steady_clock::now());
+    const SessionCounts sessions = Sessions();
+    status_.Tell(sessions, std::chrono::steady_clock::now());
+    UpdateSessionMetrics(sessions);
+    for (const auto& [role, server] : mail_) UpdateQueueMetrics(QueueName(role), server->runner().messages());
+    if (trace_) UpdateTraceMetrics(trace_->lost());
     status_timer_.expires_after(kStatusInterval);
     status_timer_.async_wait([this](std::error_code error) {
       if (!error) TellAgent();

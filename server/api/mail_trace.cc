@@ -23,8 +23,10 @@ using google::protobuf::util::TimeUtil;
 
 constexpr size_t kMostAtOnce = 16;  // hosts
 constexpr size_t kMostTraces = 1000;
+// A forward is another message, which the hosts that took it know by the one it follows. So many in a row.
+constexpr int kMostRounds = 5;
 
-// What one host said, in one round or two.
+// What one host said, in some rounds.
 struct HostAnswer {
   const model::Host* host = nullptr;
   std::unique_ptr<v1::HostControl::Stub> stub;
@@ -75,6 +77,21 @@ v1::ReadTraceRequest Others(const std::set<std::string>& all, const HostAnswer& 
   return request;
 }
 
+// Asks each host for what the others know by now. False: there was nothing to ask.
+bool AskOfOthers(const grpc::ServerContext& caller, std::vector<HostAnswer>& answers) {
+  std::set<std::string> all;
+  for (const HostAnswer& answer : answers) all.insert(answer.known.begin(), answer.known.end());
+  std::atomic<bool> asked{false};
+  ForEach(answers, [&](HostAnswer& answer) {
+    const v1::ReadTraceRequest others = Others(all, answer);
+    if (!answer.status.ok() || others.traces_size() == 0) return;
+    asked = true;
+    answer.known.insert(others.traces().begin(), others.traces().end());
+    Ask(caller, others, answer);
+  });
+  return asked;
+}
+
 }  // namespace
 
 void SortByMessage(std::vector<v1::MailEvent>& events) {
@@ -104,12 +121,8 @@ GatheredTrace GatherTrace(const HostDialling& dialling, const grpc::ServerContex
     answer.known.insert(request.traces().begin(), request.traces().end());
     Ask(caller, request, answer);
   });
-  std::set<std::string> all;
-  for (const HostAnswer& answer : answers) all.insert(answer.known.begin(), answer.known.end());
-  ForEach(answers, [&](HostAnswer& answer) {
-    const v1::ReadTraceRequest others = Others(all, answer);
-    if (answer.status.ok() && others.traces_size() > 0) Ask(caller, others, answer);
-  });
+  for (int round = 1; round < kMostRounds && AskOfOthers(caller, answers); ++round) {
+  }
   GatheredTrace gathered;
   for (HostAnswer& answer : answers) {
     gathered.cut = gathered.cut || answer.cut;

@@ -1,6 +1,8 @@
 """Submission: a subscriber's mail program logs in inside TLS, and sends as the subscriber, to whom he likes."""
 
 import base64
+import email
+import email.utils
 import os
 import smtplib
 import ssl
@@ -65,6 +67,37 @@ class Submission(case.StackCase):
             client.sendmail(login, [login, "friend@elsewhere.org"], subject_message("by 465"))
         self.sunk(b"Subject: by 465")
         self.wait_for_text(login, b"Subject: by 465")
+
+    def test_WhatTheMailProgramLeftOutOfTheHeaderIsAdded(self):
+        login = self.add_user()
+        with self.submission() as client:
+            client.login(login, PASSWORD)
+            client.sendmail(login, ["friend@elsewhere.org"], b"Subject: without\r\n\r\nbody\r\n")
+            client.sendmail(login, ["friend@elsewhere.org"], b"no header at all\r\n")
+            client.sendmail(login, ["friend@elsewhere.org"],
+                            b"Subject: with\r\nDate: Mon, 02 Jan 2006 15:04:05 +0000\r\nMessage-ID: <own@client.example>\r\n\r\nbody\r\n")
+        added = email.message_from_bytes(self.sunk(b"Subject: without").text)
+        self.assertIsNotNone(email.utils.parsedate_to_datetime(added["Date"]))
+        self.assertRegex(added["Message-ID"], r"^<[0-9a-z]+@[^>]+>$")
+        bare = email.message_from_bytes(self.sunk(b"no header at all").text)
+        self.assertIsNotNone(bare["Message-ID"])
+        self.assertEqual(bare.get_payload().strip(), "no header at all")
+        kept = email.message_from_bytes(self.sunk(b"Subject: with\r\n").text)
+        self.assertEqual(kept.get_all("Message-ID"), ["<own@client.example>"])
+        self.assertEqual(len(kept.get_all("Date")), 1)
+
+    def test_WhatIsAsciiGoesWhereNobodyKnowsSmtpUtf8AndTheRestComesBack(self):
+        login = self.add_user()
+        with self.submission() as client:
+            client.login(login, PASSWORD)
+            # Some programs ask for it always.
+            client.sendmail(login, ["friend@elsewhere.org"], subject_message("plain enough"), mail_options=["SMTPUTF8"])
+            client.sendmail(login, ["friend@elsewhere.org"], "Subject: größer\r\n\r\nbody\r\n".encode(),
+                            mail_options=["SMTPUTF8", "BODY=8BITMIME"])
+        self.sunk(b"Subject: plain enough")
+        notice = self.wait_for_messages(login, 1)[0]
+        self.assertIn(b"5.6.7", notice)
+        self.assertFalse([m for m in self.sink.messages if "größer".encode() in m.text])
 
     def test_WithoutALoginNothingIsTaken(self):
         login = self.add_user()

@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import urllib.request
 
 import case
 from case import wait_until
@@ -15,6 +16,8 @@ class Trace(case.StackCase):
     def configure(cls, stack):
         cls.smarthost_port = free_port(besides=stack.ports.values())
         stack.smarthost = f"127.0.0.1:{cls.smarthost_port}"
+        cls.metrics_port = free_port(besides=[*stack.ports.values(), cls.smarthost_port])
+        stack.engine_keys["relay1"] = f'metrics = "127.0.0.1:{cls.metrics_port}"\n'
 
     def trace(self, what, *options):
         return self.stack.provctl_json("trace", what, *options)
@@ -50,6 +53,23 @@ class Trace(case.StackCase):
         found = subprocess.run(["find", self.stack.mail_root(), "-name", stored["details"]["file"] + "*"],
                                capture_output=True, text=True, check=True)
         self.assertEqual(len(found.stdout.splitlines()), 1, found.stdout)
+
+    def metric(self, name):
+        """Of the relay's engine; 0 where it is not told yet."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=30) as answer:
+            lines = dict(line.rsplit(" ", 1) for line in answer.read().decode().splitlines() if not line.startswith("#"))
+        return float(lines.get(name, 0))
+
+    def test_MonitoringSeesWhatHappensToMailAndWhatWaits(self):
+        accepted = self.metric('prov_mail_events_total{event="mail_accepted"}')
+        waiting = self.metric('prov_queue_messages{queue="relay"}')
+        self.delivered("counted")
+        self.assertEqual(self.metric('prov_mail_events_total{event="mail_accepted"}'), accepted + 1)
+        domain = f"metrics{self.metrics_port}.example"
+        self.send(f"someone@{domain}", case.subject_message("waits"))
+        wait_until(lambda: self.metric('prov_queue_messages{queue="relay"}') > waiting, "the queue to be told of")
+        self.stack.provctl("queue", "drop", "relay1", "--recipient-domain", domain, "--yes")
+        wait_until(lambda: self.metric('prov_queue_messages{queue="relay"}') == waiting, "its end to be told of")
 
     def test_PeopleReadAHistory(self):
         login, _ = self.delivered("a history")

@@ -71,6 +71,7 @@ class Stack:
         self.limits = {}  # calls a second, by role
         self.agent_tables = {}  # more of agent.toml, by host: whole tables
         self.agent_keys = {}  # and keys that stand before all tables
+        self.engine_keys = {}  # and of [engine]
         self.web_keys = ""  # more keys of [web] in agent.toml
         self.root_hosts = set()  # hosts whose agent runs as root, so that files get their owners
         self.foreign_stores = set()  # stores served by other software; their maildirs belong to the accounts
@@ -343,6 +344,7 @@ sites_root = "{self.path("hosts", host, "sites")}"
 [engine]
 program = "{self.bin}/prov-engine"
 hostname = "{host}.example.net"
+{self.engine_keys.get(host, "")}
 ''' + self._store_table(host, role, pool) + self._engine_tables(host, role) + self.agent_tables.get(host, ""))
         return path
 

@@ -64,15 +64,20 @@ absl::Status RemoveFile(const std::string& path) {
   return absl::OkStatus();
 }
 
-absl::Status Empty(const std::string& directory) {
-  std::vector<std::string> paths;
+absl::StatusOr<std::vector<std::string>> NamesIn(const std::string& directory) {
+  std::vector<std::string> names;
   std::error_code error;
   for (std::filesystem::directory_iterator it(directory, error), end; !error && it != end;
        it.increment(error)) {
-    paths.push_back(it->path().string());
+    names.push_back(it->path().filename().string());
   }
   if (error) return ErrnoStatus(error.value(), directory);
-  for (const std::string& path : paths) PROV_RETURN_IF_ERROR(RemoveFile(path));
+  return names;
+}
+
+absl::Status Empty(const std::string& directory) {
+  PROV_ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesIn(directory));
+  for (const std::string& name : names) PROV_RETURN_IF_ERROR(RemoveFile(directory + "/" + name));
   return absl::OkStatus();
 }
 
@@ -203,9 +208,34 @@ absl::Status Spool::Withdraw(const std::string& id) {
 }
 
 absl::Status Spool::Bury(const std::string& id) {
-  if (rename(Active(id).c_str(), Dead(id).c_str()) != 0) return ErrnoStatus(errno, Active(id));
+  const std::lock_guard lock(dead_mutex_);
+  PROV_RETURN_IF_ERROR(MoveToDead(id, id));
+  return ForgetOldDead(id);
+}
+
+absl::Status Spool::BuryTorn(const std::string& id) { return MoveToDead(id, id + ".torn"); }
+
+absl::Status Spool::MoveToDead(const std::string& id, const std::string& name) {
+  if (rename(Active(id).c_str(), Dead(name).c_str()) != 0) return ErrnoStatus(errno, Active(id));
   PROV_RETURN_IF_ERROR(SyncDirectory(directory_ + "/dead"));
   return active_sync_.Sync();
+}
+
+// Ids begin with the time, so the first is the oldest.
+absl::Status Spool::ForgetOldDead(const std::string& newest) {
+  if (!dead_) {
+    PROV_ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesIn(directory_ + "/dead"));
+    dead_.emplace();
+    for (const std::string& name : names) {
+      if (IsMessageId(name)) dead_->insert(name);
+    }
+  }
+  dead_->insert(newest);
+  while (dead_->size() > kMostDead) {
+    PROV_RETURN_IF_ERROR(RemoveFile(Dead(*dead_->begin())));
+    dead_->erase(dead_->begin());
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<ContentReader>> Spool::OpenContent(const StoredMessage& message) const {

@@ -3,13 +3,15 @@
 //   DIRECTORY/incoming   being written; emptied at start, for nothing in it was acknowledged
 //   DIRECTORY/active     accepted: whole, synced, renamed to here, and the directory synced
 //   DIRECTORY/spare      empty files for the next messages (spare_files.h); emptied at start
-//   DIRECTORY/dead       what can neither be delivered nor returned; kept for an operator
+//   DIRECTORY/dead       what can neither be delivered nor returned, kept for an operator, the newest of it; and
+//                        torn files, ID.torn, all of them
 //   DIRECTORY/lock       held by the one engine that works here
 #pragma once
 
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -26,6 +28,9 @@ namespace prov::queue {
 
 // Free space that is left to others: a queue that takes everything takes the journal's space, too.
 constexpr uint64_t kReservedOctets = 16 << 20;
+
+// Notifications that nobody took: a flood of forged mail makes many, and they are worth little.
+constexpr size_t kMostDead = 1000;
 
 // One message being written. Not thread-safe, but may move between threads. Destroyed without Commit it
 // leaves nothing.
@@ -98,8 +103,10 @@ class Spool {
   absl::Status SyncRemovals();
   // The same, and it cannot come back.
   absl::Status Withdraw(const std::string& id);
-  // Moves it to dead/.
+  // Moves it to dead/, where the newest kMostDead of such are kept.
   absl::Status Bury(const std::string& id);
+  // Likewise what is spoilt; all of it is kept.
+  absl::Status BuryTorn(const std::string& id);
 
   absl::StatusOr<std::unique_ptr<ContentReader>> OpenContent(const StoredMessage& message) const;
 
@@ -108,6 +115,8 @@ class Spool {
   // The file of a message that was accepted.
   absl::StatusOr<OpenFile> OpenActive(const std::string& id, int flags) const;
   bool IsEmpty(const std::string& id) const;
+  absl::Status MoveToDead(const std::string& id, const std::string& name);
+  absl::Status ForgetOldDead(const std::string& newest);
   absl::Status AppendLine(const std::string& id, std::string_view line, bool durable);
   // Of this process, from the moment before it has its name.
   void NoteCommitted(const std::string& id);
@@ -126,6 +135,8 @@ class Spool {
   mutable std::mutex mutex_;
   bool scanning_ = false;
   std::unordered_set<std::string> committed_;  // since the scan began; empty when there is none
+  std::mutex dead_mutex_;
+  std::optional<std::set<std::string>> dead_;  // ids of them; nothing: not read yet
 };
 
 }  // namespace prov::queue

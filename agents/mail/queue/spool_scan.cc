@@ -72,7 +72,7 @@ absl::Status SpoolScan::Read(const std::string& name, std::vector<StoredMessage>
   // A power cut may leave it of a finished message, and no message is empty.
   if (spool_.IsEmpty(name)) return spool_.Remove(name);
   Log(Level::kError, "queue_file_torn", {{"id", name}, {"error", message.status()}});
-  return spool_.Bury(name);
+  return spool_.BuryTorn(name);
 }
 
 absl::StatusOr<std::optional<std::vector<StoredMessage>>> SpoolScan::Next(size_t most) {

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <map>
@@ -69,7 +70,33 @@ TEST(Spool, TornFilesAreNeverAccepted) {
   const auto messages = ScanAll(*spool);
   ASSERT_TRUE(messages.ok()) << messages.status();
   EXPECT_TRUE(messages->empty());
-  EXPECT_EQ(directory.Files("dead"), std::vector<std::string>{id});
+  EXPECT_EQ(directory.Files("dead"), std::vector<std::string>{id + ".torn"});
+}
+
+// Forged mail makes notifications that nobody takes: they must not fill the disk. A torn file may be worth more.
+TEST(Spool, OfTheDeadTheNewestAreKeptAndAllThatIsTorn) {
+  TestQueueDirectory directory;
+  std::string last;
+  {
+    const auto spool = OpenSpool(directory.path());
+    std::ofstream(directory.path() + "/dead/0000000000001111111111.torn") << "half";
+    for (size_t i = 0; i < kMostDead - 1; ++i)
+      std::ofstream(directory.path() + fmt::format("/dead/{:012x}0123456789", i)) << "old";
+  }
+  const auto spool = OpenSpool(directory.path());
+  for (int i = 0; i < 3; ++i) {
+    last = Store(*spool, TestEnvelope("", {"x@y.z"}), kText).envelope.id;
+    ASSERT_TRUE(spool->Bury(last).ok());
+  }
+  const auto dead = directory.Files("dead");
+  EXPECT_EQ(dead.size(), kMostDead + 1);
+  const auto is_there = [&](const std::string& name) {
+    return std::find(dead.begin(), dead.end(), name) != dead.end();
+  };
+  EXPECT_TRUE(is_there(last));
+  EXPECT_TRUE(is_there("0000000000001111111111.torn"));
+  EXPECT_FALSE(is_there(fmt::format("{:012x}0123456789", 1)));
+  EXPECT_TRUE(is_there(fmt::format("{:012x}0123456789", 2)));
 }
 
 // I4: what cannot be read now holds up nobody else, and stays where it is.

@@ -26,6 +26,7 @@ constexpr size_t kAnswerOctets = 256 << 10;  // told in one Next
 constexpr std::string_view kTimeKey = "{\"time\":";
 // A quotation mark within a value is written \", so this is found nowhere else.
 constexpr std::string_view kTraceKey = "\"trace\":\"";
+constexpr std::string_view kFollowsKey = "\"follows\":\"";  // the message that this one is a forward of
 // Ids begin with the time, in milliseconds.
 constexpr size_t kTimeDigitsOfId = 12;
 
@@ -36,11 +37,12 @@ Time TimeOf(std::string_view line) {
   return Time(std::chrono::milliseconds(value));
 }
 
-std::string_view TraceOf(std::string_view line) {
-  const size_t begin = line.find(kTraceKey);
-  if (begin == line.npos) return {};
-  line.remove_prefix(begin + kTraceKey.size());
-  return line.substr(0, line.find('"'));
+// Of an id, which has nothing to be escaped; empty: there is none.
+std::string ValueOf(std::string_view line, std::string_view key) {
+  const size_t begin = line.find(key);
+  if (begin == line.npos) return "";
+  line.remove_prefix(begin + key.size());
+  return std::string(line.substr(0, line.find('"')));
 }
 
 bool Names(const nlohmann::json& value, const std::string& address) {
@@ -143,8 +145,18 @@ void TraceReader::Remember(const std::string& trace) {
 
 void TraceReader::Find(const std::string& line) {
   if (TimeOf(line) < query_.since || FoldAddress(line).find(query_.address) == std::string::npos) return;
-  const std::string_view trace = TraceOf(line);
-  if (!trace.empty() && IsAbout(line, query_.address)) Remember(std::string(trace));
+  const std::string trace = ValueOf(line, kTraceKey);
+  if (!trace.empty() && IsAbout(line, query_.address)) Remember(trace);
+}
+
+// A forward begins after what it follows, so one pass finds a whole row of them.
+bool TraceReader::IsWanted(const std::string& line) {
+  const std::string trace = ValueOf(line, kTraceKey);
+  if (traces_.contains(trace)) return true;
+  const std::string follows = ValueOf(line, kFollowsKey);
+  if (follows.empty() || !traces_.contains(follows)) return false;
+  if (traces_.size() < kMostTracedMessages) traces_.insert(trace);
+  return true;
 }
 
 // When the first of the messages came; as far as their ids tell.
@@ -187,7 +199,7 @@ absl::StatusOr<std::optional<std::vector<std::string>>> TraceReader::Next() {
     looked += line.size() + 1;
     if (pass_ == Pass::kFind) {
       Find(line);
-    } else if (traces_.contains(std::string(TraceOf(line)))) {
+    } else if (IsWanted(line)) {
       told += line.size();
       lines.push_back(line);
     }

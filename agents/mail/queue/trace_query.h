@@ -23,7 +23,8 @@ struct TraceQuery {
   size_t most_messages = kMostTracedMessages;  // of the address: the newest ones
 };
 
-// First finds the messages, then tells all that is known of each, what happened before `since`, too. Not
+// First finds the messages, then tells all that is known of each, what happened before `since`, too, and of
+// those that follow them: forwards. Not
 // thread-safe, but may move between threads.
 class TraceReader {
  public:
@@ -45,6 +46,7 @@ class TraceReader {
   absl::Status BeginPass(Pass pass, std::chrono::system_clock::time_point from);
   absl::StatusOr<bool> OpenNext();
   void Find(const std::string& line);
+  bool IsWanted(const std::string& line);
   void Remember(const std::string& trace);
   std::chrono::system_clock::time_point Earliest() const;
 

@@ -1,9 +1,12 @@
 #include "agents/mail/smtp/relay_handler.h"
 
+#include <fmt/format.h>
+
 #include <asio/use_awaitable.hpp>
 #include <utility>
 
 #include "agents/mail/auth/held_login.h"
+#include "agents/mail/queue/mail_date.h"
 #include "agents/mail/queue/mail_event.h"
 #include "agents/mail/smtp/acceptance.h"
 #include "agents/mail/smtp/trace_header.h"
@@ -112,6 +115,9 @@ class RelayHandler final : public Handler {
   }
 
   asio::awaitable<void> HeaderEnd(const HeaderFacts& facts) override {
+    if (services_.authenticator != nullptr) Complete(facts);
+    // A store of ours sends a forward on, with the id of what it took on top.
+    if (client_.trusted && client_.login.empty()) follows_ = TraceIdOf(facts.first_received);
     const policy::Header header = PolicyHeader(facts);
     const policy::Verdict verdict = co_await services_.policy->HeaderEnd(client_, envelope_, header);
     if (!verdict.go_on()) refusal_ = ReplyOf(verdict);
@@ -129,6 +135,7 @@ class RelayHandler final : public Handler {
       services_.pool->Post([writer = std::shared_ptr<queue::MessageWriter>(std::move(writer_))] {});
     envelope_ = {};
     wishes_ = {};
+    follows_.clear();
     buffer_.clear();
     began_ = false;
     failure_ = absl::OkStatus();
@@ -139,6 +146,17 @@ class RelayHandler final : public Handler {
   void Meet(const std::string& address) {
     client_.address = address.empty() ? "unknown" : address;
     client_.trusted = services_.authenticator == nullptr && services_.trusted->Contains(address);
+  }
+
+  // RFC 6409 sections 8.2 and 8.3: mail programs may leave these to us. Of a header that is longer than what we
+  // hold, a part has been written, and it stays as it is.
+  void Complete(const HeaderFacts& facts) {
+    if (writer_) return;
+    std::string fields;
+    if (!facts.has_date) fields += fmt::format("Date: {}\r\n", queue::MailDate(wishes_.received));
+    if (!facts.has_message_id)
+      fields += fmt::format("Message-ID: <{}@{}>\r\n", wishes_.id, services_.hostname);
+    buffer_.insert(header_octets_, fields);
   }
 
   // RFC 3848; RFC 6531 section 4.3.
@@ -208,6 +226,7 @@ class RelayHandler final : public Handler {
     if (services_.clock->Monotonic() - begun > kMostCommitTime) co_return co_await TooLate();
     queue::TellOfMail(services_.trace, Level::kInfo, "mail_accepted",
                       {{"trace", envelope_.trace},
+                       {"follows", follows_},
                        {"client", client_.address},
                        {"hello", client_.hello},
                        {"login", client_.login},
@@ -236,6 +255,7 @@ class RelayHandler final : public Handler {
   std::string introduced_hello_;  // likewise; empty: as it names itself
   policy::Envelope envelope_;
   queue::Envelope wishes_;  // what MAIL and RCPT said of the message to come
+  std::string follows_;     // the id of the message that it is a forward of; empty: of none
   std::unique_ptr<queue::MessageWriter> writer_;
   std::string buffer_;        // not yet written
   size_t header_octets_ = 0;  // of our own field in front
