@@ -11,6 +11,7 @@
 #include "agents/endpoints.h"
 #include "agents/enrol_command.h"
 #include "agents/exit_status.h"
+#include "agents/import_uidls_command.h"
 #include "agents/state/integrity.h"
 #include "agents/state_check.h"
 #include "agents/state_directory.h"
@@ -34,6 +35,22 @@ int RunCheckState(const AgentConfig& config) {
   const absl::Status status = state::CheckIntegrity(config.state_directory);
   if (status.ok()) return 0;
   return Complain(status, absl::IsDataLoss(status) ? kExitBroken : kExitFailure);
+}
+
+CLI::App* AddImportUidls(CLI::App& app, ImportUidlsArguments& arguments) {
+  CLI::App* command = app.add_subcommand(
+      "import-uidls", "Have mail that was brought into a mailbox keep the UIDLs of its old POP3 server.");
+  command->add_option("mailbox", arguments.mailbox_id, "its id, as provMailboxPath of the directory ends")
+      ->required();
+  CLI::Option_group* from = command->add_option_group("from");
+  CLI::Option* uidlist = from->add_option("--dovecot-uidlist", arguments.dovecot_uidlist,
+                                          "Dovecot's file of that name, from the old Maildir");
+  from->add_flag("--x-uidl", arguments.from_headers,
+                 "the header X-UIDL that Qpopper has put into each message");
+  from->require_option(1);
+  command->add_option("--format", arguments.format, "Dovecot's pop3_uidl_format; default: %08Xu%08Xv")
+      ->needs(uidlist);
+  return command;
 }
 
 int Main(int argc, char** argv) {
@@ -60,6 +77,8 @@ int Main(int argc, char** argv) {
       "check-state", "Read this host's copy to its last octet; status 3 when it is broken. Changes nothing.");
   enrol->add_flag("--start", enrolment.start,
                   "then enable and start the agent's systemd unit, and wait until this host is ready");
+  ImportUidlsArguments uidls;
+  const CLI::App* import_uidls = AddImportUidls(app, uidls);
   CLI11_PARSE(app, argc, argv);
   const auto config = LoadAgentConfig(path);
   if (!config.ok()) return Complain(config.status(), kExitConfiguration);
@@ -71,6 +90,7 @@ int Main(int argc, char** argv) {
     return status.ok() ? 0 : Complain(status, kExitFailure);
   }
   if (*check_state) return RunCheckState(*config);
+  if (*import_uidls) return RunImportUidls(*config, uidls);
   if (*enrol) return RunEnrol(*config, enrolment);
   return RunAgent(*config, !no_engine);
 }

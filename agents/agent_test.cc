@@ -416,6 +416,26 @@ TEST_F(Agent, WithoutANameOfItsOwnTheHostHasTheMachines) {
   EXPECT_EQ(config->engine.hostname, config->host);
 }
 
+// RFC 2449 tells days and seconds.
+TEST_F(Agent, WhatPop3ClientsAreToldIsWholeDaysAndSeconds) {
+  const auto load = [this](const std::string& keys) {
+    Write("agent.toml", Configuration() + "\n[engine.pop3]\n" + keys + "\n");
+    return LoadAgentConfig(Path("agent.toml"));
+  };
+  const auto good = load("login_delay = \"90s\"\nplan_expire = { free = \"30d\", gold = \"0s\" }");
+  ASSERT_TRUE(good.ok()) << good.status();
+  EXPECT_EQ(good->engine.pop3.login_delay, std::chrono::seconds(90));
+  EXPECT_EQ(good->engine.pop3.plan_expire.at("free"), std::chrono::hours(24 * 30));
+  for (const auto& [keys, key] :
+       {std::pair{"expire = \"36h\"", "engine.pop3.expire"},
+        std::pair{"plan_expire = { free = \"1h\" }", "engine.pop3.plan_expire.free"},
+        std::pair{"login_delay = \"1500ms\"", "engine.pop3.login_delay"},
+        std::pair{"plan_login_delay = { a = \"1ms\" }", "engine.pop3.plan_login_delay.a"}}) {
+    const auto bad = load(keys);
+    EXPECT_NE(bad.status().message().find(key), std::string::npos) << bad.status();
+  }
+}
+
 TEST(Endpoints, AreTheFirstAddressOfEachOfTheRolesServices) {
   AgentConfig config;
   config.host = "store1.example.net";

@@ -40,6 +40,34 @@ constexpr int64_t kDefaultMessageOctets = 10 << 20;  // Postfix's message_size_l
 constexpr int64_t kMostMessageOctets = int64_t{1} << 30;
 constexpr milliseconds kLeastRetry{100};  // without a pause a next hop that is down would keep us busy
 
+AgentConfig::Engine::Pop3 ReadPop3(ConfigReader& reader) {
+  AgentConfig::Engine::Pop3 pop3;
+  pop3.listen = reader.Strings("engine.pop3.listen");
+  pop3.tls_listen = reader.Strings("engine.pop3.tls_listen");
+  pop3.xclient_networks = reader.Strings("engine.pop3.xclient_networks");
+  pop3.login_delay = reader.Duration("engine.pop3.login_delay", milliseconds(0));
+  pop3.plan_login_delay = reader.DurationMap("engine.pop3.plan_login_delay", milliseconds(0));
+  pop3.expire = reader.Duration("engine.pop3.expire", milliseconds(0));
+  pop3.plan_expire = reader.DurationMap("engine.pop3.plan_expire", milliseconds(0));
+  return pop3;
+}
+
+// Clients are told in days and in seconds (RFC 2449): what is shorter would be told wrongly.
+absl::Status CheckPop3(const AgentConfig::Engine::Pop3& pop3) {
+  const auto check = [](std::string_view key, milliseconds value, milliseconds unit) {
+    if (value % unit == milliseconds(0)) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        fmt::format("{} must be whole {}", key, unit == seconds(1) ? "seconds" : "days, such as \"30d\""));
+  };
+  absl::Status status = check("engine.pop3.login_delay", pop3.login_delay, seconds(1));
+  for (const auto& [plan, delay] : pop3.plan_login_delay)
+    status.Update(check("engine.pop3.plan_login_delay." + plan, delay, seconds(1)));
+  status.Update(check("engine.pop3.expire", pop3.expire, hours(24)));
+  for (const auto& [plan, expire] : pop3.plan_expire)
+    status.Update(check("engine.pop3.plan_expire." + plan, expire, hours(24)));
+  return status;
+}
+
 AgentConfig::Engine ReadEngine(ConfigReader& reader) {
   AgentConfig::Engine engine;
   engine.program = reader.Path("engine.program", "/usr/lib/prov/prov-engine");
@@ -69,8 +97,7 @@ AgentConfig::Engine ReadEngine(ConfigReader& reader) {
       reader.Int("engine.smtp.max_message_octets", kDefaultMessageOctets, 1024, kMostMessageOctets);
   engine.lmtp.listen = reader.Strings("engine.lmtp.listen");
   engine.lmtp.forward_relay = reader.String("engine.lmtp.forward_relay", "");
-  engine.pop3.listen = reader.Strings("engine.pop3.listen");
-  engine.pop3.tls_listen = reader.Strings("engine.pop3.tls_listen");
+  engine.pop3 = ReadPop3(reader);
   engine.pop3_proxy.listen = reader.Strings("engine.pop3_proxy.listen");
   engine.pop3_proxy.tls_listen = reader.Strings("engine.pop3_proxy.tls_listen");
   engine.queue.directory = reader.Path("engine.queue.directory", "/var/spool/prov");
@@ -242,6 +269,7 @@ absl::StatusOr<AgentConfig> LoadAgentConfig(const std::string& path) {
     PROV_ASSIGN_OR_RETURN(config.host, MachineName());
   }
   PROV_RETURN_IF_ERROR(Annotate(CheckWeb(config.web), path));
+  PROV_RETURN_IF_ERROR(Annotate(CheckPop3(config.engine.pop3), path));
   for (const auto& [plan, text] : plan_quota) {
     const std::optional<int64_t> octets = ParseSize(text);
     if (!octets) {

@@ -29,6 +29,7 @@
 #include "agents/mail/net/loops.h"
 #include "agents/mail/net/tls_server.h"
 #include "agents/mail/net/tls_use.h"
+#include "agents/mail/pop3/mailbox_terms.h"
 #include "agents/mail/pop3/pop3_proxy.h"
 #include "agents/mail/pop3/pop3_server.h"
 #include "agents/mail/queue/trace_log.h"
@@ -148,10 +149,18 @@ class Engine {
   absl::Status StartPop3() {
     const auto places = Places(config_.engine.pop3.listen, config_.engine.pop3.tls_listen);
     if (places.empty()) return absl::OkStatus();
+    const AgentConfig::Engine::Pop3& pop3 = config_.engine.pop3;
+    PROV_ASSIGN_OR_RETURN(const auto xclient, net::AddressSet::Parse(pop3.xclient_networks));
     authenticator_ = auth::Authenticator::Start(config_.engine.pam, auth::MailboxLogins(state_));
     for (const auto& [address, tls] : places) {
-      pop3::Pop3ServerOptions options{address,   config_.engine.hostname, config_.store.maildir_root, {}, tls,
-                                      balancers_};
+      pop3::Pop3ServerOptions options{.address = address,
+                                      .hostname = config_.engine.hostname,
+                                      .maildir_root = config_.store.maildir_root,
+                                      .times = {},
+                                      .tls = tls,
+                                      .balancers = balancers_,
+                                      .terms = pop3::PlanTerms(pop3),
+                                      .xclient = xclient};
       PROV_ASSIGN_OR_RETURN(auto listener, pop3::StartPop3Server(loops_.loops(), std::move(options),
                                                                  *authenticator_, pool_));
       listeners_.push_back({v1::STORE, std::move(listener)});

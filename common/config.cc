@@ -200,6 +200,22 @@ std::map<std::string, std::string> ConfigReader::StringMap(std::string_view key)
   return values;
 }
 
+std::map<std::string, std::chrono::milliseconds> ConfigReader::DurationMap(std::string_view key,
+                                                                           std::chrono::milliseconds least) {
+  std::map<std::string, std::chrono::milliseconds> values;
+  for (const auto& [name, text] : StringMap(key)) {
+    const auto value = ParseDuration(text);
+    if (value && *value >= least && *value <= kLongestDuration) {
+      values.emplace(name, *value);
+    } else {
+      Fail(key,
+           fmt::format("must hold durations such as \"15m\" or \"30d\", from {}ms to \"36500d\"; {} is none",
+                       least.count(), name));
+    }
+  }
+  return values;
+}
+
 absl::Status ConfigReader::Finish() {
   std::vector<std::string> errors = state_->errors;
   CollectUnknown(state_->table, "", state_->asked, state_->name, &errors);

@@ -44,6 +44,9 @@ class ConfigReader {
   // A whole number with unit: "500ms", "30s", "5m", "4h", "5d"; from `least` to a century.
   std::chrono::milliseconds Duration(std::string_view key, std::chrono::milliseconds fallback,
                                      std::chrono::milliseconds least = std::chrono::milliseconds(0));
+  // A table of such durations, each of at least `least`.
+  std::map<std::string, std::chrono::milliseconds> DurationMap(std::string_view key,
+                                                               std::chrono::milliseconds least);
   // A file or directory; a relative one is taken from the configuration file's directory.
   std::string Path(std::string_view key, std::string_view fallback);
   std::string RequiredPath(std::string_view key);

@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <map>
+#include <string>
+
 namespace prov {
 namespace {
 
@@ -57,6 +60,23 @@ TEST(Config, ATimeBeyondWhatAClockCanCountIsRefused) {
   EXPECT_EQ(reader->Duration("give_up", milliseconds(1)), std::chrono::hours(24) * 3650);
   reader->Duration("short", milliseconds(1), milliseconds(10));
   EXPECT_NE(reader->Finish().message().find("agent.toml:2: short must be at least 10ms"), std::string::npos);
+}
+
+TEST(Config, ATableOfDurations) {
+  auto reader = ConfigReader::Parse("delay = { free = \"15m\", gold = \"0s\" }\n", "agent.toml");
+  ASSERT_TRUE(reader.ok());
+  const std::map<std::string, milliseconds> wanted = {{"free", milliseconds(900'000)},
+                                                      {"gold", milliseconds(0)}};
+  EXPECT_EQ(reader->DurationMap("delay", milliseconds(0)), wanted);
+  EXPECT_TRUE(reader->DurationMap("absent", milliseconds(0)).empty());
+  EXPECT_TRUE(reader->Finish().ok());
+  for (const char* bad : {"{ free = 15 }", "{ free = \"15\" }", "{ free = \"-1s\" }", "{ free = \"40000d\" }",
+                          "{ free = \"5s\" }", "\"5m\""}) {
+    auto other = ConfigReader::Parse(std::string("delay = ") + bad + "\n", "agent.toml");
+    ASSERT_TRUE(other.ok()) << bad;
+    EXPECT_TRUE(other->DurationMap("delay", milliseconds(10'000)).empty()) << bad;
+    EXPECT_NE(other->Finish().message().find("agent.toml:1: delay must"), std::string::npos) << bad;
+  }
 }
 
 TEST(Config, SyntaxErrorTellsTheLine) {

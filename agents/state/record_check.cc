@@ -116,6 +116,15 @@ absl::Status CheckMailRoute(const v1::Record& record) {
   return CheckPoolId("mail_route.pool", route.pool());
 }
 
+// It becomes a word in files and replies, and the key of a table.
+absl::Status CheckPlanName(std::string_view field, const std::string& plan) {
+  const bool good =
+      plan.size() <= kMaxPlanOctets && std::all_of(plan.begin(), plan.end(), [](unsigned char c) {
+        return absl::ascii_isalnum(c) || c == '-' || c == '.' || c == '_';
+      });
+  return good ? absl::OkStatus() : InvalidField(field, "is no name of a plan");
+}
+
 absl::Status CheckMailbox(const v1::Record& record) {
   const v1::Mailbox& mailbox = record.mailbox();
   PROV_RETURN_IF_ERROR(CheckSubscriberKey(record));
@@ -124,6 +133,7 @@ absl::Status CheckMailbox(const v1::Record& record) {
   PROV_RETURN_IF_ERROR(CheckAddresses("mailbox.addresses", mailbox.addresses(), kMaxRecordAddresses));
   if (mailbox.quota_bytes() < 0) return InvalidField("mailbox.quota_bytes", "is negative");
   if (mailbox.uid_number() > INT32_MAX) return InvalidField("mailbox.uid_number", "is no subscriber's");
+  PROV_RETURN_IF_ERROR(CheckPlanName("mailbox.plan", mailbox.plan()));
   return CheckAddresses("mailbox.forward_targets", mailbox.forward_targets(), kMaxForwardTargets);
 }
 
@@ -167,15 +177,9 @@ absl::Status CheckWebNames(v1::Role role, const v1::Account& account) {
   return absl::OkStatus();
 }
 
-// It is a word in a file of the subscriber's home.
 absl::Status CheckPlan(v1::Role role, const v1::Account& account) {
-  const std::string& plan = account.plan();
-  if (role != v1::FTP && !plan.empty()) return InvalidField("account.plan", "is not for this role");
-  const bool good =
-      plan.size() <= kMaxPlanOctets && std::all_of(plan.begin(), plan.end(), [](unsigned char c) {
-        return absl::ascii_isalnum(c) || c == '-' || c == '.' || c == '_';
-      });
-  return good ? absl::OkStatus() : InvalidField("account.plan", "is no name of a plan");
+  if (role != v1::FTP && !account.plan().empty()) return InvalidField("account.plan", "is not for this role");
+  return CheckPlanName("account.plan", account.plan());
 }
 
 absl::Status CheckList(const v1::Record& record) {

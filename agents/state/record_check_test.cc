@@ -231,6 +231,10 @@ TEST(RecordCheck, APlanIsAPlainWordAndForFtpAlone) {
   for (const char* plan : {"gold\noctets 9", "a b", "..\xc3\xa9"}) {
     record.mutable_account()->set_plan(plan);
     EXPECT_FALSE(CheckRecord(v1::FTP, record).ok()) << plan;
+    v1::Record mailbox = MailboxRecord(1, 1);
+    EXPECT_TRUE(CheckRecord(v1::STORE, mailbox).ok());
+    mailbox.mutable_mailbox()->set_plan(plan);
+    EXPECT_FALSE(CheckRecord(v1::STORE, mailbox).ok()) << plan;
   }
   record.mutable_account()->set_plan(std::string(65, 'a'));
   EXPECT_FALSE(CheckRecord(v1::FTP, record).ok());

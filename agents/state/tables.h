@@ -19,7 +19,7 @@
 namespace prov::state {
 
 // Written to every new environment; another one is DATA_LOSS: made by a program of other days.
-constexpr std::string_view kFormat = "prov-state-3";
+constexpr std::string_view kFormat = "prov-state-4";
 constexpr std::string_view kFormatKey = "format";
 constexpr mode_t kDataMode = 0640;  // engines read
 constexpr mode_t kLockMode = 0660;  // and note themselves down as readers

@@ -98,6 +98,7 @@ void FillMailbox(const model::Subscriber& subscriber, const model::Dispositions&
   mailbox->set_keep_copy(subscriber.forward.keep_copy);
   mailbox->set_uid_number(subscriber.uid_number);
   mailbox->set_closed(subscriber.state == model::State::kClosed);
+  mailbox->set_plan(subscriber.plan);
 }
 
 void FillLoginRoute(const model::Subscriber& subscriber, const model::Dispositions& may,

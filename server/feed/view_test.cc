@@ -245,7 +245,7 @@ TEST(View, WithoutMailThereIsNoRouteButAMailboxIsKept) {
 TEST(View, NothingOfOtherRolesLeaks) {
   const std::map<Role, std::set<std::string>> may_see = {
       {Role::kRelay, {}},
-      {Role::kStore, {"FORWARDTARGET", "uid"}},
+      {Role::kStore, {"FORWARDTARGET", "PLAN", "uid"}},
       {Role::kPopProxy, {}},
       {Role::kFtp, {"DISPLAYNAME", "PLAN", "uid"}},
       {Role::kWeb, {"DISPLAYNAME", "WEBNAME", "uid"}},

@@ -2,6 +2,7 @@
 
 import os
 import poplib
+import re
 import shutil
 import smtplib
 import sys
@@ -121,6 +122,19 @@ class StackCase(unittest.TestCase):
                     for number in range(1, client.stat()[0] + 1)]
         finally:
             client.quit()
+
+    def maildir(self, login, pool="main"):
+        """The directory of a subscriber's mailbox, once it is there."""
+        found = self.stack.slapd.search("mail", f"(uid={login})", "provMailboxPath")
+        path = os.path.join(self.stack.mail_root(pool), re.search(r"^provMailboxPath: (\S+)$", found, re.M).group(1))
+        return wait_until(lambda: path if os.path.isdir(os.path.join(path, "cur")) else None, f"the mailbox of {login}")
+
+    def put_message(self, maildir, name, content):
+        """A file of the mailbox, as another program would leave it."""
+        path = os.path.join(maildir, name)
+        with open(path, "wb") as file:
+            file.write(content)
+        self.stack.processes.give(path)
 
     def wait_for_messages(self, login, count, seconds=60, password=PASSWORD):
         """Waits until the mailbox has `count` messages and returns them."""

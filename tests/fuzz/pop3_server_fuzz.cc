@@ -23,9 +23,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::vector<prov::maildir::Message> messages(3);
   for (size_t i = 0; i < messages.size(); ++i) {
     messages[i].octets = 1000 + i;
-    messages[i].uidl = "unique" + std::to_string(i);
+    messages[i].uidl = "unique";
   }
-  Machine machine("pop.example.net", prov::net::TlsUse::kOnDemand);
+  // The first octet chooses who we are to the peer.
+  const bool trusted = size > 0 && (data[0] & 1) != 0, utf8 = size > 0 && (data[0] & 2) != 0;
+  Machine machine(
+      "pop.example.net", prov::net::TlsUse::kOnDemand,
+      {.trusted = trusted, .utf8 = utf8, .capabilities = {"EXPIRE 30 USER", "LOGIN-DELAY 900 USER"}});
   prov::fuzz::Pieces pieces(data, size);
   for (;;) {
     const Step step = machine.Next();
@@ -41,9 +45,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         break;
       case Step::Kind::kLogin:
         if (step.login.size() % 2 == 0) {
-          machine.LoggedIn(messages);
+          machine.LoggedIn(messages, {"EXPIRE NEVER"});
         } else {
           machine.LoginFailed(prov::pop3::LoginFailure::kRefused);
+        }
+        break;
+      case Step::Kind::kXclient:
+        FUZZ_CHECK(trusted);
+        for (const std::string* told : {&step.client.address, &step.client.session}) {
+          FUZZ_CHECK(told->size() <= prov::pop3::kMaxSessionOctets);
+          for (const char c : *told) FUZZ_CHECK(c > ' ' && c <= '~');
         }
         break;
       case Step::Kind::kSend:

@@ -66,6 +66,7 @@ class Stack:
         self.trusted_networks = ["127.0.0.1"]
         self.queue_first_retry = "1s"
         self.queue_keys = ""  # more keys of [engine.queue] in agent.toml
+        self.pop3_keys = ""  # and of [engine.pop3]
         self.mail_tls = True  # the engines have a certificate
         self.host_certificate_lifetime = "30d"
         self.limits = {}  # calls a second, by role
@@ -283,6 +284,7 @@ forward_relay = "{self.address("smtp_relay")}"
 [engine.pop3]
 listen = ["{self.store_address(host, "pop3")}"]
 tls_listen = {quoted([self.store_address(host, "pop3s")] if self.mail_tls else [])}
+{self.pop3_keys}
 '''
         if role == "pop-proxy":
             tables += f'''

@@ -131,11 +131,13 @@ class PamAuthenticator : public Authenticator {
         {{"service", attempt.service},
          {"login", attempt.login},
          {"remote", attempt.remote_address},
+         {"session", attempt.session},
          {"outcome", OutcomeName(Outcome::kOk)},
          {"cached", from_cache ? "yes" : "no"}});
     Verdict verdict;
     verdict.outcome = Outcome::kOk;
     verdict.mailbox_id = standing.record.mailbox_id;
+    verdict.plan = standing.record.plan;
     verdict.credential_version = standing.record.credential_version;
     verdict.from_cache = from_cache;
     done(std::move(verdict));
@@ -146,6 +148,7 @@ class PamAuthenticator : public Authenticator {
         {{"service", attempt.service},
          {"login", std::string_view(attempt.login).substr(0, kMaxLoginOctets)},
          {"remote", attempt.remote_address},
+         {"session", attempt.session},
          {"outcome", OutcomeName(outcome)},
          {"detail", detail}});
     Verdict verdict;
@@ -179,8 +182,8 @@ std::string_view OutcomeName(Outcome outcome) {
   return "temporary_failure";
 }
 
-std::unique_ptr<Authenticator> Authenticator::Start(const AgentConfig::Engine::Pam& pam,
-                                                    FindLogin find, const Clock& clock) {
+std::unique_ptr<Authenticator> Authenticator::Start(const AgentConfig::Engine::Pam& pam, FindLogin find,
+                                                    const Clock& clock) {
   WorkerPool::Options options;
   options.program = pam.worker_program;
   options.config_directory = pam.config_directory;

@@ -8,7 +8,7 @@ FindLogin MailboxLogins(state::StateReader& state) {
   return [&state](const std::string& login) -> absl::StatusOr<LoginRecord> {
     PROV_ASSIGN_OR_RETURN(const v1::Mailbox mailbox, state.FindMailboxByLogin(login));
     return LoginRecord{mailbox.login_disposition(), mailbox.closed(), mailbox.credential_version(),
-                       mailbox.mailbox_id()};
+                       mailbox.mailbox_id(), mailbox.plan()};
   };
 }
 

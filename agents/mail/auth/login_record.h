@@ -15,7 +15,8 @@ struct LoginRecord {
   v1::Disposition use = v1::DISPOSITION_UNSPECIFIED;  // of the service
   bool closed = false;
   uint64_t credential_version = 0;
-  std::string mailbox_id;  // empty where the host has none
+  std::string mailbox_id = {};  // empty where the host has none
+  std::string plan = {};        // likewise
 };
 
 // By the login in lower case. NOT_FOUND: nobody of that name here; UNAVAILABLE: it cannot be told now.

@@ -26,11 +26,13 @@ struct Attempt {
   std::string login;    // as the client sent it
   Secret password;
   std::string remote_address;  // the client's, without port
+  std::string session = {};    // names it in logs; empty: it has no name
 };
 
 struct Verdict {
   Outcome outcome = Outcome::kTemporaryFailure;
-  std::string mailbox_id;           // with kOk; likewise:
+  std::string mailbox_id;  // with kOk; likewise:
+  std::string plan;
   uint64_t credential_version = 0;  // what the login is good for until it changes
   bool from_cache = false;
   std::string detail;  // for the log; holds no secret

@@ -11,7 +11,9 @@
 #include <optional>
 #include <string>
 
+#include "agents/mail/maildir/counted_sizes.h"
 #include "agents/mail/maildir/directory.h"
+#include "agents/mail/maildir/login_time.h"
 #include "agents/mail/maildir/mailbox_lock.h"
 #include "agents/mail/maildir/quota.h"
 #include "agents/mail/maildir/quota_lock.h"
@@ -128,7 +130,8 @@ absl::StatusOr<bool> RemoveEmpty(int above, const std::string& name) {
   }
   // Twice: a delivery that came too late may have made one of them again.
   for (int attempt = 0; attempt < 2; ++attempt) {
-    for (const char* own : {kLockFile, kMaildirSizeFile, kQuotaLockFile}) unlinkat(mailbox->get(), own, 0);
+    for (const char* own : {kLockFile, kMaildirSizeFile, kQuotaLockFile, kLoginTimeFile, kSizesFile})
+      unlinkat(mailbox->get(), own, 0);
     if (unlinkat(above, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) {
       PROV_RETURN_IF_ERROR(SyncOpenDirectory(above, name));
       return true;

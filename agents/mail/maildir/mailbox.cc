@@ -9,15 +9,20 @@
 #include <cerrno>
 #include <ctime>
 #include <optional>
+#include <tuple>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
+#include "agents/mail/maildir/counted_sizes.h"
 #include "agents/mail/maildir/directory.h"
 #include "agents/mail/maildir/file_name.h"
 #include "agents/mail/maildir/layout.h"
+#include "agents/mail/maildir/login_time.h"
 #include "agents/mail/maildir/mailbox_lock.h"
+#include "agents/mail/maildir/message_text.h"
+#include "agents/mail/maildir/name_store.h"
 #include "agents/mail/maildir/quota_share.h"
-#include "agents/mail/maildir/wire_text.h"
 #include "common/file.h"
 #include "common/log.h"
 #include "common/status.h"
@@ -25,57 +30,28 @@
 namespace prov::maildir {
 namespace {
 
-constexpr size_t kReadOctets = 64 * 1024;
 constexpr time_t kAbandonedSeconds = 36 * 3600;  // of a file in tmp/, as the Maildir convention has it
 
 struct Entry {
-  std::string name;
+  std::string_view name;
   bool in_new = false;
 };
 
-absl::StatusOr<FileDescriptor> OpenFile(int directory, const std::string& name) {
-  // O_NONBLOCK: somebody's FIFO must not hold us up.
-  FileDescriptor file(openat(directory, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-  if (!file.valid()) return ErrnoStatus(errno, fmt::format("open message {}", name));
-  struct stat info;
-  if (fstat(file.get(), &info) != 0) return ErrnoStatus(errno, fmt::format("stat message {}", name));
-  if (!S_ISREG(info.st_mode)) return absl::NotFoundError(fmt::format("{} is no file", name));
-  return file;
-}
+// While they are put in order of arrival.
+struct Found {
+  Entry entry;
+  uint64_t seconds = 0, microseconds = 0;
 
-class FileReader : public MessageReader {
- public:
-  explicit FileReader(FileDescriptor file) : file_(std::move(file)), buffer_(kReadOctets, '\0') {}
-
-  absl::StatusOr<std::string> Read() override {
-    std::string wire;
-    while (wire.empty() && !ended_) {
-      const ssize_t got = read(file_.get(), buffer_.data(), buffer_.size());
-      if (got < 0 && errno == EINTR) continue;
-      if (got < 0) return ErrnoStatus(errno, "read message");
-      ended_ = got == 0;
-      text_.Convert(std::string_view(buffer_).substr(0, static_cast<size_t>(got)), wire);
-      if (ended_) text_.Finish(wire);
-    }
-    return wire;
+  Found(std::string_view name, bool in_new) : entry{name, in_new} {
+    std::tie(seconds, microseconds, std::ignore) = ArrivalOf(name);
   }
-
- private:
-  FileDescriptor file_;
-  std::string buffer_;
-  WireText text_;
-  bool ended_ = false;
+  std::string_view base() const { return BaseOf(entry.name); }
+  // Of two with one base, that in cur/ comes first.
+  bool operator<(const Found& other) const {
+    return std::tuple(seconds, microseconds, base(), entry.in_new) <
+           std::tuple(other.seconds, other.microseconds, other.base(), other.entry.in_new);
+  }
 };
-
-absl::StatusOr<uint64_t> CountWireOctets(int directory, const std::string& name) {
-  PROV_ASSIGN_OR_RETURN(FileDescriptor file, OpenFile(directory, name));
-  FileReader reader(std::move(file));
-  for (uint64_t octets = 0;;) {
-    PROV_ASSIGN_OR_RETURN(const std::string piece, reader.Read());
-    if (piece.empty()) return octets;
-    octets += piece.size();
-  }
-}
 
 // Deliveries that were killed leave their file in tmp/.
 void RemoveAbandoned(int mailbox) {
@@ -101,33 +77,34 @@ class LockedMailbox : public Mailbox {
 
   // cur/ is read after new/: a file that moves meanwhile is seen twice rather than never.
   absl::Status Scan() {
-    std::unordered_map<std::string, Entry> by_base;
+    std::vector<Found> found;
     for (const bool in_new : {true, false}) {
       const int directory = DirectoryOf(in_new);
       PROV_RETURN_IF_ERROR(ForEachMailName(directory, [&](const dirent& entry) {
-        if (!IsRegularFile(directory, entry)) return;
-        by_base.insert_or_assign(std::string(BaseOf(entry.d_name)), Entry{entry.d_name, in_new});
+        if (IsRegularFile(directory, entry)) found.emplace_back(names_.Keep(entry.d_name), in_new);
       }));
     }
-    std::vector<Entry> found;
-    found.reserve(by_base.size());
-    for (auto& [base, entry] : by_base) found.push_back(std::move(entry));
-    std::sort(found.begin(), found.end(),
-              [](const Entry& a, const Entry& b) { return ArrivalOf(a.name) < ArrivalOf(b.name); });
-    return Keep(std::move(found));
+    std::sort(found.begin(), found.end());
+    const auto same = [](const Found& a, const Found& b) { return a.base() == b.base(); };
+    found.erase(std::unique(found.begin(), found.end(), same), found.end());
+    if (found.size() > kMaxMessages) {
+      Log(Level::kWarning, "mailbox_listed_in_part", {{"messages", found.size()}, {"listed", kMaxMessages}});
+    }
+    return Keep(found);
   }
+
+  absl::Status Note() const { return NoteLogin(mailbox_.get()); }
 
   absl::StatusOr<std::unique_ptr<MessageReader>> OpenMessage(size_t index) override {
     if (index >= entries_.size()) return absl::NotFoundError("no such message");
     Entry& entry = entries_[index];
-    auto file = OpenFile(DirectoryOf(entry.in_new), entry.name);
-    if (absl::IsNotFound(file.status())) {
+    auto reader = OpenText(DirectoryOf(entry.in_new), std::string(entry.name));
+    if (absl::IsNotFound(reader.status())) {
       // Another program moved it to cur/ or changed its flags, or it is gone.
       PROV_ASSIGN_OR_RETURN(const NamesByBase names, NamesInCur());
-      if (FollowMove(entry, names)) file = OpenFile(DirectoryOf(entry.in_new), entry.name);
+      if (FollowMove(entry, names)) reader = OpenText(DirectoryOf(entry.in_new), std::string(entry.name));
     }
-    PROV_RETURN_IF_ERROR(file.status());
-    return std::make_unique<FileReader>(*std::move(file));
+    return reader;
   }
 
   absl::Status Remove(const std::vector<size_t>& indices) override {
@@ -151,27 +128,88 @@ class LockedMailbox : public Mailbox {
     return first_error;
   }
 
+  absl::StatusOr<size_t> Expire(const std::vector<size_t>& fetched, std::chrono::seconds age) override {
+    const time_t limit = time(nullptr) - static_cast<time_t>(age.count());
+    std::vector<size_t> expired;
+    for (size_t i = 0; i < entries_.size(); ++i) {
+      if (!entries_[i].in_new && IsSeen(entries_[i].name) && ChangedBefore(entries_[i], limit))
+        expired.push_back(i);
+    }
+    if (!expired.empty()) PROV_RETURN_IF_ERROR(Remove(expired));
+    for (const size_t index : fetched) PROV_RETURN_IF_ERROR(MarkSeen(entries_[index]));
+    return expired.size();
+  }
+
  private:
   int DirectoryOf(bool in_new) const { return in_new ? new_.get() : cur_.get(); }
 
-  absl::Status Keep(std::vector<Entry> found) {
-    for (Entry& entry : found) {
-      if (entries_.size() == kMaxMessages) {
-        Log(Level::kWarning, "mailbox_listed_in_part",
-            {{"messages", found.size()}, {"listed", kMaxMessages}});
-        return absl::OkStatus();
-      }
-      std::optional<uint64_t> octets = WireOctetsOf(entry.name);
+  absl::Status Keep(const std::vector<Found>& found) {
+    const size_t most = std::min(found.size(), kMaxMessages);
+    messages_.reserve(most);
+    entries_.reserve(most);
+    std::optional<CountedSizes> sizes;
+    ImportedUidls imported;
+    for (const Found& one : found) {
+      if (entries_.size() == kMaxMessages) break;
+      std::optional<uint64_t> octets = WireOctetsOf(one.entry.name);
       if (!octets) {
-        const auto counted = CountWireOctets(DirectoryOf(entry.in_new), entry.name);
+        if (!sizes) sizes.emplace(mailbox_.get());
+        const auto counted = SizeOf(one.entry, *sizes);
         if (absl::IsNotFound(counted.status())) continue;  // gone since it was listed
         PROV_RETURN_IF_ERROR(counted.status());
         octets = *counted;
       }
-      messages_.push_back({*octets, UidlOf(entry.name)});
-      entries_.push_back(std::move(entry));
+      messages_.push_back({*octets, KeepUidl(one.entry.name, imported)});
+      entries_.push_back(one.entry);
     }
+    const absl::Status kept = sizes ? sizes->Keep(mailbox_.get()) : absl::OkStatus();
+    if (!kept.ok()) Log(Level::kWarning, "message_sizes_not_kept", {{"error", kept}});
     return absl::OkStatus();
+  }
+
+  absl::StatusOr<uint64_t> SizeOf(const Entry& entry, CountedSizes& sizes) const {
+    const int directory = DirectoryOf(entry.in_new);
+    const std::string name(entry.name);
+    struct stat info;
+    if (fstatat(directory, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0)
+      return ErrnoStatus(errno, fmt::format("stat {}", name));
+    const auto stored = static_cast<uint64_t>(info.st_size);
+    if (const auto known = sizes.Find(BaseOf(entry.name), stored)) return *known;
+    PROV_ASSIGN_OR_RETURN(const uint64_t octets, CountWireOctets(directory, name));
+    sizes.Note(BaseOf(entry.name), stored, octets);
+    return octets;
+  }
+
+  using ImportedUidls = std::unordered_set<std::string_view>;
+
+  // Of two messages with one imported id, a copy that somebody made, the second is called by its name:
+  // clients would take the two for one.
+  std::string_view KeepUidl(std::string_view name, ImportedUidls& imported) {
+    const std::string uidl = UidlOf(name);
+    const std::string_view base = BaseOf(name);
+    if (uidl == base) return base;
+    const std::string_view kept = names_.Keep(uidl);
+    if (!ImportedUidlOf(name) || imported.insert(kept).second) return kept;
+    return names_.Keep(UidlOfName(name));
+  }
+
+  bool ChangedBefore(const Entry& entry, time_t limit) const {
+    struct stat info;
+    return fstatat(cur_.get(), std::string(entry.name).c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 &&
+           info.st_ctim.tv_sec <= limit;
+  }
+
+  // Not made durable: a mark that is lost keeps the message for longer.
+  absl::Status MarkSeen(Entry& entry) {
+    const std::optional<std::string> seen = SeenNameOf(entry.name);
+    if (!seen || (*seen == entry.name && !entry.in_new)) return absl::OkStatus();
+    const int directory = DirectoryOf(entry.in_new);
+    if (renameat(directory, std::string(entry.name).c_str(), cur_.get(), seen->c_str()) == 0) {
+      entry = Entry{names_.Keep(*seen), false};
+      return absl::OkStatus();
+    }
+    // Removed, or moved by another program, which then has flags of its own for it.
+    return errno == ENOENT ? absl::OkStatus() : ErrnoStatus(errno, "mark message as seen");
   }
 
   using NamesByBase = std::unordered_map<std::string, std::string>;
@@ -185,18 +223,19 @@ class LockedMailbox : public Mailbox {
   }
 
   // False when it is gone altogether.
-  static bool FollowMove(Entry& entry, const NamesByBase& names) {
+  bool FollowMove(Entry& entry, const NamesByBase& names) {
     const auto found = names.find(std::string(BaseOf(entry.name)));
     if (found == names.end()) return false;
-    entry = Entry{found->second, false};
+    entry = Entry{names_.Keep(found->second), false};
     return true;
   }
 
   // The file's errno; 0 when it is removed.
   int Unlink(const Entry& entry) {
     const int directory = DirectoryOf(entry.in_new);
-    const auto counted = CountedOctets(directory, entry.name.c_str());
-    if (unlinkat(directory, entry.name.c_str(), 0) != 0) return errno;
+    const std::string name(entry.name);
+    const auto counted = CountedOctets(directory, name.c_str());
+    if (unlinkat(directory, name.c_str(), 0) != 0) return errno;
     gone_.octets += counted.value_or(0);
     gone_.messages += counted ? 1 : 0;
     return 0;
@@ -219,6 +258,7 @@ class LockedMailbox : public Mailbox {
   const MailboxLock lock_;  // ends last
   FileDescriptor mailbox_, new_, cur_;
   Usage gone_;  // removed, and not yet taken off the mailbox's sum
+  NameStore names_;
   std::vector<Entry> entries_;
   std::vector<Message> messages_;
 };
@@ -233,18 +273,22 @@ absl::Status CheckStillThere(std::string_view root, std::string_view mailbox_id,
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Mailbox>> Mailbox::Open(std::string_view root, std::string_view mailbox_id) {
+absl::StatusOr<std::unique_ptr<Mailbox>> Mailbox::Open(std::string_view root, std::string_view mailbox_id,
+                                                       std::chrono::seconds login_delay) {
   PROV_RETURN_IF_ERROR(EnsureMailbox(root, mailbox_id));
   PROV_ASSIGN_OR_RETURN(FileDescriptor mailbox, OpenMailbox(root, mailbox_id));
   PROV_ASSIGN_OR_RETURN(MailboxLock lock, MailboxLock::Take(mailbox.get()));
   // Whoever had it before may have taken it away meanwhile (departure.h).
   PROV_RETURN_IF_ERROR(CheckStillThere(root, mailbox_id, mailbox.get()));
+  if (login_delay.count() > 0) PROV_RETURN_IF_ERROR(CheckLastLogin(mailbox.get(), login_delay));
   RemoveAbandoned(mailbox.get());
   PROV_ASSIGN_OR_RETURN(FileDescriptor fresh, OpenBelow(mailbox.get(), "new"));
   PROV_ASSIGN_OR_RETURN(FileDescriptor cur, OpenBelow(mailbox.get(), "cur"));
   auto opened =
       std::make_unique<LockedMailbox>(std::move(mailbox), std::move(fresh), std::move(cur), std::move(lock));
   PROV_RETURN_IF_ERROR(opened->Scan());
+  // Not before: a login that cannot be served may be tried again at once.
+  if (login_delay.count() > 0) PROV_RETURN_IF_ERROR(opened->Note());
   return opened;
 }
 

@@ -286,7 +286,7 @@ TEST_F(MaildirTest, MessagesAreInOrderOfArrival) {
 
 TEST_F(MaildirTest, UidlStaysOverRestartAndMoveToCur) {
   const std::string name = Deliver("a\r\n");
-  const std::string uidl = Open()->messages()[0].uidl;
+  const std::string uidl(Open()->messages()[0].uidl);
   EXPECT_EQ(Open()->messages()[0].uidl, uidl);
   fs::rename(path_ + "/new/" + name, path_ + "/cur/" + name + ":2,");
   EXPECT_EQ(Open()->messages()[0].uidl, uidl);

@@ -10,17 +10,17 @@ LineReader::~LineReader() { auth::Wipe(buffer_); }
 
 void LineReader::Append(std::string_view octets) { buffer_ += octets; }
 
-std::optional<LineReader::Line> LineReader::Next() {
+std::optional<LineReader::Line> LineReader::Next(size_t most) {
   const size_t end = buffer_.find('\n');
   if (end == std::string::npos) {
-    if (discarded_ > 0 || buffer_.size() >= kMaxLineOctets) {
+    if (discarded_ > 0 || buffer_.size() >= most) {
       discarded_ += buffer_.size();
       auth::Wipe(buffer_);
     }
     return std::nullopt;
   }
   Line line;
-  line.too_long = discarded_ > 0 || end + 1 > kMaxLineOctets;
+  line.too_long = discarded_ > 0 || end + 1 > most;
   if (!line.too_long) {
     line.text = buffer_.substr(0, end);
     if (!line.text.empty() && line.text.back() == '\r') line.text.pop_back();

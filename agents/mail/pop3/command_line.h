@@ -27,8 +27,8 @@ class LineReader {
   };
 
   void Append(std::string_view octets);
-  // Nothing: more octets are needed.
-  std::optional<Line> Next();
+  // Nothing: more octets are needed. A line of more than `most` octets, with its end, is too long.
+  std::optional<Line> Next(size_t most = kMaxLineOctets);
   // A line without end; give up.
   bool IsHopeless() const { return discarded_ > kMaxDiscardedOctets; }
   // Nothing was appended that was not handed out.

@@ -3,16 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
-#include <limits>
 #include <utility>
+
+#include "absl/strings/match.h"
 
 namespace prov::pop3 {
 namespace {
-
-constexpr size_t kMaxWordsOctets =
-    400;  // of a line we pass on; a response has at most 512 (RFC 2449 section 4)
-constexpr uint64_t kMostLines = std::numeric_limits<uint64_t>::max();
 
 constexpr char kCapabilities[] =
     "+OK Capabilities follow\r\n"
@@ -24,16 +20,26 @@ constexpr char kCapabilities[] =
     "PIPELINING\r\n"
     "IMPLEMENTATION prov\r\n";
 
-// Digits only. Too large for 64 bits is the largest: there is no such message, and no more lines than that.
-std::optional<uint64_t> ParseNumber(std::string_view text) {
-  if (text.empty() || text.find_first_not_of("0123456789") != std::string_view::npos) return std::nullopt;
-  uint64_t value = 0;
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
-  return parsed.ec == std::errc::result_out_of_range ? kMostLines : value;
-}
+// What LANG offers; the first is the one we prefer. RFC 2277 section 4.5 asks for i-default.
+constexpr std::string_view kLanguages[] = {"en", "i-default"};
 
 std::string_view WithoutTrailingSpaces(std::string_view text) {
   return text.substr(0, text.find_last_not_of(' ') + 1);
+}
+
+// RFC 4647 section 3.4: "en-GB" falls back to "en". Empty: none of ours.
+std::string_view LanguageFor(std::string_view range) {
+  if (range == "*") return kLanguages[0];
+  for (const std::string_view language : kLanguages) {
+    const std::string_view start = range.substr(0, language.size());
+    const bool whole =
+        range.size() == language.size() || (range.size() > language.size() && range[language.size()] == '-');
+    if (whole && absl::EqualsIgnoreCase(absl::string_view(start.data(), start.size()),
+                                        absl::string_view(language.data(), language.size()))) {
+      return language;
+    }
+  }
+  return {};
 }
 
 bool HasControl(std::string_view text) {
@@ -68,9 +74,13 @@ const Machine::Command Machine::kCommands[] = {
     {"NOOP", &Machine::Noop, false, true, Argument::kNone},
     {"STLS", &Machine::Stls, true, false, Argument::kNone},
     {"AUTH", &Machine::Auth, true, false, Argument::kOptional},
+    {"UTF8", &Machine::Utf8, true, false, Argument::kNone},
+    {"LANG", &Machine::Lang, true, true, Argument::kOptional},
+    {"XCLIENT", &Machine::XclientCommand, true, false, Argument::kRequired},
 };
 
-Machine::Machine(std::string_view server, net::TlsUse tls) : tls_(tls) {
+Machine::Machine(std::string_view server, net::TlsUse tls, MachineOptions options)
+    : tls_(tls), options_(std::move(options)) {
   Reply(fmt::format("+OK {} POP3 ready", server));
 }
 
@@ -95,7 +105,8 @@ Step Machine::Next() {
       ContinueListing();
       continue;
     }
-    std::optional<LineReader::Line> line = lines_.Next();
+    // RFC 5034 section 4: a response is as long as its mechanism has it, a command is not.
+    std::optional<LineReader::Line> line = lines_.Next(sasl_ ? auth::kMaxSaslOctets + 2 : kMaxLineOctets);
     if (line) {
       Handle(*line);
       auth::Wipe(line->text);
@@ -141,13 +152,17 @@ void Machine::Capa(std::string_view) {
   output_ += kCapabilities;
   const bool may_start = tls_ == net::TlsUse::kOnDemand && !secure_ && state_ == State::kAuthorisation;
   if (may_start) Reply("STLS");
-  if (secure_) Reply("SASL PLAIN");
+  if (MayAuth()) Reply("SASL PLAIN");
+  if (options_.utf8) Reply("UTF8 USER\r\nLANG");
+  if (options_.trusted && state_ == State::kAuthorisation) Reply("XCLIENT");
+  for (const std::string& capability : options_.capabilities) Reply(capability);
   Reply(".");
 }
 
 void Machine::Stls(std::string_view) {
   if (secure_) return Bad("TLS is in use already");
   if (tls_ != net::TlsUse::kOnDemand) return Bad("There is no TLS here");
+  if (utf8_) return Bad("STLS comes before UTF8");  // RFC 6856 section 2.1
   // Somebody on the way may have put it there, to be obeyed inside TLS.
   if (!lines_.IsEmpty()) {
     Reply("-ERR Wait for the reply before you send more");
@@ -160,6 +175,7 @@ void Machine::Stls(std::string_view) {
   asked_ = std::move(step);
 }
 
+// What a trusted peer said by XCLIENT stays: it was believed for its address, which is the same.
 void Machine::Secured() {
   secure_ = true;
   login_.clear();
@@ -167,198 +183,51 @@ void Machine::Secured() {
   lines_.Clear();
 }
 
-void Machine::User(std::string_view argument) {
-  login_ = argument;
-  // The same answer for every name (RFC 1939 section 13).
-  Reply("+OK Send the password");
+// RFC 6856 section 2.1. Messages go out as they lie there in either mode (docs/rfc.md).
+void Machine::Utf8(std::string_view) {
+  if (!options_.utf8) return Bad("Unknown command");
+  utf8_ = true;
+  Reply("+OK UTF-8 it is");
 }
 
-void Machine::Pass(std::string_view argument) {
-  if (login_.empty()) return Bad("USER comes first");
+// RFC 6856 section 3. A language that we have not is no mistake of the client's.
+void Machine::Lang(std::string_view argument) {
+  if (!options_.utf8) return Bad("Unknown command");
+  if (argument.empty()) {
+    Reply("+OK Languages follow");
+    for (const std::string_view language : kLanguages) Reply(fmt::format("{} English", language));
+    return Reply(".");
+  }
+  const std::string_view language = LanguageFor(argument);
+  if (language.empty()) return Reply("-ERR The languages are en and i-default");
+  Reply(fmt::format("+OK {} English it is", language));
+}
+
+void Machine::XclientCommand(std::string_view argument) {
+  if (!options_.trusted) return Bad("You are not trusted to say who the client is");
+  std::optional<Xclient> client = ParseXclient(argument);
+  if (!client) return Bad("Invalid parameters");
+  login_.clear();
+  Reply("+OK Updated");
   Step step;
-  step.kind = Step::Kind::kLogin;
-  step.login = std::exchange(login_, std::string());
-  step.password = auth::Secret(argument);
+  step.kind = Step::Kind::kXclient;
+  step.client = *std::move(client);
   asked_ = std::move(step);
 }
 
-// RFC 5034. A password in the clear is no worse than PASS's, but whoever has SASL has TLS (RFC 4616 section
-// 6).
-void Machine::Auth(std::string_view argument) {
-  if (!secure_) return Bad("AUTH needs TLS");
-  if (argument.empty()) return Reply("+OK Mechanisms follow\r\nPLAIN\r\n.");
-  const size_t space = argument.find(' ');
-  if (SplitCommand(argument.substr(0, space)).verb != "PLAIN") return Bad("The mechanism is PLAIN");
-  sasl_ = auth::SaslExchange::Begin("PLAIN");
-  std::optional<std::string_view> initial;
-  if (space != argument.npos) initial = argument.substr(space + 1);
-  OnAuthStep(sasl_->Start(initial));
-}
-
-void Machine::ContinueAuth(const LineReader::Line& line) {
-  if (!line.too_long && line.text != "*") return OnAuthStep(sasl_->Respond(line.text));
-  sasl_.reset();
-  Bad(line.too_long ? "Line too long" : "Given up");
-}
-
-void Machine::OnAuthStep(auth::SaslExchange::Step step) {
-  if (step == auth::SaslExchange::Step::kChallenge) return Reply(fmt::format("+ {}", sasl_->challenge()));
-  auth::SaslExchange exchange = *std::exchange(sasl_, std::nullopt);
-  if (step == auth::SaslExchange::Step::kMalformed) return Bad("The response is malformed");
-  if (step == auth::SaslExchange::Step::kOnBehalf) return FailLogin("[AUTH] Nobody logs in for another");
-  Step login;
-  login.kind = Step::Kind::kLogin;
-  login.login = exchange.login();
-  login.password = exchange.TakePassword();
-  asked_ = std::move(login);
-}
-
-void Machine::LoggedIn(const std::vector<maildir::Message>& messages) {
-  state_ = State::kTransaction;
-  bad_commands_ = 0;
-  messages_ = &messages;
-  deleted_.assign(messages.size(), false);
-  kept_ = messages.size();
-  kept_octets_ = 0;
-  for (const maildir::Message& message : messages) kept_octets_ += message.octets;
-  Reply(fmt::format("+OK {} messages ({} octets)", kept_, kept_octets_));
-}
-
-void Machine::FailLogin(std::string_view words) {
-  Reply(fmt::format("-ERR {}", words));
-  if (++login_failures_ >= kMaxLoginFailures) state_ = State::kClosing;
-}
-
-void Machine::LoginFailed(LoginFailure failure) {
-  switch (failure) {
-    case LoginFailure::kRefused:
-      return FailLogin("[AUTH] Login failed");
-    case LoginFailure::kTemporary:
-      return FailLogin("[SYS/TEMP] Try again later");
-    case LoginFailure::kInUse:
-      return FailLogin("[IN-USE] Another session has the mailbox");
-  }
-}
-
-void Machine::LoginRefusedWith(std::string_view words) { FailLogin(SanitiseWords(words)); }
-
 void Machine::Quit(std::string_view) {
+  if (state_ == State::kAuthorisation) return Removed(true);
   Step step;
   for (size_t i = 0; i < deleted_.size(); ++i) {
     if (deleted_[i]) step.indices.push_back(i);
   }
-  if (step.indices.empty()) return Removed(true);
   step.kind = Step::Kind::kRemove;
   asked_ = std::move(step);
 }
 
-void Machine::Removed(bool all) {
-  Reply(all ? "+OK Bye" : "-ERR [SYS/TEMP] Some deleted messages were not removed");
+void Machine::Removed(bool all_removed) {
+  Reply(all_removed ? "+OK Bye" : "-ERR [SYS/TEMP] Some deleted messages were not removed");
   state_ = State::kClosing;
-}
-
-void Machine::Stat(std::string_view) { Reply(fmt::format("+OK {} {}", kept_, kept_octets_)); }
-
-void Machine::List(std::string_view argument) { ListOneOrAll(argument, Listing::kOctets); }
-
-void Machine::Uidl(std::string_view argument) { ListOneOrAll(argument, Listing::kUidl); }
-
-void Machine::ListOneOrAll(std::string_view argument, Listing listing) {
-  listing_ = listing;
-  if (argument.empty()) {
-    listing_next_ = 0;
-    return Reply(fmt::format("+OK {} messages ({} octets)", kept_, kept_octets_));
-  }
-  if (const std::optional<size_t> index = MessageAt(argument)) Reply("+OK " + ListingLine(*index));
-  listing_ = Listing::kNone;
-}
-
-std::string Machine::ListingLine(size_t index) const {
-  const maildir::Message& message = (*messages_)[index];
-  return listing_ == Listing::kOctets ? fmt::format("{} {}", index + 1, message.octets)
-                                      : fmt::format("{} {}", index + 1, message.uidl);
-}
-
-void Machine::ContinueListing() {
-  for (; listing_next_ < deleted_.size() && output_.size() < kListingChunkOctets; ++listing_next_) {
-    if (!deleted_[listing_next_]) Reply(ListingLine(listing_next_));
-  }
-  if (listing_next_ < deleted_.size()) return;
-  Reply(".");
-  listing_ = Listing::kNone;
-}
-
-std::optional<size_t> Machine::MessageAt(std::string_view argument) {
-  const std::optional<uint64_t> number = ParseNumber(argument);
-  if (!number) {
-    Bad("Not a message number");
-  } else if (*number == 0 || *number > deleted_.size()) {
-    Reply("-ERR No such message");
-  } else if (deleted_[*number - 1]) {
-    Reply("-ERR The message is deleted");
-  } else {
-    return *number - 1;
-  }
-  return std::nullopt;
-}
-
-void Machine::Retr(std::string_view argument) {
-  const std::optional<size_t> index = MessageAt(argument);
-  if (!index) return;
-  Step step;
-  step.kind = Step::Kind::kSend;
-  step.index = *index;
-  asked_ = std::move(step);
-}
-
-void Machine::Top(std::string_view argument) {
-  const size_t space = argument.find(' ');
-  if (space == std::string_view::npos) return Bad("TOP needs a message number and a number of lines");
-  const std::optional<uint64_t> lines = ParseNumber(argument.substr(argument.find_first_not_of(' ', space)));
-  if (!lines) return Bad("Not a number of lines");
-  const std::optional<size_t> index = MessageAt(argument.substr(0, space));
-  if (!index) return;
-  Step step;
-  step.kind = Step::Kind::kSend;
-  step.index = *index;
-  step.body_lines = lines;
-  asked_ = std::move(step);
-}
-
-std::string Machine::Sending(const Step& step) const {
-  if (step.body_lines) return "+OK Top of the message follows\r\n";
-  return fmt::format("+OK {} octets\r\n", (*messages_)[step.index].octets);
-}
-
-void Machine::MessageGone(bool may_come_back) {
-  Reply(may_come_back ? "-ERR [SYS/TEMP] The message cannot be read now" : "-ERR The message is gone");
-}
-
-void Machine::Dele(std::string_view argument) {
-  const std::optional<size_t> index = MessageAt(argument);
-  if (!index) return;
-  deleted_[*index] = true;
-  --kept_;
-  kept_octets_ -= (*messages_)[*index].octets;
-  Reply("+OK Deleted");
-}
-
-void Machine::Rset(std::string_view) {
-  std::fill(deleted_.begin(), deleted_.end(), false);
-  kept_ = deleted_.size();
-  kept_octets_ = 0;
-  for (const maildir::Message& message : *messages_) kept_octets_ += message.octets;
-  Reply(fmt::format("+OK {} messages ({} octets)", kept_, kept_octets_));
-}
-
-void Machine::Noop(std::string_view) { Reply("+OK"); }
-
-std::string SanitiseWords(std::string_view words) {
-  std::string clean;
-  for (const unsigned char c : words.substr(0, kMaxWordsOctets)) {
-    if (c >= ' ' && c < 0x7f) clean += static_cast<char>(c);
-  }
-  return clean;
 }
 
 }  // namespace prov::pop3

@@ -1,4 +1,5 @@
-// The POP3 server's side of the protocol (RFC 1939, RFC 2449, RFC 2595, RFC 5034) without I/O: octets in, steps out.
+// The POP3 server's side of the protocol (RFC 1939, RFC 2449, RFC 2595, RFC 5034, RFC 6856) without I/O:
+// octets in, steps out.
 //
 //   machine.Input(octets);
 //   for (;;) switch (Step step = machine.Next(); step.kind) { … }
@@ -18,6 +19,7 @@
 #include "agents/mail/maildir/mailbox.h"
 #include "agents/mail/net/tls_use.h"
 #include "agents/mail/pop3/command_line.h"
+#include "agents/mail/pop3/xclient.h"
 
 namespace prov::pop3 {
 
@@ -29,7 +31,17 @@ constexpr size_t kListingChunkOctets = 16 * 1024;  // of a LIST or UIDL, which m
 enum class LoginFailure {
   kRefused,    // whatever the reason: one answer
   kTemporary,  // [SYS/TEMP], RFC 3206
-  kInUse,      // [IN-USE], RFC 2449 section 8.1.1
+  kInUse,      // [IN-USE], RFC 2449 section 8.1.2
+  kTooSoon,    // [LOGIN-DELAY], RFC 2449 section 8.1.1
+};
+
+struct MachineOptions {
+  // The peer's address is trusted: it may say who the client is, and AUTH needs no TLS of its own.
+  bool trusted = false;
+  // UTF8 and LANG (RFC 6856). A proxy leaves them out: its back end would not know what was agreed on.
+  bool utf8 = false;
+  // Lines of CAPA before the login, such as "EXPIRE 30 USER".
+  std::vector<std::string> capabilities = {};
 };
 
 struct Step {
@@ -38,7 +50,8 @@ struct Step {
     kOutput,     // write `output`
     kLogin,      // `login`, `password`; answer with LoggedIn, LoginFailed or LoginRefusedWith
     kSend,      // message `index`, only `body_lines` of its body if given; answer with Sending or MessageGone
-    kRemove,    // messages `indices`; answer with Removed
+    kXclient,   // `client` is who the peer stands for; the machine goes on by itself
+    kRemove,    // QUIT after a login: messages `indices` are to be removed; answer with Removed
     kStartTls,  // shake hands; answer with Secured, or close
     kClose,     // the session is over
   };
@@ -49,19 +62,20 @@ struct Step {
   size_t index = 0;
   std::optional<uint64_t> body_lines;
   std::vector<size_t> indices;
+  Xclient client;
 };
 
 // Not thread-safe.
 class Machine {
  public:
   // `server` names us in the greeting.
-  Machine(std::string_view server, net::TlsUse tls);
+  Machine(std::string_view server, net::TlsUse tls, MachineOptions options = {});
 
   void Input(std::string_view octets) { lines_.Append(octets); }
   Step Next();
 
-  // `messages` must outlive the machine.
-  void LoggedIn(const std::vector<maildir::Message>& messages);
+  // `messages` must outlive the machine. `capabilities` are those of the options for this user.
+  void LoggedIn(const std::vector<maildir::Message>& messages, std::vector<std::string> capabilities = {});
   void LoginFailed(LoginFailure failure);
   // With the words of somebody else's -ERR, sanitised: the proxy's back end. Counts as a failure.
   void LoginRefusedWith(std::string_view words);
@@ -71,7 +85,8 @@ class Machine {
   std::string Sending(const Step& step) const;
   void MessageGone(bool may_come_back);
 
-  void Removed(bool all);
+  // False: some of `indices` are not removed.
+  void Removed(bool all_removed);
 
   // All that was said in clear is forgotten, a USER too, and what came with it unread (RFC 2595 section 4).
   void Secured();
@@ -91,6 +106,7 @@ class Machine {
   void FailLogin(std::string_view words);
   std::string ListingLine(size_t index) const;
   void ContinueListing();
+  bool MayAuth() const { return secure_ || options_.trusted; }
   void ListOneOrAll(std::string_view argument, Listing listing);
   // The index of message `argument` that is there and not deleted; says what is wrong otherwise.
   std::optional<size_t> MessageAt(std::string_view argument);
@@ -108,12 +124,17 @@ class Machine {
   void Rset(std::string_view argument);
   void Noop(std::string_view argument);
   void Stls(std::string_view argument);
+  void Utf8(std::string_view argument);
+  void Lang(std::string_view argument);
+  void XclientCommand(std::string_view argument);
   void Auth(std::string_view argument);
   void ContinueAuth(const LineReader::Line& line);
   void OnAuthStep(auth::SaslExchange::Step step);
 
   const net::TlsUse tls_;
+  MachineOptions options_;
   bool secure_ = false;
+  bool utf8_ = false;  // the client said so
   LineReader lines_;
   State state_ = State::kAuthorisation;
   std::string output_;

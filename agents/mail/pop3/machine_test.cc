@@ -3,82 +3,12 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "agents/mail/pop3/testing/machine_fixture.h"
+
 namespace prov::pop3 {
 namespace {
 
 using Kind = Step::Kind;
-
-// Runs a machine whose every login with the password "right" succeeds, and records what it says and asks.
-class MachineTest : public testing::Test {
- protected:
-  explicit MachineTest(net::TlsUse tls = net::TlsUse::kNone) : machine_("mail.example.net", tls) { Run(); }
-
-  // What the machine says to these octets, up to the point where it wants more.
-  std::string Say(std::string_view octets) {
-    machine_.Input(octets);
-    return Run();
-  }
-
-  std::string LogIn() { return Say("USER alice\r\nPASS right\r\n"); }
-
-  std::string Run() {
-    std::string said;
-    for (;;) {
-      Step step = machine_.Next();
-      switch (step.kind) {
-        case Kind::kNeedInput:
-          return said;
-        case Kind::kOutput:
-          said += step.output;
-          break;
-        case Kind::kLogin:
-          ++logins_;
-          login_ = step.login;
-          password_ = step.password.Reveal();
-          if (password_ == "right") {
-            machine_.LoggedIn(messages_);
-          } else if (password_ == "inuse") {
-            machine_.LoginFailed(LoginFailure::kInUse);
-          } else if (password_ == "down") {
-            machine_.LoginFailed(LoginFailure::kTemporary);
-          } else {
-            machine_.LoginFailed(LoginFailure::kRefused);
-          }
-          break;
-        case Kind::kSend:
-          if (gone_) {
-            machine_.MessageGone(false);
-          } else {
-            said += machine_.Sending(step) + fmt::format("<{}>\r\n.\r\n", step.index);
-            body_lines_ = step.body_lines;
-          }
-          break;
-        case Kind::kRemove:
-          removed_ = step.indices;
-          machine_.Removed(!unlink_fails_);
-          break;
-        case Kind::kStartTls:
-          ++handshakes_;
-          machine_.Secured();
-          break;
-        case Kind::kClose:
-          closed_ = true;
-          return said;
-      }
-    }
-  }
-
-  const std::vector<maildir::Message> messages_ = {{120, "id-one"}, {200, "id-two"}, {7, "id-three"}};
-  Machine machine_;
-  int logins_ = 0;
-  int handshakes_ = 0;
-  std::string login_, password_;
-  std::optional<uint64_t> body_lines_;
-  std::vector<size_t> removed_;
-  bool gone_ = false;
-  bool unlink_fails_ = false;
-  bool closed_ = false;
-};
 
 TEST(Machine, GreetsFirst) {
   Machine machine("mail.example.net", net::TlsUse::kNone);
@@ -294,11 +224,6 @@ TEST(Machine, AListingOfManyComesInPieces) {
   EXPECT_LT(largest, kListingChunkOctets + 100);
   EXPECT_TRUE(said.ends_with("\r\n50000 uid\r\n.\r\n"));
 }
-
-class MachineWithTls : public MachineTest {
- protected:
-  MachineWithTls() : MachineTest(net::TlsUse::kOnDemand) {}
-};
 
 TEST_F(MachineWithTls, AuthPlainIsOfferedAndTakenInsideTlsAlone) {
   EXPECT_EQ(Say("CAPA\r\n").find("SASL"), std::string::npos);

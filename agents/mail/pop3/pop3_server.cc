@@ -28,7 +28,7 @@ absl::StatusOr<std::unique_ptr<net::Listener>> StartPop3Server(const net::Loops&
   listen.balancers = std::move(options.balancers);
   const auto context = std::make_shared<const SessionContext>(
       SessionContext{std::move(options.hostname), std::move(options.maildir_root), pool, authenticator,
-                     options.times, options.tls});
+                     options.times, options.tls, std::move(options.terms), std::move(options.xclient)});
   return net::Listener::Start(loops, std::move(listen),
                               [context](std::unique_ptr<net::Connection> connection) {
                                 return Serve(context, std::move(connection));

@@ -12,6 +12,7 @@
 #include "agents/mail/net/listener.h"
 #include "agents/mail/net/tls_use.h"
 #include "agents/mail/pop3/limits.h"
+#include "agents/mail/pop3/mailbox_terms.h"
 
 namespace prov::pop3 {
 
@@ -22,6 +23,8 @@ struct Pop3ServerOptions {
   SessionTimes times;
   net::SessionTls tls;
   net::AddressSet balancers;  // as in net::ListenOptions
+  PlanTerms terms = {};
+  net::AddressSet xclient = {};  // proxies that say by XCLIENT who the client is
 };
 
 // Listens from now on. What is passed by reference outlives the listener's sessions; destroy the

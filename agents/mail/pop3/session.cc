@@ -12,6 +12,7 @@
 #include "agents/mail/pop3/machine.h"
 #include "agents/mail/pop3/multiline.h"
 #include "common/log.h"
+#include "common/random.h"
 #include "common/status.h"
 
 namespace prov::pop3 {
@@ -20,6 +21,13 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr char kPamService[] = "prov-pop3";
+constexpr size_t kSessionOctets = 8;  // of randomness in a session's name
+
+MachineOptions OptionsFor(const SessionContext& context, const std::string& peer) {
+  return {.trusted = context.xclient.Contains(peer),
+          .utf8 = true,
+          .capabilities = context.terms.CapabilitiesBeforeLogin()};
+}
 
 // Awaits stand alone in their statements: GCC 12 miscompiles them as operands of && and in conditions of
 // loops.
@@ -28,7 +36,9 @@ class Session {
   Session(std::unique_ptr<net::Connection> connection, const SessionContext& context)
       : connection_(std::move(connection)),
         context_(context),
-        machine_(context.hostname, context.tls.use),
+        client_(connection_->peer()),
+        session_(RandomHex(kSessionOctets)),
+        machine_(context.hostname, context.tls.use, OptionsFor(context, client_.address)),
         deadline_(steady_clock::now() + context.times.login) {}
 
   asio::awaitable<void> Run() {
@@ -41,10 +51,12 @@ class Session {
     if (!login_.empty()) {
       Log(Level::kInfo, "pop3_session_ended",
           {{"login", login_},
-           {"remote", connection_->peer().address},
+           {"remote", client_.address},
+           {"session", session_},
            {"retrieved", retrieved_},
            {"octets", octets_},
-           {"removed", removed_}});
+           {"removed", removed_},
+           {"expired", expired_}});
     }
   }
 
@@ -70,6 +82,9 @@ class Session {
         if (!written) co_return false;
         co_return co_await Secure();
       }
+      case Step::Kind::kXclient:
+        Introduce(std::move(step.client));
+        co_return true;
       case Step::Kind::kRemove:
         co_return co_await Remove(std::move(step.indices));
       case Step::Kind::kClose:
@@ -113,12 +128,22 @@ class Session {
     co_return written.ok();
   }
 
+  // The peer is trusted, and stands for somebody.
+  void Introduce(Xclient client) {
+    if (!client.address.empty()) client_ = {std::move(client.address), client.port};
+    if (client.session.empty()) return;
+    Log(Level::kInfo, "session_named",
+        {{"session", client.session}, {"remote", client_.address}, {"by", connection_->peer().address}});
+    session_ = std::move(client.session);
+  }
+
   asio::awaitable<bool> LogIn(Step step) {
     const bool written = co_await Flush();
     if (!written) co_return false;
-    auth::Attempt attempt{kPamService, step.login, std::move(step.password), connection_->peer().address};
+    auth::Attempt attempt{kPamService, step.login, std::move(step.password), client_.address, session_};
     const auth::Verdict verdict = co_await auth::LogIn(context_.authenticator, std::move(attempt));
     if (verdict.outcome == auth::Outcome::kOk) {
+      terms_ = context_.terms.Of(verdict.plan);
       co_await OpenMailbox(verdict.mailbox_id, step.login);
       co_return true;
     }
@@ -132,14 +157,26 @@ class Session {
     if (mailbox.ok()) {
       mailbox_ = *std::move(mailbox);
       login_ = login;
-      machine_.LoggedIn(mailbox_->messages());
+      machine_.LoggedIn(mailbox_->messages(), PlanTerms::CapabilitiesOf(terms_));
       deadline_ = steady_clock::now() + context_.times.idle;
       co_return;
     }
-    const bool in_use = absl::IsAborted(mailbox.status());
-    Log(in_use ? Level::kInfo : Level::kError, in_use ? "mailbox_in_use" : "mailbox_open_failed",
-        {{"login", login}, {"mailbox", mailbox_id}, {"error", mailbox.status()}});
-    machine_.LoginFailed(in_use ? LoginFailure::kInUse : LoginFailure::kTemporary);
+    RefuseMailbox(mailbox.status(), mailbox_id, login);
+  }
+
+  void RefuseMailbox(const absl::Status& status, const std::string& mailbox_id, const std::string& login) {
+    const char* event = "mailbox_open_failed";
+    LoginFailure failure = LoginFailure::kTemporary;
+    if (absl::IsAborted(status)) {
+      event = "mailbox_in_use";
+      failure = LoginFailure::kInUse;
+    } else if (absl::IsUnauthenticated(status)) {
+      event = "login_too_soon";
+      failure = LoginFailure::kTooSoon;
+    }
+    Log(failure == LoginFailure::kTemporary ? Level::kError : Level::kInfo, event,
+        {{"login", login}, {"mailbox", mailbox_id}, {"session", session_}, {"error", status}});
+    machine_.LoginFailed(failure);
   }
 
   // A client that lost its connection and comes again at once may be faster than the end of its old session.
@@ -147,8 +184,9 @@ class Session {
       const std::string& mailbox_id) {
     const auto give_up = steady_clock::now() + context_.times.in_use;
     for (;;) {
-      auto mailbox = co_await net::RunBlocking(
-          context_.blocking, [&] { return maildir::Mailbox::Open(context_.maildir_root, mailbox_id); });
+      auto mailbox = co_await net::RunBlocking(context_.blocking, [&] {
+        return maildir::Mailbox::Open(context_.maildir_root, mailbox_id, terms_.login_delay);
+      });
       if (!absl::IsAborted(mailbox.status()) || steady_clock::now() >= give_up) co_return mailbox;
       asio::steady_timer timer(co_await asio::this_coro::executor, kInUsePoll);
       co_await timer.async_wait(asio::use_awaitable);
@@ -187,6 +225,7 @@ class Session {
     }
     multiline.Finish(gathered_);
     ++retrieved_;
+    if (terms_.expire_days > 0 && !step.body_lines) fetched_.push_back(step.index);
     co_return true;
   }
 
@@ -196,19 +235,42 @@ class Session {
 
   void LogUnreadable(const Step& step, const absl::Status& status) {
     Log(absl::IsNotFound(status) ? Level::kInfo : Level::kError, "message_unreadable",
-        {{"login", login_}, {"uidl", mailbox_->messages()[step.index].uidl}, {"error", status}});
+        {{"login", login_},
+         {"session", session_},
+         {"uidl", mailbox_->messages()[step.index].uidl},
+         {"error", status}});
   }
 
   asio::awaitable<bool> Remove(std::vector<size_t> indices) {
+    if (indices.empty() && terms_.expire_days == 0) {
+      machine_.Removed(true);
+      co_return true;
+    }
     const absl::Status removed =
-        co_await net::RunBlocking(context_.blocking, [&] { return mailbox_->Remove(indices); });
+        co_await net::RunBlocking(context_.blocking, [&] { return RemoveAndExpire(indices); });
     if (removed.ok()) {
       removed_ = indices.size();
     } else {
-      Log(Level::kError, "messages_not_removed", {{"login", login_}, {"error", removed}});
+      Log(Level::kError, "messages_not_removed",
+          {{"login", login_}, {"session", session_}, {"error", removed}});
     }
     machine_.Removed(removed.ok());
     co_return true;
+  }
+
+  // The answer is about what the client has deleted: what is to expire does so in a later session as well.
+  absl::Status RemoveAndExpire(const std::vector<size_t>& indices) {
+    absl::Status removed;
+    if (!indices.empty()) removed = mailbox_->Remove(indices);
+    if (terms_.expire_days == 0) return removed;
+    const auto expired = mailbox_->Expire(fetched_, std::chrono::hours(24) * terms_.expire_days);
+    if (expired.ok()) {
+      expired_ = *expired;
+    } else {
+      Log(Level::kWarning, "messages_not_expired",
+          {{"login", login_}, {"session", session_}, {"error", expired.status()}});
+    }
+    return removed;
   }
 
   asio::awaitable<void> ReleaseMailbox() {
@@ -218,12 +280,16 @@ class Session {
 
   const std::unique_ptr<net::Connection> connection_;
   const SessionContext& context_;
+  net::Peer client_;     // or whom the peer stands for
+  std::string session_;  // its name in logs
   Machine machine_;
+  MailboxTerms terms_;
   steady_clock::time_point deadline_;
   std::unique_ptr<maildir::Mailbox> mailbox_;
   std::string gathered_;
   std::string login_;
-  uint64_t retrieved_ = 0, octets_ = 0, removed_ = 0;
+  uint64_t retrieved_ = 0, octets_ = 0, removed_ = 0, expired_ = 0;
+  std::vector<size_t> fetched_;  // whole, where mail expires
 };
 
 }  // namespace

@@ -6,13 +6,16 @@
 #include <string>
 
 #include "agents/mail/auth/authenticator.h"
+#include "agents/mail/net/address_set.h"
 #include "agents/mail/net/blocking.h"
 #include "agents/mail/net/connection.h"
 #include "agents/mail/net/tls_use.h"
 #include "agents/mail/pop3/limits.h"
+#include "agents/mail/pop3/mailbox_terms.h"
 
 namespace prov::pop3 {
 
+// Shared by sessions of any event loop: nothing in it changes, and what it refers to is thread-safe.
 struct SessionContext {
   std::string hostname;  // in the greeting
   std::string maildir_root;
@@ -20,6 +23,8 @@ struct SessionContext {
   auth::Authenticator& authenticator;
   SessionTimes times;
   net::SessionTls tls;
+  PlanTerms terms;
+  net::AddressSet xclient;  // who may say who the client is
 };
 
 // Until the client quits, goes away or is too slow. `context` must outlive it.

@@ -21,9 +21,10 @@ namespace prov::auth {
 
 class TestHost {
  public:
-  TestHost() {
+  // In a directory of its own, or in one that outlives it, such as that of a host that was killed.
+  explicit TestHost(const std::string& kept = "") : path_(kept), is_kept_(!kept.empty()) {
     std::string pattern = "/tmp/prov-auth-XXXXXX";
-    path_ = mkdtemp(pattern.data());
+    if (!is_kept_) path_ = mkdtemp(pattern.data());
     for (const char* part : {"/state", "/pam.d", "/mail"}) std::filesystem::create_directory(path_ + part);
     const std::string module = std::filesystem::absolute("agents/mail/auth/testing/pam_login_file.so");
     for (const char* service : {"prov-pop3", "prov-smtp"}) {
@@ -35,7 +36,9 @@ class TestHost {
   }
   TestHost(const TestHost&) = delete;
   TestHost& operator=(const TestHost&) = delete;
-  ~TestHost() { std::filesystem::remove_all(path_); }
+  ~TestHost() {
+    if (!is_kept_) std::filesystem::remove_all(path_);
+  }
 
   const std::string& path() const { return path_; }
   std::string MaildirRoot() const { return path_ + "/mail"; }
@@ -51,7 +54,8 @@ class TestHost {
   }
 
   // What provd tells the agent. The mailbox id is the login's local part.
-  void SetMailbox(const std::string& login, uint64_t version, v1::Disposition login_disposition = v1::ALLOW) {
+  void SetMailbox(const std::string& login, uint64_t version, v1::Disposition login_disposition = v1::ALLOW,
+                  const std::string& plan = "") {
     v1::Record record;
     record.set_key(KeyOf(login));
     record.set_revision(++revision_);
@@ -62,6 +66,7 @@ class TestHost {
     mailbox->set_receive(v1::ALLOW);
     mailbox->set_login_disposition(login_disposition);
     mailbox->set_credential_version(version);
+    mailbox->set_plan(plan);
     Apply(v1::STORE, record);
   }
 
@@ -117,6 +122,7 @@ class TestHost {
   }
 
   std::string path_;
+  const bool is_kept_;
   std::unique_ptr<state::StateWriter> writer_;
   std::unique_ptr<state::StateReader> reader_;
   uint64_t revision_ = 0;

@@ -29,7 +29,8 @@ namespace prov::pop3 {
 // Knows alice@example.net and bob@example.net, both with the password "right".
 class TestService {
  public:
-  TestService() {
+  // `kept` as of TestHost.
+  explicit TestService(const std::string& kept = "") : host(kept) {
     host.SetMailbox("alice@example.net", 1);
     host.SetMailbox("bob@example.net", 1);
     host.SetPasswords({"alice@example.net:right:1", "bob@example.net:right:1"});
@@ -50,13 +51,17 @@ class TestService {
     thread_.join();
   }
 
-  uint16_t StartServer(SessionTimes times = {}) {
+  uint16_t StartServer(SessionTimes times = {}, PlanTerms terms = {}, net::AddressSet xclient = {}) {
     return Keep([&] {
       return StartPop3Server(loop_.get_executor(),
                              {.address = "127.0.0.1:0",
                               .hostname = "mail.example.net",
                               .maildir_root = host.MaildirRoot(),
-                              .times = times},
+                              .times = times,
+                              .tls = {},
+                              .balancers = {},
+                              .terms = terms,
+                              .xclient = xclient},
                              *authenticator_, pool_);
     });
   }
