@@ -1,5 +1,5 @@
-// What the directory itself can verify: simple binds a second as different subscribers, over kept connections, one for
-// each thread. A login can cost no less.
+// What the directory itself can verify: simple binds a second as different subscribers, over kept
+// connections, one for each thread. A login can cost no less.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -26,7 +26,8 @@ absl::Status BindAll(const Options& options, const std::string& password, std::a
   PROV_ASSIGN_OR_RETURN(const auto connection, ldap::Connection::Open({.uri = options.uri}));
   for (int number = next++; number < options.users; number = next++) {
     const std::string login = fmt::format(fmt::runtime(options.login), number);
-    PROV_RETURN_IF_ERROR(connection->Bind(ldap::ChildDn("uid", login, "ou=people," + options.base), password));
+    PROV_RETURN_IF_ERROR(
+        connection->Bind(ldap::ChildDn("uid", login, "ou=people," + options.base), password));
   }
   return absl::OkStatus();
 }

@@ -97,7 +97,7 @@ class Ours:
     def __init__(self, state):
         self.stack = Stack(state, built_programs(os.path.join(REPOSITORY, "bazel-bin")), REPOSITORY)
         self.stack.hosts = [("store1", "store", "main"), ("pop1", "pop-proxy", "pop")]
-        self.stack.mail_tls = False
+        self.stack.back_end_tls = "none"
 
     def start(self, subscribers):
         stack = self.stack
@@ -110,6 +110,17 @@ class Ours:
         write_rows(stack.path("rows.ndjson"), DOMAIN, 0, subscribers, password_hash="{CRYPT}" + hashed.stdout.strip())
         stack.provctl("import", stack.path("rows.ndjson"), "--wait", "--quiet", "--timeout", "10m")
         stack.provctl("wait", "--timeout", "120s")
+
+    def restart(self, host):
+        self.stack.processes.stop(host)
+        self.stack.start_agent(host)
+        self.stack.wait_for_engines()
+
+    def serve_at(self, places):
+        """Where proxies find the store."""
+        self.stack.served_at["store1"] = places
+        self.restart("store1")
+        self.stack.provctl("wait", "--timeout", "60s")
 
     def deliver(self, users, octets):
         message = f"From: a@b.example\r\nSubject: mail\r\n\r\n{('x' * 76 + chr(13) + chr(10)) * (octets // 78)}"
@@ -161,24 +172,36 @@ def first_logins(stack, uncached):
     return {"ours": ask(stack.ports["pop3"], 0), "dovecot": ask(uncached.pop3_port, 1), "binds": binds}
 
 
-def proxies(stack, processes, count):
-    result = {}
+def behind_proxies(stack, processes, name, port, count):
+    """The rates of all proxies in front of one store."""
+    rates = {"direct": Service(stack, port).rate(count)}
+    for peer in (NginxMail(processes, stack.path(f"nginx-{name}"), port), Perdition(processes, stack.path(f"perdition-{name}"), port)):
+        peer.start()
+        try:
+            few = count // 5 if isinstance(peer, Perdition) else count
+            rates[type(peer).__name__] = Service(stack, peer.port).rate(few)
+        finally:
+            peer.stop()
+    rates["ours"] = Service(stack, stack.ports["pop3_proxy"]).rate(count)
+    print(f"    {name}: { {who: round(row['per_second']) for who, row in rates.items()} }", file=sys.stderr, flush=True)
+    return rates
+
+
+def proxies(ours, count):
+    stack, processes = ours.stack, ours.stack.processes
+    result = {"our store": behind_proxies(stack, processes, "store", stack.ports["pop3"], count)}
+    stack.back_end_tls = "stls"
+    ours.restart("pop1")
+    result["our store"]["ours, STLS"] = Service(stack, stack.ports["pop3_proxy"]).rate(count)
+    stack.back_end_tls = "none"
+    ours.restart("pop1")
     stub_port = free_port()
     processes.start("stub", [os.path.join(REPOSITORY, "bazel-bin/bench/pop3_load"), "serve", "--port", str(stub_port)],
                     as_root=True, ready=lambda: not can_listen(stub_port))
     try:
-        for store, port in (("store", stack.ports["pop3"]), ("nothing", stub_port)):
-            result[store] = {"direct": Service(stack, port).rate(count)}
-            for peer in (NginxMail(processes, stack.path(f"nginx-{store}"), port),
-                         Perdition(processes, stack.path(f"perdition-{store}"), port)):
-                peer.start()
-                try:
-                    few = count // 5 if isinstance(peer, Perdition) else count
-                    result[store][type(peer).__name__] = Service(stack, peer.port).rate(few)
-                finally:
-                    peer.stop()
-            result[store]["ours"] = Service(stack, stack.ports["pop3_proxy"]).rate(count)
-            print(f"    {store}: { {name: round(row['per_second']) for name, row in result[store].items()} }", file=sys.stderr)
+        ours.serve_at({"pop3": f"127.0.0.1:{stub_port}"})
+        result["a store that does nothing"] = behind_proxies(stack, processes, "nothing", stub_port, count)
+        ours.serve_at({})
     finally:
         processes.stop("stub")
     return result
@@ -204,6 +227,7 @@ def large_mailboxes(ours, tuned):
 
 def idle(stack, processes, tuned):
     return {"ours": Service(stack, stack.ports["pop3"], (0, IDLE_SESSIONS)).held_kib(processes.pid("store1"), IDLE_SESSIONS),
+            "our proxy": Service(stack, stack.ports["pop3_proxy"], (0, IDLE_SESSIONS)).held_kib(processes.pid("pop1"), IDLE_SESSIONS),
             "dovecot": Service(stack, tuned.pop3_port).held_kib(processes.pid(tuned.name), IDLE_SESSIONS_DOVECOT)}
 
 
@@ -259,7 +283,7 @@ def main():
             dovecots[name].start()
         for part, measure in (("first", lambda: first_logins(stack, dovecots["uncached"])),
                               ("sessions", lambda: logins(stack, arguments.sessions, dovecots)),
-                              ("proxy", lambda: proxies(stack, processes, arguments.sessions)),
+                              ("proxy", lambda: proxies(ours, arguments.sessions)),
                               ("large", lambda: large_mailboxes(ours, dovecots["tuned"])),
                               ("idle", lambda: idle(stack, processes, dovecots["tuned"]))):
             if part in wanted:

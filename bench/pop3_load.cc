@@ -5,12 +5,13 @@
 //   pop3_load hold --port P --login … --count 10000
 //       that many sessions logged in at once, until standard input ends
 //   pop3_load read --port P --login one@example.net [--retrieve]
-//       seconds from the connection until PASS and UIDL are answered, and with --retrieve until all messages are there
+//       seconds from the connection until PASS and UIDL are answered, and with --retrieve until all messages
+//       are there
 //   pop3_load serve --port P
 //       a store that lets everybody in, and has no mail: what is left is the cost of the proxy in front of it
 //
-// The password is the first line of --password-file. Clients come from many addresses of 127.0.0.0/8, for servers
-// limit what one may do. One JSON object on standard output.
+// The password is the first line of --password-file. Clients come from many addresses of 127.0.0.0/8, for
+// servers limit what one may do. One JSON object on standard output.
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <netinet/tcp.h>
@@ -180,7 +181,9 @@ class Clients {
   nlohmann::json Report(double seconds) {
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
-    const auto in_seconds = [](timeval time) { return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6; };
+    const auto in_seconds = [](timeval time) {
+      return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+    };
     nlohmann::json report = {{"sessions", ended_ - failed_},
                              {"failed", failed_},
                              {"errors", errors_},
@@ -355,7 +358,8 @@ int main(int argc, char** argv) {
   for (CLI::App* command : {sessions, hold}) {
     command->add_option("--users", options.users, "logins, used in turn")->check(CLI::Range(1, 1'000'000));
     command->add_option("--count", options.count)->check(CLI::Range(1, 100'000'000));
-    command->add_option("--connections", options.connections, "under way at once")->check(CLI::Range(1, 10'000));
+    command->add_option("--connections", options.connections, "under way at once")
+        ->check(CLI::Range(1, 10'000));
   }
   read->add_flag("--retrieve", options.retrieve);
   CLI11_PARSE(app, argc, argv);

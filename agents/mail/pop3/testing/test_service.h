@@ -50,22 +50,28 @@ class TestService {
     thread_.join();
   }
 
-  uint16_t StartServer(SessionTimes times = {}) {
+  uint16_t StartServer(SessionTimes times = {}, net::SessionTls tls = {}) {
     return Keep([&] {
       return StartPop3Server(loop_.get_executor(),
                              {.address = "127.0.0.1:0",
                               .hostname = "mail.example.net",
                               .maildir_root = host.MaildirRoot(),
-                              .times = times},
+                              .times = times,
+                              .tls = tls},
                              *authenticator_, pool_);
     });
   }
-  uint16_t StartProxy(SessionTimes times = {}) {
+  uint16_t StartProxy(SessionTimes times = {}, BackEndTls back_end_tls = BackEndTls::kNone,
+                      net::VerifiedTls* verify = nullptr) {
     return Keep([&] {
-      return StartPop3Proxy(
-          loop_.get_executor(),
-          {.address = "127.0.0.1:0", .host = "pop1", .hostname = "pop.example.net", .times = times},
-          host.state(), delay_, pool_);
+      return StartPop3Proxy(loop_.get_executor(),
+                            {.address = "127.0.0.1:0",
+                             .host = "pop1",
+                             .hostname = "pop.example.net",
+                             .times = times,
+                             .back_end_tls = back_end_tls,
+                             .verify = verify},
+                            host.state(), delay_);
     });
   }
 
@@ -81,6 +87,9 @@ class TestService {
     ASSERT_TRUE((*delivery)->Append(text).ok());
     ASSERT_TRUE((*delivery)->Commit().ok());
   }
+
+  // The proxies' own.
+  auth::FailureDelay& delay() { return delay_; }
 
   // Sessions end a moment after their client is told.
   void WaitForNoSessions() {
