@@ -30,6 +30,7 @@ Shaken Shake(const TlsParty& client_party, const TlsParty& server_party) {
   Shaken shaken{SSL_is_init_finished(client.get()) == 1, SSL_session_reused(client.get()) == 1};
   char octet = 0;
   SSL_read(client.get(), &octet, 1);  // takes the tickets, and finds nothing else
+  SSL_shutdown(client.get());         // or OpenSSL takes the session for one that was broken off
   ERR_clear_error();
   return shaken;
 }

@@ -95,6 +95,7 @@ class TestStream {
 
  private:
   bool Fill() {
+    if (fd_ < 0) return false;
     pollfd entry{fd_, POLLIN, 0};
     if (poll(&entry, 1, 30'000) <= 0) {
       ADD_FAILURE() << "nothing came for half a minute";
