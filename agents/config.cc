@@ -1,6 +1,7 @@
 #include "agents/config.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <limits.h>
 #include <unistd.h>
 
@@ -100,6 +101,9 @@ AgentConfig::Engine ReadEngine(ConfigReader& reader) {
   engine.pop3 = ReadPop3(reader);
   engine.pop3_proxy.listen = reader.Strings("engine.pop3_proxy.listen");
   engine.pop3_proxy.tls_listen = reader.Strings("engine.pop3_proxy.tls_listen");
+  engine.pop3_proxy.back_end_tls =
+      reader.String("engine.pop3_proxy.back_end_tls", std::string(kBackEndTls.front()));
+  engine.pop3_proxy.back_end_ca = reader.Path("engine.pop3_proxy.back_end_ca", "");
   engine.queue.directory = reader.Path("engine.queue.directory", "/var/spool/prov");
   engine.queue.first_retry = reader.Duration("engine.queue.first_retry", minutes(5), kLeastRetry);
   engine.queue.longest_retry = reader.Duration("engine.queue.longest_retry", seconds(4000), kLeastRetry);
@@ -133,6 +137,10 @@ absl::Status CheckTls(const AgentConfig::Engine& engine, const std::string& path
     return absl::InvalidArgumentError(fmt::format("{}: {} needs engine.tls.certificates", path, key));
   }
   return absl::OkStatus();
+}
+
+bool IsOneOf(std::string_view word, const std::array<std::string_view, 3>& words) {
+  return std::find(words.begin(), words.end(), word) != words.end();
 }
 
 absl::StatusOr<std::string> MachineName() {
@@ -240,6 +248,7 @@ absl::StatusOr<AgentConfig> LoadAgentConfig(const std::string& path) {
   config.store.defers_over_quota = over_quota == kDefer;
   config.store.maildir_root = reader.Path("store.maildir_root", "/srv/prov/mail");
   config.store.transfer_listen = reader.String("store.transfer_listen", "");
+  config.store.served_at = reader.StringMap("store.served_at");
   config.ftp.home_root = reader.Path("ftp.home_root", "/srv/prov/homes");
   const std::map<std::string, std::string> plan_quota = reader.StringMap("ftp.plan_quota");
   config.web = ReadWeb(reader);
@@ -279,6 +288,17 @@ absl::StatusOr<AgentConfig> LoadAgentConfig(const std::string& path) {
     config.ftp.plan_quota.emplace(plan, *octets);
   }
   if (config.engine.hostname.empty()) config.engine.hostname = config.host;
+  AgentConfig::Engine::Pop3Proxy& proxy = config.engine.pop3_proxy;
+  if (proxy.back_end_ca.empty()) proxy.back_end_ca = config.tls.ca;
+  if (!IsOneOf(proxy.back_end_tls, kBackEndTls)) {
+    return absl::InvalidArgumentError(fmt::format("{}: engine.pop3_proxy.back_end_tls: \"{}\" is none of {}",
+                                                  path, proxy.back_end_tls, fmt::join(kBackEndTls, ", ")));
+  }
+  for (const auto& [service, place] : config.store.served_at) {
+    if (IsOneOf(service, kForeignServices)) continue;
+    return absl::InvalidArgumentError(fmt::format("{}: store.served_at.{}: no such service; it is one of {}",
+                                                  path, service, fmt::join(kForeignServices, ", ")));
+  }
   if (owner != kService && owner != kAccount) {
     return absl::InvalidArgumentError(
         fmt::format("{}: store.owner: \"{}\" is neither {} nor {}", path, owner, kService, kAccount));

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -15,6 +16,11 @@
 #include "prov/v1/fleet.pb.h"
 
 namespace prov {
+
+// What a store may say that other software serves.
+constexpr std::array<std::string_view, 3> kForeignServices = {"lmtp", "pop3", "pop3s"};
+// How the POP3 proxy makes sure who its back end is: STLS, TLS from the first octet on, or not at all.
+constexpr std::array<std::string_view, 3> kBackEndTls = {"stls", "always", "none"};
 
 struct AgentConfig {
   std::string path;                // the file itself
@@ -52,6 +58,9 @@ struct AgentConfig {
     bool owned_by_account = false;  // maildirs belong to their subscribers' uids rather than to engine.user
     std::string transfer_listen;  // host:port for hosts of other pools, to which mailboxes move; empty: none
     bool defers_over_quota = false;  // mail for a full mailbox is to come again; false: it is refused
+    // host:port by service (kForeignServices) where other software than the engine serves this host's
+    // mailboxes.
+    std::map<std::string, std::string> served_at;
   } store;
   struct Ftp {
     std::string home_root;
@@ -109,6 +118,8 @@ struct AgentConfig {
     struct Pop3Proxy {  // role pop-proxy
       std::vector<std::string> listen;
       std::vector<std::string> tls_listen;
+      std::string back_end_tls;  // one of kBackEndTls
+      std::string back_end_ca;   // PEM; whom to trust as a store
     } pop3_proxy;
     struct Queue {  // roles relay and store
       std::string directory;

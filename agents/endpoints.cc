@@ -61,8 +61,10 @@ std::map<std::string, std::string> EndpointsOf(const AgentConfig& config, v1::Ro
   for (const auto& [service, listen] : ServicesOf(config, role)) {
     if (!listen->empty()) add(service, listen->front());
   }
-  if (role == v1::STORE && !config.store.transfer_listen.empty())
-    add("transfer", config.store.transfer_listen);
+  if (role == v1::STORE) {
+    if (!config.store.transfer_listen.empty()) add("transfer", config.store.transfer_listen);
+    for (const auto& [service, place] : config.store.served_at) endpoints[service] = place;
+  }
   // Of the host rather than of a role: any of them tells it.
   if (!config.control_listen.empty()) add("control", config.control_listen);
   return endpoints;
@@ -110,6 +112,8 @@ absl::Status CheckAddresses(const AgentConfig& config) {
   }
   if (!config.store.transfer_listen.empty())
     addresses.emplace_back("store.transfer_listen", config.store.transfer_listen);
+  for (const auto& [service, place] : config.store.served_at)
+    addresses.emplace_back("store.served_at", place);
   if (!config.control_listen.empty()) addresses.emplace_back("control_listen", config.control_listen);
   if (!engine.smtp.smarthost.empty()) addresses.emplace_back("engine.smtp.smarthost", engine.smtp.smarthost);
   if (!engine.lmtp.forward_relay.empty())

@@ -29,6 +29,7 @@
 #include "agents/mail/net/loops.h"
 #include "agents/mail/net/tls_server.h"
 #include "agents/mail/net/tls_use.h"
+#include "agents/mail/net/verified_tls.h"
 #include "agents/mail/pop3/mailbox_terms.h"
 #include "agents/mail/pop3/pop3_proxy.h"
 #include "agents/mail/pop3/pop3_server.h"
@@ -94,6 +95,7 @@ class Engine {
       PROV_RETURN_IF_ERROR(StartPop3());
     }
     if (Plays(config_, v1::POP_PROXY)) PROV_RETURN_IF_ERROR(StartProxy());
+    if (tls_ || back_ends_tls_) WatchCertificates();
     StartControl();
     return absl::OkStatus();
   }
@@ -169,11 +171,20 @@ class Engine {
   }
 
   absl::Status StartProxy() {
+    const AgentConfig::Engine::Pop3Proxy& proxy = config_.engine.pop3_proxy;
+    const pop3::BackEndTls use = proxy.back_end_tls == "none"     ? pop3::BackEndTls::kNone
+                                 : proxy.back_end_tls == "always" ? pop3::BackEndTls::kAlways
+                                                                  : pop3::BackEndTls::kStls;
+    const bool listens = !proxy.listen.empty() || !proxy.tls_listen.empty();
+    if (listens && use != pop3::BackEndTls::kNone) {
+      PROV_ASSIGN_OR_RETURN(back_ends_tls_, net::VerifiedTls::Make(proxy.back_end_ca));
+    }
     for (const auto& [address, tls] :
          Places(config_.engine.pop3_proxy.listen, config_.engine.pop3_proxy.tls_listen)) {
-      pop3::Pop3ProxyOptions options{address, config_.host, config_.engine.hostname, {}, tls, balancers_};
-      PROV_ASSIGN_OR_RETURN(auto listener, pop3::StartPop3Proxy(loops_.loops(), std::move(options),
-                                                                state_, delay_, pool_));
+      pop3::Pop3ProxyOptions options{address,    config_.host, config_.engine.hostname, {}, tls,
+                                     balancers_, use,          back_ends_tls_.get()};
+      PROV_ASSIGN_OR_RETURN(auto listener,
+                            pop3::StartPop3Proxy(loops_.loops(), std::move(options), state_, delay_));
       listeners_.push_back({v1::POP_PROXY, std::move(listener)});
     }
     return absl::OkStatus();
@@ -197,7 +208,6 @@ class Engine {
     for (size_t i = 0; i < certificates.size(); ++i)
       files.push_back({certificates[i], keys.empty() ? certificates[i] : keys[i]});
     PROV_ASSIGN_OR_RETURN(tls_, net::TlsServer::Load(std::move(files)));
-    WatchCertificates();
     return absl::OkStatus();
   }
 
@@ -206,11 +216,15 @@ class Engine {
     certificate_timer_.expires_after(kCertificateLook);
     certificate_timer_.async_wait([this](std::error_code error) {
       if (error) return;
-      const absl::StatusOr<bool> changed = tls_->Refresh();
-      if (!changed.ok()) Log(Level::kError, "certificates_unreadable", {{"error", changed.status()}});
-      if (changed.ok() && *changed) Log(Level::kInfo, "certificates_read_anew");
+      if (tls_) LogRefresh(tls_->Refresh());
+      if (back_ends_tls_) LogRefresh(back_ends_tls_->Refresh());
       WatchCertificates();
     });
+  }
+
+  static void LogRefresh(const absl::StatusOr<bool>& changed) {
+    if (!changed.ok()) Log(Level::kError, "certificates_unreadable", {{"error", changed.status()}});
+    if (changed.ok() && *changed) Log(Level::kInfo, "certificates_read_anew");
   }
 
   void Stop(int signal) {
@@ -266,7 +280,8 @@ class Engine {
   net::BlockingPool pool_;
   auth::FailureDelay delay_;
   std::unique_ptr<net::TlsServer> tls_;
-  std::unique_ptr<queue::TraceLog> trace_;  // null: it could not be opened
+  std::unique_ptr<net::VerifiedTls> back_ends_tls_;  // of the proxy; null: they are not asked who they are
+  std::unique_ptr<queue::TraceLog> trace_;           // null: it could not be opened
   net::AddressSet balancers_;
   asio::steady_timer certificate_timer_{first_};
   std::unique_ptr<auth::Authenticator> authenticator_;

@@ -23,9 +23,10 @@ import threading
 import time
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [os.path.join(REPOSITORY, "tests", "stack"), os.path.join(REPOSITORY, "bench", "peers")]
+sys.path[:0] = [os.path.join(REPOSITORY, part) for part in ("tests/stack", "bench/peers", "bench/measure")]
 
 from dovecot_lmtp import DovecotLmtp  # noqa: E402
+from memory import descendants, own_kib  # noqa: E402
 from postfix_relay import PostfixRelay  # noqa: E402
 from processes import can_listen, free_port, wait_until  # noqa: E402
 from stack import Stack, built_programs  # noqa: E402
@@ -65,35 +66,6 @@ def rate(port, recipients, settled, case, lmtp=False):
     send(port, recipients, case["sessions"], case["messages"], case["octets"], case["kept"], lmtp)
     wait_until(settled, "the queue to be empty", PATIENCE_SECONDS)
     return case["messages"] / (time.monotonic() - start)
-
-
-def own_kib(pids):
-    """What the processes have for themselves or share among each other: the sum of their proportional sets."""
-    total = 0
-    for pid in pids:
-        try:
-            with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
-                total += next(int(line.split()[1]) for line in file if line.startswith("Pss:"))
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended meanwhile
-    return total
-
-
-def descendants(root):
-    """Process ids of `root` and of all that it started."""
-    children = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/stat", encoding="ascii", errors="replace") as file:
-                    parent = int(file.read().rpartition(")")[2].split()[1])
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            children.setdefault(parent, []).append(int(name))
-    found = [root]
-    for pid in found:
-        found.extend(children.get(pid, []))
-    return found
 
 
 def idle_session_kib(port, root, sessions):

@@ -11,9 +11,12 @@ TEMPLATES = os.path.join("integrations", "dovecot")
 
 
 class Dovecot:
-    def __init__(self, stack, passdb="ldap", owner="service"):
+    def __init__(self, stack, passdb="ldap", owner="service", name="dovecot", settings=""):
+        """settings: more of dovecot.conf, behind all others."""
         self.stack = stack
-        self.directory = stack.path("dovecot")
+        self.name = name
+        self.settings = settings
+        self.directory = stack.path(name)
         self.lmtp_port, self.pop3_port, self.pop3s_port = free_port(), free_port(), free_port()
         self.auth_socket = os.path.join(self.directory, "auth")
         certificate, key = stack.certificate("directory/dovecot", give=False)
@@ -43,9 +46,10 @@ class Dovecot:
 base_dir = {self.directory}/run
 state_dir = {self.directory}/run
 log_path = /dev/stderr
+{self.settings}
 """)
         command = within(os.path.join(self.directory, "pam.d"), "/etc/pam.d", "/usr/sbin/dovecot", "-F", "-c", main)
-        self.stack.processes.start("dovecot", command, as_root=True, ready=lambda: not can_listen(self.pop3_port))
+        self.stack.processes.start(self.name, command, as_root=True, ready=lambda: not can_listen(self.pop3_port))
 
     def stop(self):
-        self.stack.processes.stop("dovecot")
+        self.stack.processes.stop(self.name)

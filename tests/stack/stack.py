@@ -68,6 +68,8 @@ class Stack:
         self.queue_keys = ""  # more keys of [engine.queue] in agent.toml
         self.pop3_keys = ""  # and of [engine.pop3]
         self.mail_tls = True  # the engines have a certificate
+        self.back_end_tls = ""  # of the POP3 proxy; empty: stls where there are certificates
+        self.served_at = {}  # where other software serves: host:port by service, by host
         self.host_certificate_lifetime = "30d"
         self.limits = {}  # calls a second, by role
         self.agent_tables = {}  # more of agent.toml, by host: whole tables
@@ -291,6 +293,7 @@ tls_listen = {quoted([self.store_address(host, "pop3s")] if self.mail_tls else [
 [engine.pop3_proxy]
 listen = ["{self.engine_address(host, "pop3_proxy")}"]
 tls_listen = {quoted([self.engine_address(host, "pop3s_proxy")] if self.mail_tls else [])}
+back_end_tls = {quoted(self.back_end_tls or ("stls" if self.mail_tls else "none"))}
 '''
         if role in ("relay", "store"):
             tables += f'''
@@ -314,6 +317,8 @@ maildir_root = "{self.mail_root(pool if role == "store" else "main")}"
             table += 'owner = "account"\n'
         elif role == "store":
             table += f'transfer_listen = "{self.store_address(host, "transfer")}"\n'
+        for service, place in self.served_at.get(host, {}).items():
+            table += f'served_at.{service} = "{place}"\n'
         return table
 
     def write_agent_configuration(self, host, role, pool="main"):

@@ -1,11 +1,11 @@
 #include "agents/mail/net/tls_server.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 
 #include <mutex>
 #include <utility>
 
+#include "agents/mail/net/file_version.h"
 #include "common/status.h"
 
 namespace prov::net {
@@ -13,24 +13,6 @@ namespace {
 
 // Resumed sessions are of this application.
 constexpr unsigned char kSessionContext[] = "prov-mail";
-
-// A file as it was when it was read: a new one has another inode, an edited one another time.
-struct FileVersion {
-  ino_t inode = 0;
-  timespec modified{};
-  off_t octets = 0;
-
-  bool operator==(const FileVersion& other) const {
-    return inode == other.inode && octets == other.octets && modified.tv_sec == other.modified.tv_sec &&
-           modified.tv_nsec == other.modified.tv_nsec;
-  }
-};
-
-FileVersion VersionOf(const std::string& path) {
-  struct stat info;
-  if (stat(path.c_str(), &info) != 0) return {};
-  return {info.st_ino, info.st_mtim, info.st_size};
-}
 
 // Certificates that belong together; never changed once made.
 struct Contexts {

@@ -2,23 +2,83 @@
 #pragma once
 
 #include <asio/awaitable.hpp>
+#include <chrono>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "agents/mail/auth/secret.h"
 #include "agents/mail/net/connection.h"
+#include "agents/mail/net/peer.h"
+#include "agents/mail/net/tls_party.h"
+#include "agents/mail/net/verified_tls.h"
+#include "agents/mail/pop3/store_choice.h"
 
 namespace prov::pop3 {
 
-struct BackEndReply {
+// Stands in the greeting of our proxies, so that one that was told that it is its own back end, or another
+// one is, sees it before a password is sent round in circles.
+constexpr char kProxyMark[] = " proxy";
+
+enum class BackEndTls {
+  kNone,    // whoever answers there is trusted
+  kStls,    // RFC 2595
+  kAlways,  // RFC 8314
+};
+
+// What back ends have in common, and what is known of each. Thread-safe.
+class BackEnds {
+ public:
+  // `verify` is set unless `use` is kNone; it outlives this.
+  BackEnds(BackEndTls use, net::VerifiedTls* verify, std::chrono::milliseconds answer_time)
+      : use_(use), verify_(verify), answer_time_(answer_time) {}
+
+  BackEndTls tls() const { return use_; }
+  // For each answer but that to the password.
+  std::chrono::milliseconds answer_time() const { return answer_time_; }
+  // The host is known by its name in the fleet, by the name that it serves under, or by what provd enrolled.
+  std::unique_ptr<net::TlsParty> PartyOf(const Store& store) const;
+
+  // Whether it takes XCLIENT, as it said within the last minute.
+  std::optional<bool> TakesXclient(const std::string& endpoint);
+  void SetTakesXclient(const std::string& endpoint, bool takes);
+
+ private:
+  struct Known {
+    bool takes_xclient;
+    std::chrono::steady_clock::time_point until;
+  };
+  const BackEndTls use_;
+  net::VerifiedTls* const verify_;
+  const std::chrono::milliseconds answer_time_;
+  std::mutex mutex_;
+  std::map<std::string, Known> known_;
+};
+
+// Who wants in.
+struct BackEndUser {
+  std::string login;
+  auth::Secret password;
+  net::Peer client;
+  std::string session;  // names the client's session here in the logs of both
+};
+
+// After the back end has decided.
+struct BackEndSession {
+  std::unique_ptr<net::TlsParty> party;  // outlives the connection
+  std::unique_ptr<net::Connection> connection;
   bool accepted = false;
   std::string words;  // behind +OK or -ERR; as sent
   std::string rest;   // octets behind the line
 };
 
-// Greeting, USER and PASS, each after the answer to the one before. A refusal is a reply; a status is a back
-// end that cannot be talked to. `password_sent` says whether another one may still be tried in its place.
-asio::awaitable<absl::StatusOr<BackEndReply>> LogInAt(net::Connection& back_end, std::string login,
-                                                      const auth::Secret& password, bool& password_sent);
+// Connects, makes sure who is there, says who the client is where that is taken, and logs in, each step after
+// the answer to the one before. A refusal is a session; a status is a back end that cannot be talked to, or
+// is not to be. `password_sent` says whether another one may still be tried in its place.
+asio::awaitable<absl::StatusOr<BackEndSession>> LogInAt(BackEnds& back_ends, const Store& store,
+                                                        const BackEndUser& user, bool& password_sent);
 
 }  // namespace prov::pop3

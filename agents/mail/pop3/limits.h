@@ -18,8 +18,10 @@ constexpr std::chrono::milliseconds kInUsePoll{50};
 // Answers to pipelined commands are gathered up to here.
 constexpr size_t kGatheredOctets = 16 * 1024;
 
-// Of the proxy, for each reply of a store: it holds refusals back, and asks PAM.
+// Of the proxy, for a store's reply to the password: it holds refusals back, and asks PAM.
 constexpr std::chrono::milliseconds kBackEndReplyTime = std::chrono::seconds(60);
+// For all else that a store says before it; three stores are tried while the client waits.
+constexpr std::chrono::milliseconds kBackEndAnswerTime = std::chrono::seconds(10);
 // Of the proxy, for each store.
 constexpr std::chrono::milliseconds kConnectTime = std::chrono::seconds(5);
 
@@ -28,6 +30,7 @@ struct SessionTimes {  // shorter in tests
   std::chrono::milliseconds idle = kIdleTime;
   std::chrono::milliseconds write = kWriteTime;
   std::chrono::milliseconds in_use = kInUseTime;
+  std::chrono::milliseconds back_end_answer = kBackEndAnswerTime;
 };
 
 constexpr char kDrainedReply[] =

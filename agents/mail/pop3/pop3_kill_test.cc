@@ -37,7 +37,7 @@ int Rounds() {
   TestService service(directory);
   AgentConfig::Engine::Pop3 config;
   config.expire = std::chrono::hours(24);
-  const uint16_t port = service.StartServer({}, PlanTerms(config));
+  const uint16_t port = service.StartServer({}, {}, PlanTerms(config));
   if (write(out, &port, sizeof port) != sizeof port) _exit(1);
   for (;;) pause();
 }

@@ -58,7 +58,7 @@ class Pop3PlanTest : public testing::Test {
 
 TEST_F(Pop3PlanTest, WhoComesTooSoonIsRefusedOnEveryCloneOfThePool) {
   const PlanTerms terms = TermsOf(hours(1), hours(0));
-  const uint16_t port = service_.StartServer({}, terms), clone = service_.StartServer({}, terms);
+  const uint16_t port = service_.StartServer({}, {}, terms), clone = service_.StartServer({}, {}, terms);
   EXPECT_TRUE(TestClient(port).LogIn().starts_with("+OK"));
   service_.WaitForNoSessions();
   EXPECT_TRUE(TestClient(port).LogIn().starts_with("-ERR [LOGIN-DELAY] "));
@@ -73,7 +73,7 @@ TEST_F(Pop3PlanTest, WhoComesTooSoonIsRefusedOnEveryCloneOfThePool) {
 }
 
 TEST_F(Pop3PlanTest, ALoginOfTheFutureHoldsNobodyUp) {
-  const uint16_t port = service_.StartServer({}, TermsOf(hours(1), hours(0)));
+  const uint16_t port = service_.StartServer({}, {}, TermsOf(hours(1), hours(0)));
   EXPECT_TRUE(TestClient(port).LogIn().starts_with("+OK"));
   service_.WaitForNoSessions();
   const utimbuf tomorrow{time(nullptr) + 86400, time(nullptr) + 86400};
@@ -82,7 +82,7 @@ TEST_F(Pop3PlanTest, ALoginOfTheFutureHoldsNobodyUp) {
 }
 
 TEST_F(Pop3PlanTest, CapaTellsOnesOwnTermsAfterLogin) {
-  const uint16_t port = service_.StartServer({}, TermsOf(hours(1), hours(24 * 30)));
+  const uint16_t port = service_.StartServer({}, {}, TermsOf(hours(1), hours(24 * 30)));
   TestClient client(port), other(port);
   client.Ask("CAPA");
   const std::string before = client.UpToDot();
@@ -99,7 +99,7 @@ TEST_F(Pop3PlanTest, CapaTellsOnesOwnTermsAfterLogin) {
 
 // The time since the mark is the inode's, which no test can set: what is young stays, and what has no mark.
 TEST_F(Pop3PlanTest, WhatWasFetchedIsMarkedAndKeptForItsTime) {
-  const uint16_t port = service_.StartServer({}, TermsOf(std::chrono::seconds(0), hours(24)));
+  const uint16_t port = service_.StartServer({}, {}, TermsOf(std::chrono::seconds(0), hours(24)));
   for (const char* text : {"one\r\n", "two\r\n", "three\r\n"}) service_.Deliver("alice", text);
   Session(port, {"RETR 1", "TOP 2 0", "RETR 3", "DELE 3"});
   std::vector<std::string> names = Names();
@@ -119,7 +119,7 @@ TEST_F(Pop3PlanTest, WhereNothingExpiresNothingIsRenamed) {
 }
 
 TEST_F(Pop3PlanTest, WithoutQuitNothingIsMarked) {
-  const uint16_t port = service_.StartServer({}, TermsOf(std::chrono::seconds(0), hours(24)));
+  const uint16_t port = service_.StartServer({}, {}, TermsOf(std::chrono::seconds(0), hours(24)));
   service_.Deliver("alice", "one\r\n");
   const auto before = Names();
   {
@@ -134,7 +134,7 @@ TEST_F(Pop3PlanTest, WithoutQuitNothingIsMarked) {
 
 TEST_F(Pop3PlanTest, ATrustedProxySaysWhoTheClientIs) {
   testing::internal::CaptureStdout();
-  const uint16_t port = service_.StartServer({}, {}, *net::AddressSet::Parse({"127.0.0.0/8"}));
+  const uint16_t port = service_.StartServer({}, {}, {}, *net::AddressSet::Parse({"127.0.0.0/8"}));
   TestClient client(port);
   EXPECT_EQ(client.Ask("XCLIENT ADDR=192.0.2.99 PORT=50123 SESSION=trace-7"), "+OK Updated\r\n");
   EXPECT_TRUE(client.LogIn().starts_with("+OK"));
@@ -153,7 +153,7 @@ TEST_F(Pop3PlanTest, ATrustedProxySaysWhoTheClientIs) {
 
 // The growing delay is the client's, not the proxy's: another client of the same proxy does not pay for it.
 TEST_F(Pop3PlanTest, FailuresCountForTheClientNotForItsProxy) {
-  const uint16_t port = service_.StartServer({}, {}, *net::AddressSet::Parse({"127.0.0.1"}));
+  const uint16_t port = service_.StartServer({}, {}, {}, *net::AddressSet::Parse({"127.0.0.1"}));
   const auto fail = [&](const std::string& address) {
     TestClient client(port);
     client.Ask("XCLIENT ADDR=" + address);
@@ -167,7 +167,7 @@ TEST_F(Pop3PlanTest, FailuresCountForTheClientNotForItsProxy) {
 }
 
 TEST_F(Pop3PlanTest, WhoIsNotTrustedCannotSpeakForOthers) {
-  const uint16_t port = service_.StartServer({}, {}, *net::AddressSet::Parse({"192.0.2.0/24"}));
+  const uint16_t port = service_.StartServer({}, {}, {}, *net::AddressSet::Parse({"192.0.2.0/24"}));
   EXPECT_TRUE(TestClient(port).Ask("XCLIENT ADDR=192.0.2.99").starts_with("-ERR "));
 }
 

@@ -17,8 +17,7 @@ asio::awaitable<void> Serve(std::shared_ptr<ProxyContext> context, std::unique_p
 absl::StatusOr<std::unique_ptr<net::Listener>> StartPop3Proxy(const net::Loops& loops,
                                                               Pop3ProxyOptions options,
                                                               state::StateReader& state,
-                                                              auth::FailureDelay& delay,
-                                                              net::BlockingPool& pool) {
+                                                              auth::FailureDelay& delay) {
   net::ListenOptions listen;
   listen.address = options.address;
   listen.protocol = "pop3_proxy";
@@ -28,8 +27,10 @@ absl::StatusOr<std::unique_ptr<net::Listener>> StartPop3Proxy(const net::Loops& 
     return state.TakesNewSessions(v1::POP_PROXY, host);
   };
   listen.elsewhere_reply = kDrainedReply;
-  const auto context = std::make_shared<ProxyContext>(
-      ProxyContext{std::move(options.hostname), options.times, options.tls, StoreChoice(state), delay, pool});
+  const char* service = options.back_end_tls == BackEndTls::kAlways ? "pop3s" : "pop3";
+  const std::shared_ptr<ProxyContext> context(
+      new ProxyContext{options.hostname + kProxyMark, options.times, options.tls, StoreChoice(state, service),
+                       BackEnds(options.back_end_tls, options.verify, options.times.back_end_answer), delay});
   return net::Listener::Start(
       loops, std::move(listen),
       [context](std::unique_ptr<net::Connection> client) { return Serve(context, std::move(client)); });

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "agents/mail/pop3/testing/scripted_store.h"
 #include "agents/mail/pop3/testing/test_service.h"
 
 namespace prov::pop3 {
@@ -88,41 +89,10 @@ TEST_F(Pop3ProxyTest, APoolNobodyToldOfIsTemporary) {
   EXPECT_EQ(client.LogIn(), kTryLater);
 }
 
-TEST_F(Pop3ProxyTest, AStoreThatIsNoPop3OrTooBusyIsPassedOver) {
-  TestServer http([](TestStream& peer) { peer.Send("HTTP/1.1 400 Bad Request\r\n\r\n"); });
-  TestServer busy([](TestStream& peer) { peer.Send("-ERR [SYS/TEMP] busy\r\n"); });
-  TestServer endless([](TestStream& peer) {
-    while (peer.Send(std::string(1000, 'x'))) {
-    }
-  });
-  const uint16_t store = service_.StartServer();
-  for (const std::string& endpoint : {http.endpoint(), busy.endpoint(), endless.endpoint()}) {
-    service_.host.SetPool("main", {endpoint, Local(store)});
-    TestClient client(service_.StartProxy());
-    EXPECT_TRUE(client.LogIn().starts_with("+OK")) << endpoint;
-    EXPECT_EQ(client.Ask("QUIT"), "+OK Bye\r\n");
-  }
-}
-
-TEST_F(Pop3ProxyTest, AStoreThatDiesWithThePasswordIsNotFollowedByAnother) {
-  const auto dies = [](TestStream& peer) {
-    peer.Send("+OK ready\r\n");
-    peer.Line();
-    peer.Send("+OK\r\n");
-    peer.Line();
-  };
-  TestServer one(dies), two(dies);
-  const uint16_t port = ProxyTo({one.endpoint(), two.endpoint()});
-  TestClient client(port);
-  EXPECT_EQ(client.LogIn(), kTryLater);
-  EXPECT_EQ(one.sessions() + two.sessions(), 1);
-}
-
 TEST_F(Pop3ProxyTest, OctetsBehindTheStoresReplyFollowIt) {
   std::string user, pass, rest;
   TestServer store([&](TestStream& peer) {
-    peer.Send("+OK ready\r\n");
-    user = peer.Line();
+    user = UpToUser(peer);
     peer.Send("+OK\r\n");
     pass = peer.Line();
     peer.Send("+OK 0 messages\r\nbehind it 1\r\nbehind it 2\r\n");
@@ -141,10 +111,7 @@ TEST_F(Pop3ProxyTest, OctetsBehindTheStoresReplyFollowIt) {
 
 TEST_F(Pop3ProxyTest, AStoresWordsAreSanitised) {
   TestServer store([](TestStream& peer) {
-    peer.Send("+OK ready\r\n");
-    peer.Line();
-    peer.Send("+OK\r\n");
-    peer.Line();
+    UpToPass(peer);
     peer.Send("-ERR [AUTH] no\x01\xff\rway\r\n+OK not for you\r\n");
   });
   const uint16_t port = ProxyTo({store.endpoint()});
@@ -155,10 +122,7 @@ TEST_F(Pop3ProxyTest, AStoresWordsAreSanitised) {
 
 TEST_F(Pop3ProxyTest, WhenTheStoreDiesTheClientIsTold) {
   TestServer store([](TestStream& peer) {
-    peer.Send("+OK ready\r\n");
-    peer.Line();
-    peer.Send("+OK\r\n");
-    peer.Line();
+    UpToPass(peer);
     peer.Send("+OK in\r\n");
     peer.Line();
     peer.Send("+OK part of a mess");

@@ -6,9 +6,9 @@
 #include <string>
 
 #include "agents/mail/auth/failure_delay.h"
-#include "agents/mail/net/blocking.h"
 #include "agents/mail/net/connection.h"
 #include "agents/mail/net/tls_use.h"
+#include "agents/mail/pop3/back_end_login.h"
 #include "agents/mail/pop3/limits.h"
 #include "agents/mail/pop3/store_choice.h"
 
@@ -19,8 +19,8 @@ struct ProxyContext {
   SessionTimes times;
   net::SessionTls tls;
   StoreChoice stores;
+  BackEnds back_ends;
   auth::FailureDelay& delay;
-  net::BlockingPool& blocking;
 };
 
 // `context` must outlive it.

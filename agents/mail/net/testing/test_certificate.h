@@ -11,8 +11,10 @@
 
 namespace prov::net {
 
-// Writes DIRECTORY/NAME.pem, with the key in the same file, over what is there.
-inline CertificateFiles WriteTestCertificate(const std::string& directory, const std::string& name) {
+// Writes DIRECTORY/NAME.pem, with the key in the same file, over what is there. `names`: subject alternative
+// names as OpenSSL's configuration has them; NAME alone unless given.
+inline CertificateFiles WriteTestCertificate(const std::string& directory, const std::string& name,
+                                             const std::string& names = "") {
   const std::string path = directory + "/" + name + ".pem";
   const openssl::Key key(EVP_EC_gen("P-256"));
   const openssl::Certificate certificate(X509_new());
@@ -21,9 +23,9 @@ inline CertificateFiles WriteTestCertificate(const std::string& directory, const
   X509_gmtime_adj(X509_getm_notBefore(certificate.get()), 0);
   X509_gmtime_adj(X509_getm_notAfter(certificate.get()), 3600);
   X509_set_pubkey(certificate.get(), key.get());
-  const openssl::Extension names(
-      X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, ("DNS:" + name).c_str()));
-  X509_add_ext(certificate.get(), names.get(), -1);
+  const openssl::Extension extension(X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name,
+                                                         (names.empty() ? "DNS:" + name : names).c_str()));
+  X509_add_ext(certificate.get(), extension.get(), -1);
   EXPECT_GT(X509_sign(certificate.get(), key.get(), EVP_sha256()), 0);
   const openssl::Bio file(BIO_new_file((path + ".new").c_str(), "w"));
   EXPECT_EQ(PEM_write_bio_X509(file.get(), certificate.get()), 1);

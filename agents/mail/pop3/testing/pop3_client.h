@@ -36,6 +36,14 @@ class TestStream {
     return fd;
   }
 
+  // Of this end.
+  uint16_t port() const {
+    sockaddr_in address{};
+    socklen_t size = sizeof address;
+    EXPECT_EQ(getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size), 0);
+    return ntohs(address.sin_port);
+  }
+
   void Close() {
     if (fd_ >= 0) close(fd_);
     fd_ = -1;
@@ -87,6 +95,7 @@ class TestStream {
 
  private:
   bool Fill() {
+    if (fd_ < 0) return false;
     pollfd entry{fd_, POLLIN, 0};
     if (poll(&entry, 1, 30'000) <= 0) {
       ADD_FAILURE() << "nothing came for half a minute";

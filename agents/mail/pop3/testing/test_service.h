@@ -4,8 +4,6 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <asio/executor_work_guard.hpp>
-#include <asio/io_context.hpp>
 #include <asio/post.hpp>
 #include <chrono>
 #include <future>
@@ -20,6 +18,7 @@
 #include "agents/mail/maildir/delivery.h"
 #include "agents/mail/net/blocking.h"
 #include "agents/mail/net/listener.h"
+#include "agents/mail/net/loops.h"
 #include "agents/mail/pop3/pop3_proxy.h"
 #include "agents/mail/pop3/pop3_server.h"
 #include "agents/mail/pop3/testing/pop3_client.h"
@@ -45,32 +44,38 @@ class TestService {
     });
     WaitForNoSessions();
     OnLoop([this] { listeners_.clear(); });
+    loops_.Stop();
+    thread_.join();
     authenticator_.reset();
     pool_.Join();
-    guard_.reset();
-    thread_.join();
   }
 
-  uint16_t StartServer(SessionTimes times = {}, PlanTerms terms = {}, net::AddressSet xclient = {}) {
+  uint16_t StartServer(SessionTimes times = {}, net::SessionTls tls = {}, PlanTerms terms = {},
+                       net::AddressSet xclient = {}) {
     return Keep([&] {
-      return StartPop3Server(loop_.get_executor(),
+      return StartPop3Server(loops_.loops(),
                              {.address = "127.0.0.1:0",
                               .hostname = "mail.example.net",
                               .maildir_root = host.MaildirRoot(),
                               .times = times,
-                              .tls = {},
+                              .tls = tls,
                               .balancers = {},
                               .terms = terms,
                               .xclient = xclient},
                              *authenticator_, pool_);
     });
   }
-  uint16_t StartProxy(SessionTimes times = {}) {
+  uint16_t StartProxy(SessionTimes times = {}, BackEndTls back_end_tls = BackEndTls::kNone,
+                      net::VerifiedTls* verify = nullptr) {
     return Keep([&] {
-      return StartPop3Proxy(
-          loop_.get_executor(),
-          {.address = "127.0.0.1:0", .host = "pop1", .hostname = "pop.example.net", .times = times},
-          host.state(), delay_, pool_);
+      return StartPop3Proxy(loops_.loops(),
+                            {.address = "127.0.0.1:0",
+                             .host = "pop1",
+                             .hostname = "pop.example.net",
+                             .times = times,
+                             .back_end_tls = back_end_tls,
+                             .verify = verify},
+                            host.state(), delay_);
     });
   }
 
@@ -86,6 +91,9 @@ class TestService {
     ASSERT_TRUE((*delivery)->Append(text).ok());
     ASSERT_TRUE((*delivery)->Commit().ok());
   }
+
+  // The proxies' own.
+  auth::FailureDelay& delay() { return delay_; }
 
   // Sessions end a moment after their client is told.
   void WaitForNoSessions() {
@@ -104,13 +112,13 @@ class TestService {
  private:
   void StartAuthenticator() {
     authenticator_ = auth::Authenticator::Start(host.Pam(2), auth::MailboxLogins(host.state()));
-    thread_ = std::thread([this] { loop_.run(); });
+    thread_ = std::thread([this] { loops_.Run(); });
   }
 
   template <typename Work>
   void OnLoop(Work work) {
     std::promise<void> done;
-    asio::post(loop_, [&] {
+    asio::post(loops_.loops().first(), [&] {
       work();
       done.set_value();
     });
@@ -129,8 +137,7 @@ class TestService {
     return port;
   }
 
-  asio::io_context loop_{1};
-  asio::executor_work_guard<asio::io_context::executor_type> guard_ = asio::make_work_guard(loop_);
+  net::LoopThreads loops_{2};
   std::thread thread_;
   net::BlockingPool pool_{4};
   auth::FailureDelay delay_{SystemClock()};
