@@ -9,12 +9,13 @@ import case
 from case import subject_message, wait_until
 from nsd import Nsd
 
-FIRST, SECOND, BUSY, NOBODY = "127.88.0.1", "127.88.0.2", "127.88.0.3", "127.88.0.9"
+FIRST, SECOND, BUSY, GREY, NOBODY = "127.88.0.1", "127.88.0.2", "127.88.0.3", "127.88.0.4", "127.88.0.9"
 SIX = "::1"
 ZONE = [
-    f"first A {FIRST}", f"second A {SECOND}", f"busy A {BUSY}", f"nobody A {NOBODY}", f"six AAAA {SIX}",
+    f"first A {FIRST}", f"second A {SECOND}", f"busy A {BUSY}", f"grey A {GREY}", f"nobody A {NOBODY}", f"six AAAA {SIX}",
     "order MX 20 second", "order MX 10 first", "order MX 5 nobody",
     "greeting MX 5 busy", "greeting MX 10 second",
+    "later MX 5 grey", "later MX 10 second",
     f"implicit A {FIRST}",
     "none MX 0 .",
     "loop MX 10 relay1.example.net.", "loop MX 20 first",
@@ -51,7 +52,7 @@ class Mx(case.StackCase):
         try:
             cls.dns.write({"test": ZONE})
             cls.dns.start()
-            for address, options in ((FIRST, ()), (SECOND, ()), (BUSY, ("-r", "connect")), (SIX, ())):
+            for address, options in ((FIRST, ()), (SECOND, ()), (BUSY, ("-r", "connect")), (GREY, ("-r", "rcpt")), (SIX, ())):
                 if can_serve(address):
                     cls.start_sink(address, options)
         except BaseException:
@@ -107,6 +108,9 @@ class Mx(case.StackCase):
 
     def test_AnExchangerThatGreetsWithNotNowIsPassedOver(self):
         self.assert_arrives("greeting.test", SECOND)
+
+    def test_WhatOneExchangerPutsOffTheNextMayTake(self):
+        self.assert_arrives("later.test", SECOND)
 
     def test_ADomainWithoutExchangersTakesItsMailItself(self):
         self.assert_arrives("implicit.test", FIRST)

@@ -12,6 +12,7 @@
 #include "agents/mail/net/connector.h"
 #include "agents/mail/net/tls_party.h"
 #include "agents/mail/smtp/client_session.h"
+#include "agents/mail/smtp/remaining_recipients.h"
 #include "common/log.h"
 #include "common/random.h"
 #include "common/status.h"
@@ -225,6 +226,7 @@ asio::awaitable<QueueTransport::Attempt> QueueTransport::ToExchangers(const queu
   }
   bool certain = true;  // that there is no address
   size_t tried = 0;
+  RemainingRecipients remaining(request);
   for (const std::string& host : order.hosts) {
     if (tried == kMostAddressesPerDelivery) break;
     const absl::StatusOr<std::vector<asio::ip::address>> addresses =
@@ -238,9 +240,13 @@ asio::awaitable<QueueTransport::Attempt> QueueTransport::ToExchangers(const queu
     for (const asio::ip::address& address : dns::AlternateFamilies(*addresses, most)) {
       ++tried;
       const Target target{EndpointOf(address), host};
-      attempt = co_await ToTarget(request, target);
-      if (!attempt.outcomes.empty()) co_return attempt;
+      attempt = co_await ToTarget(remaining.request(), target);
+      if (attempt.outcomes.empty()) continue;
+      remaining.Take(std::move(attempt.outcomes));
+      attempt.outcomes.clear();
+      break;  // another address is of the same host, which has said what it wants
     }
+    if (remaining.done()) break;
   }
   if (tried == 0 && certain) {
     // RFC 5321 section 5.1: exchangers that cannot be used are an error, and not the domain's own addresses
@@ -248,22 +254,27 @@ asio::awaitable<QueueTransport::Attempt> QueueTransport::ToExchangers(const queu
     co_return Attempt::Of(request, State::kFailed,
                           fmt::format("550 5.4.4 no mail exchanger of {} has an address", domain));
   }
+  attempt.outcomes = remaining.outcomes();
   co_return attempt;
 }
 
 asio::awaitable<std::vector<Outcome>> QueueTransport::Deliver(const queue::DeliveryRequest& request) {
   Attempt attempt;
-  // One that the other side has closed meanwhile says nothing about the next.
+  // One that the other side has closed meanwhile says nothing about the next; and over one to an exchanger that
+  // puts everything off, the others would never be asked.
   std::unique_ptr<ClientConnection> kept = idle_.Take(request.hop.name, request.hop.endpoints);
   if (kept) attempt = co_await Carry(request, std::move(kept));
-  if (attempt.outcomes.empty()) {
-    if (request.hop.endpoints.empty()) {
-      attempt = co_await ToExchangers(request);
-    } else {
-      attempt = co_await ToEndpoints(request);
-    }
+  const bool by_domain = request.hop.endpoints.empty();
+  RemainingRecipients remaining(request);
+  if (!attempt.outcomes.empty()) remaining.Take(std::move(attempt.outcomes));
+  if (by_domain && !remaining.done()) {
+    attempt = co_await ToExchangers(remaining.request());
+    if (!attempt.outcomes.empty()) remaining.Take(std::move(attempt.outcomes));
+  } else if (!by_domain && remaining.outcomes().empty()) {
+    attempt = co_await ToEndpoints(request);
+    if (!attempt.outcomes.empty()) remaining.Take(std::move(attempt.outcomes));
   }
-  if (!attempt.outcomes.empty()) co_return std::move(attempt.outcomes);
+  if (!remaining.outcomes().empty()) co_return remaining.outcomes();
   Outcome outcome{State::kPending, attempt.reason};
   outcome.unreachable = true;
   co_return std::vector<Outcome>(request.addresses.size(), outcome);
