@@ -4,58 +4,19 @@
 
 #include <algorithm>
 #include <chrono>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
-#include <random>
 
 #include "common/ldap/connection.h"
 #include "common/ldap/dn.h"
 #include "pam_module/login_name.h"
+#include "pam_module/process_memory.h"
+#include "pam_module/servers.h"
 
 namespace prov::pam {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-// Which servers failed lately, for the whole process.
-class DeadServers {
- public:
-  bool IsDead(const std::string& uri) {
-    const std::lock_guard lock(mutex_);
-    const auto found = until_.find(uri);
-    return found != until_.end() && Clock::now() < found->second;
-  }
-  // Half of the rest is by chance, so that a server that comes back is not met by everybody at once.
-  void Failed(const std::string& uri, std::chrono::milliseconds rest) {
-    const std::lock_guard lock(mutex_);
-    std::uniform_int_distribution<int64_t> chance(rest.count() / 2, rest.count());
-    until_[uri] = Clock::now() + std::chrono::milliseconds(chance(random_));
-  }
-  void Answered(const std::string& uri) {
-    const std::lock_guard lock(mutex_);
-    until_.erase(uri);
-  }
-
- private:
-  std::mutex mutex_;
-  std::map<std::string, Clock::time_point> until_;
-  std::minstd_rand random_{std::random_device{}()};
-};
-
-DeadServers& Dead() {
-  static auto* const dead = new DeadServers;  // lives for ever: threads may outlive static destruction
-  return *dead;
-}
-
-// As configured, but those that failed lately come last: with all of them dead, each is tried all the same.
-std::vector<std::string> ServerOrder(const Config& config) {
-  std::vector<std::string> order = config.uris;
-  std::stable_partition(order.begin(), order.end(),
-                        [](const std::string& uri) { return !Dead().IsDead(uri); });
-  return order;
-}
 
 const std::string& FirstOf(const ldap::Entry& entry, const std::string& attribute) {
   static const std::string none;
@@ -69,23 +30,67 @@ bool Names(const ldap::Entry& entry, std::string_view service) {
          std::find(found->second.begin(), found->second.end(), service) != found->second.end();
 }
 
-absl::StatusOr<std::unique_ptr<ldap::Connection>> OpenAsService(const Config& config, const std::string& uri,
-                                                                Clock::time_point deadline) {
-  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
-  if (left.count() <= 0) return absl::DeadlineExceededError("time is up");
-  ldap::ConnectOptions options;
-  options.uri = uri;
-  options.ca = config.ca;
-  options.starttls = config.starttls && uri.starts_with("ldap://");
-  // Connection, search and bind: each may take a third of what is left, so that together they keep within it.
-  options.connect_timeout = std::max(left / 3, std::chrono::milliseconds(1));
-  options.operation_timeout = options.connect_timeout;
-  auto connection = ldap::Connection::Open(options);
-  if (!connection.ok()) return connection.status();
-  if (absl::Status bound = (*connection)->Bind(config.bind_dn, config.bind_password); !bound.ok())
-    return bound;
-  return connection;
-}
+// One server during one login: who asks, and who verifies.
+class Server {
+ public:
+  Server(const Config& config, const std::string& uri, Clock::time_point deadline, bool keeps)
+      : config_(config), uri_(uri), deadline_(deadline), keeps_(keeps) {}
+
+  absl::StatusOr<ldap::Connection*> Asker() {
+    ConnectionUse use = ServerUse(config_, uri_);
+    use.bind_dn = config_.bind_dn;
+    use.bind_password = config_.bind_password;
+    asker_ = TakeKept(use);
+    if (asker_ != nullptr) return asker_.get();
+    absl::StatusOr<std::unique_ptr<ldap::Connection>> opened = OpenServer(config_, uri_, deadline_);
+    if (!opened.ok()) return opened.status();
+    if (absl::Status bound = (*opened)->Bind(config_.bind_dn, config_.bind_password); !bound.ok())
+      return bound;
+    asker_ = *std::move(opened);
+    return asker_.get();
+  }
+
+  // Verifying ends who a connection was. Where none is kept, the one that asked has done its work.
+  absl::Status Verify(const std::string& dn, const std::string& password) {
+    verifier_ = TakeKept(ServerUse(config_, uri_));
+    if (verifier_ == nullptr && !keeps_) verifier_ = std::move(asker_);
+    if (verifier_ == nullptr) {
+      absl::StatusOr<std::unique_ptr<ldap::Connection>> opened = OpenServer(config_, uri_, deadline_);
+      if (!opened.ok()) return opened.status();
+      verifier_ = *std::move(opened);
+    }
+    return verifier_->Bind(dn, password);
+  }
+
+  // For the next login. To be called only when all was answered.
+  void Keep() {
+    if (!keeps_) return;
+    ConnectionUse use = ServerUse(config_, uri_);
+    if (verifier_ != nullptr) ProcessMemory::Own().Keep(use, std::move(verifier_));
+    use.bind_dn = config_.bind_dn;
+    use.bind_password = config_.bind_password;
+    if (asker_ != nullptr) ProcessMemory::Own().Keep(std::move(use), std::move(asker_));
+  }
+
+  bool used_kept() const { return used_kept_; }
+
+ private:
+  std::unique_ptr<ldap::Connection> TakeKept(const ConnectionUse& use) {
+    if (!keeps_) return nullptr;
+    std::unique_ptr<ldap::Connection> connection = ProcessMemory::Own().Take(use);
+    if (connection == nullptr) return nullptr;
+    used_kept_ = true;
+    connection->EndBy(deadline_);
+    return connection;
+  }
+
+  const Config& config_;
+  const std::string& uri_;
+  const Clock::time_point deadline_;
+  const bool keeps_;
+  bool used_kept_ = false;
+  std::unique_ptr<ldap::Connection> asker_, verifier_;
+};
 
 absl::StatusOr<std::optional<ldap::Entry>> FindPerson(ldap::Connection& connection, const Config& config,
                                                       std::string_view login) {
@@ -118,31 +123,51 @@ absl::StatusOr<Standing> StandingOf(const std::optional<ldap::Entry>& entry, std
   return Names(*entry, service) ? Standing::kAllowed : Standing::kNotEntitled;
 }
 
-// One attempt with one server. An error: it could not decide, try the next.
-absl::StatusOr<LoginResult> TryServer(const Config& config, const std::string& uri,
-                                      Clock::time_point deadline, std::string_view service,
-                                      std::string_view login, const std::string* password) {
-  const auto connection = OpenAsService(config, uri, deadline);
-  if (!connection.ok()) return connection.status();
-  const absl::StatusOr<std::optional<ldap::Entry>> found = FindPerson(**connection, config, login);
+// What is asked, of whichever server.
+struct Question {
+  std::string_view service;
+  std::string_view login;
+  const std::string* password;  // null: only about the account
+};
+
+absl::StatusOr<LoginResult> Ask(const Config& config, Server& server, const Question& question) {
+  const absl::StatusOr<ldap::Connection*> asker = server.Asker();
+  if (!asker.ok()) return asker.status();
+  const absl::StatusOr<std::optional<ldap::Entry>> found = FindPerson(**asker, config, question.login);
   if (!found.ok()) return found.status();
   const std::optional<ldap::Entry>& entry = *found;
   LoginResult result;
-  const absl::StatusOr<Standing> standing = StandingOf(entry, service);
+  const absl::StatusOr<Standing> standing = StandingOf(entry, question.service);
   if (!standing.ok()) return standing.status();
   result.standing = *standing;
   if (entry) result.credential_version = FirstOf(*entry, "provCredentialVersion");
-  if (password == nullptr) return result;
-  // Who has no password there is verified against an account that refuses everybody, for it takes as long.
-  // Who has one but not the service is verified all the same, so that the log tells a wrong password from a
-  // missing right.
-  const bool verifiable = entry && FirstOf(*entry, "provLoginState") == "allowed";
-  const std::string dn = verifiable ? entry->dn : ldap::ChildDn("cn", "absent", "ou=services," + config.base);
-  const absl::Status bound = (*connection)->Bind(dn, *password);
-  // Only a refusal says something about the password.
-  if (!bound.ok() && !absl::IsUnauthenticated(bound)) return bound;
-  if (!bound.ok() && verifiable) result.standing = Standing::kWrong;
+  if (question.password != nullptr) {
+    // Who has no password there is verified against an account that refuses everybody, for it takes as long.
+    // Who has one but not the service is verified all the same, so that the log tells a wrong password from a
+    // missing right.
+    const bool verifiable = entry && FirstOf(*entry, "provLoginState") == "allowed";
+    const std::string dn =
+        verifiable ? entry->dn : ldap::ChildDn("cn", "absent", "ou=services," + config.base);
+    const absl::Status bound = server.Verify(dn, *question.password);
+    // Only a refusal says something about the password.
+    if (!bound.ok() && !absl::IsUnauthenticated(bound)) return bound;
+    result.verified = bound.ok() && verifiable;
+    if (!bound.ok() && verifiable) result.standing = Standing::kWrong;
+  }
+  server.Keep();
   return result;
+}
+
+// One server. An error: it could not decide, try the next.
+absl::StatusOr<LoginResult> TryServer(const Config& config, const std::string& uri,
+                                      Clock::time_point deadline, bool keeps, const Question& question) {
+  for (;;) {
+    Server server(config, uri, deadline, keeps);
+    absl::StatusOr<LoginResult> answer = Ask(config, server, question);
+    // A kept connection may have died while it waited: that says nothing of the server. There are only so
+    // many.
+    if (answer.ok() || !server.used_kept() || Clock::now() >= deadline) return answer;
+  }
 }
 
 LoginResult AskServers(const Config& config, std::string_view service, std::string_view login,
@@ -154,14 +179,16 @@ LoginResult AskServers(const Config& config, std::string_view service, std::stri
     result.standing = Standing::kNoName;
     return result;
   }
+  ProcessMemory& memory = ProcessMemory::Own();
   const auto deadline = Clock::now() + config.timeout;
+  const bool keeps = memory.BeginLogin();
   for (const std::string& uri : ServerOrder(config)) {
-    absl::StatusOr<LoginResult> answer = TryServer(config, uri, deadline, service, *name, password);
+    absl::StatusOr<LoginResult> answer = TryServer(config, uri, deadline, keeps, {service, *name, password});
     if (answer.ok()) {
-      Dead().Answered(uri);
+      memory.Answered(uri);
       return *answer;
     }
-    Dead().Failed(uri, config.dead_for);
+    memory.Failed(uri, config.dead_for);
     result.cause +=
         fmt::format("{}{}", result.cause.empty() ? "" : "; ", std::string(answer.status().message()));
     if (Clock::now() >= deadline) break;
@@ -170,6 +197,26 @@ LoginResult AskServers(const Config& config, std::string_view service, std::stri
 }
 
 }  // namespace
+
+const char* StandingName(Standing standing) {
+  switch (standing) {
+    case Standing::kAllowed:
+      return "allowed";
+    case Standing::kNoName:
+      return "no login name";
+    case Standing::kUnknown:
+      return "unknown";
+    case Standing::kWrong:
+      return "wrong password";
+    case Standing::kSuspended:
+      return "suspended";
+    case Standing::kNotEntitled:
+      return "not entitled";
+    case Standing::kUnavailable:
+      return "directory unavailable";
+  }
+  return "unknown";
+}
 
 LoginResult LogIn(const Config& config, std::string_view service, std::string_view login,
                   const std::string& password) {

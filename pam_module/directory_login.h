@@ -19,8 +19,12 @@ enum class Standing {
   kUnavailable,  // no server answered in time
 };
 
+// For the log.
+const char* StandingName(Standing standing);
+
 struct LoginResult {
   Standing standing = Standing::kUnavailable;
+  bool verified = false;           // the password is right, whatever else stands in the way
   std::string credential_version;  // of the entry; empty when it was not found
   std::string cause;               // for the log; holds no secret
 };

@@ -1,4 +1,5 @@
-// pam_prov.so: authenticates against the directory (auth) and checks entitlement by PAM service (account).
+// pam_prov.so: authenticates against the directory (auth), checks entitlement by PAM service (account), and
+// changes a subscriber's password (password).
 // Man page: docs/man/pam_prov.8.
 #include <security/pam_ext.h>
 #include <security/pam_modules.h>
@@ -8,54 +9,20 @@
 #include <chrono>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "pam_module/config.h"
 #include "pam_module/directory_login.h"
+#include "pam_module/login_name.h"
+#include "pam_module/pam_caller.h"
+#include "pam_module/pam_password.h"
 
 namespace prov::pam {
 namespace {
 
-constexpr char kDefaultConfig[] = "/etc/prov/pam_prov.toml";
-constexpr std::string_view kConfigArgument = "config=";
 constexpr char kFoundData[] = "pam_prov_found";
-constexpr size_t kMaxLoginOctets = 254;
-constexpr size_t kMaxPasswordOctets = 1024;
-
-// A secret's copy, wiped when it goes.
-struct Wiped {
-  std::string text;
-  ~Wiped() { explicit_bzero(text.data(), text.size()); }
-};
-
-std::string ConfigPath(int argc, const char** argv) {
-  for (int i = 0; i < argc; ++i) {
-    const std::string_view argument = argv[i];
-    if (argument.starts_with(kConfigArgument)) return std::string(argument.substr(kConfigArgument.size()));
-  }
-  return kDefaultConfig;
-}
-
-const char* StandingName(Standing standing) {
-  switch (standing) {
-    case Standing::kAllowed:
-      return "allowed";
-    case Standing::kNoName:
-      return "no login name";
-    case Standing::kUnknown:
-      return "unknown";
-    case Standing::kWrong:
-      return "wrong password";
-    case Standing::kSuspended:
-      return "suspended";
-    case Standing::kNotEntitled:
-      return "not entitled";
-    case Standing::kUnavailable:
-      return "directory unavailable";
-  }
-  return "unknown";
-}
 
 // What authentication tells. An unknown login, a wrong password, a suspended subscriber and one without the
 // right to the service are one and the same to who tries; the account stage and the log say more.
@@ -87,23 +54,6 @@ int AccountCode(Standing standing) {
   }
 }
 
-struct Names {
-  std::string service;
-  std::string login;
-};
-
-int GetNames(pam_handle_t* pam, Names& names) {
-  const char* login = nullptr;
-  if (const int code = pam_get_user(pam, &login, nullptr); code != PAM_SUCCESS) return code;
-  const void* service = nullptr;
-  if (const int code = pam_get_item(pam, PAM_SERVICE, &service); code != PAM_SUCCESS) return code;
-  if (login == nullptr || service == nullptr) return PAM_USER_UNKNOWN;
-  if (strnlen(login, kMaxLoginOctets + 1) > kMaxLoginOctets) return PAM_USER_UNKNOWN;
-  names.login = login;
-  names.service = static_cast<const char*>(service);
-  return PAM_SUCCESS;
-}
-
 // What authentication found, for the account stage, so that the directory is asked once for a login.
 struct Found {
   Names names;
@@ -123,11 +73,28 @@ const Found* FoundBefore(pam_handle_t* pam, const Names& names) {
   return same && std::chrono::steady_clock::now() - found->time < kFoundLasts ? found : nullptr;
 }
 
+// Where the client is, as the program says; it may be a name that the client's own DNS has made up.
+std::string RemoteHost(pam_handle_t* pam) {
+  constexpr size_t kMaxOctets = 64;
+  const void* item = nullptr;
+  if (pam_get_item(pam, PAM_RHOST, &item) != PAM_SUCCESS || item == nullptr) return "?";
+  std::string host(static_cast<const char*>(item), strnlen(static_cast<const char*>(item), kMaxOctets));
+  for (char& c : host) {
+    if (std::string_view("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.:-%").find(c) ==
+        std::string_view::npos) {
+      c = '?';
+    }
+  }
+  return host;
+}
+
+// A name that is no login may be a password that was typed into the wrong field.
 void Tell(pam_handle_t* pam, const Names& names, const LoginResult& result) {
   if (result.standing == Standing::kAllowed) return;
   const int priority = result.standing == Standing::kUnavailable ? LOG_ERR : LOG_NOTICE;
-  pam_syslog(pam, priority, "%s for service %s%s%s", StandingName(result.standing), names.service.c_str(),
-             result.cause.empty() ? "" : ": ", result.cause.c_str());
+  pam_syslog(pam, priority, "%s for service %s, login %s, from %s%s%s", StandingName(result.standing),
+             names.service.c_str(), LoginName(names.login).value_or("(not shown)").c_str(),
+             RemoteHost(pam).c_str(), result.cause.empty() ? "" : ": ", result.cause.c_str());
 }
 
 int Authenticate(pam_handle_t* pam, int argc, const char** argv) {
@@ -139,11 +106,8 @@ int Authenticate(pam_handle_t* pam, int argc, const char** argv) {
     return code == PAM_CONV_ERR ? PAM_CONV_ERR : PAM_AUTH_ERR;
   }
   if (typed == nullptr || strnlen(typed, kMaxPasswordOctets + 1) > kMaxPasswordOctets) return PAM_AUTH_ERR;
-  const absl::StatusOr<Config> config = LoadConfig(ConfigPath(argc, argv));
-  if (!config.ok()) {
-    pam_syslog(pam, LOG_ERR, "%s", std::string(config.status().message()).c_str());
-    return PAM_AUTHINFO_UNAVAIL;
-  }
+  const std::optional<Config> config = ConfigFor(pam, argc, argv);
+  if (!config.has_value()) return PAM_AUTHINFO_UNAVAIL;
   Wiped password{typed};
   const LoginResult result = LogIn(*config, names.service, names.login, password.text);
   Tell(pam, names, result);
@@ -160,11 +124,8 @@ int CheckAccountStage(pam_handle_t* pam, int argc, const char** argv) {
   if (const int code = GetNames(pam, names); code != PAM_SUCCESS) return code;
   if (const Found* found = FoundBefore(pam, names)) return AccountCode(found->standing);
   // Whoever authenticated otherwise (a key, another module) is looked up now.
-  const absl::StatusOr<Config> config = LoadConfig(ConfigPath(argc, argv));
-  if (!config.ok()) {
-    pam_syslog(pam, LOG_ERR, "%s", std::string(config.status().message()).c_str());
-    return PAM_AUTHINFO_UNAVAIL;
-  }
+  const std::optional<Config> config = ConfigFor(pam, argc, argv);
+  if (!config.has_value()) return PAM_AUTHINFO_UNAVAIL;
   const LoginResult result = CheckAccount(*config, names.service, names.login);
   Tell(pam, names, result);
   return AccountCode(result.standing);
@@ -196,5 +157,10 @@ PROV_PAM_EXPORT int pam_sm_acct_mgmt(pam_handle_t* pam, int, int argc, const cha
   return prov::pam::Guarded(pam, [&] { return prov::pam::CheckAccountStage(pam, argc, argv); });
 }
 
-// Passwords are changed through provd; the directory is only its copy.
-PROV_PAM_EXPORT int pam_sm_chauthtok(pam_handle_t*, int, int, const char**) { return PAM_AUTHTOK_ERR; }
+PROV_PAM_EXPORT int pam_sm_chauthtok(pam_handle_t* pam, int flags, int argc, const char** argv) {
+  return prov::pam::Guarded(pam, [&] { return prov::pam::ChangePasswordStage(pam, flags, argc, argv); });
+}
+
+// Nothing is to be done at either, and whoever names the module there is not to be refused for it.
+PROV_PAM_EXPORT int pam_sm_open_session(pam_handle_t*, int, int, const char**) { return PAM_SUCCESS; }
+PROV_PAM_EXPORT int pam_sm_close_session(pam_handle_t*, int, int, const char**) { return PAM_SUCCESS; }

@@ -1,181 +1,20 @@
 // pam_prov.so through real PAM against a real slapd that holds entries as the publisher writes them.
-#include <arpa/inet.h>
 #include <dlfcn.h>
-#include <fmt/format.h>
+#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <security/pam_appl.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <chrono>
-#include <filesystem>
-#include <fstream>
 #include <thread>
 
-#include "common/ldap/connection.h"
 #include "pam_module/directory_login.h"
-#include "server/directory/mapping.h"
-#include "server/directory/memory_truth.h"
-#include "tests/fixtures/slapd.h"
+#include "pam_module/testing/hostile_server.h"
+#include "pam_module/testing/pam_directory.h"
 
 namespace prov::pam {
 namespace {
-
-using ::prov::testing::Slapd;
-
-constexpr char kPassword[] = "secret";  // of directory::TestSubscriber
-
-std::string ModulePath() { return std::filesystem::absolute("pam_module/pam_prov.so").string(); }
-
-int Converse(int count, const pam_message** messages, pam_response** responses, void* data) {
-  auto* filled = static_cast<pam_response*>(calloc(static_cast<size_t>(count), sizeof(pam_response)));
-  for (int i = 0; i < count; ++i) {
-    if (messages[i]->msg_style == PAM_PROMPT_ECHO_OFF)
-      filled[i].resp = strdup(static_cast<const char*>(data));
-  }
-  *responses = filled;
-  return PAM_SUCCESS;
-}
-
-// Listens, and never answers.
-class SilentServer {
- public:
-  SilentServer() : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof(address);
-    EXPECT_EQ(bind(fd_, reinterpret_cast<sockaddr*>(&address), size), 0);
-    EXPECT_EQ(listen(fd_, 100), 0);
-    getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size);
-    port_ = ntohs(address.sin_port);
-  }
-  ~SilentServer() { close(fd_); }
-  std::string uri() const { return fmt::format("ldaps://127.0.0.1:{}", port_); }
-  int Visits() const {
-    int visits = 0;
-    for (int one = accept(fd_, nullptr, nullptr); one >= 0; one = accept(fd_, nullptr, nullptr)) {
-      close(one);
-      ++visits;
-    }
-    return visits;
-  }
-
- private:
-  const int fd_;
-  int port_ = 0;
-};
-
-class PamProvTest : public ::testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    auto slapd = Slapd::Start({.tls = true});
-    ASSERT_TRUE(slapd.ok()) << slapd.status();
-    slapd_ = std::move(*slapd).release();
-    Fill();
-  }
-  static void TearDownTestSuite() {
-    delete slapd_;
-    slapd_ = nullptr;
-  }
-
-  static void Fill() {
-    auto connection = ldap::Connection::Open({.uri = slapd_->ldapi()});
-    ASSERT_TRUE(connection.ok());
-    ASSERT_TRUE(
-        (*connection)->Bind(slapd_->ServiceDn("publisher"), slapd_->ServicePassword("publisher")).ok());
-    ASSERT_TRUE((*connection)
-                    ->Apply(ldap::Add{
-                        {"ou=people,o=prov", {{"objectClass", {"organizationalUnit"}}, {"ou", {"people"}}}}})
-                    .ok());
-    std::vector<model::Subscriber> all;
-    all.push_back(directory::TestSubscriber(1, "alice@example.net"));
-    all.back().credential_version = 77;
-    all.push_back(directory::TestSubscriber(2, "suspended@example.net"));
-    all.back().state = model::State::kSuspended;
-    all.push_back(directory::TestSubscriber(3, "webonly@example.net"));
-    all.back().entitlements = {.mail = false, .ftp = false, .web = true};
-    all.push_back(directory::TestSubscriber(4, "nopassword@example.net"));
-    all.back().password_hash.clear();
-    all.push_back(directory::TestSubscriber(5, "a+b{'}~#=@example.net"));
-    for (const model::Subscriber& one : all) {
-      const auto entry = directory::SubscriberEntry(
-          one, {.base = "o=prov", .services = {}, .home_prefix = "/srv/prov/homes"});
-      const absl::Status added = (*connection)->Apply(ldap::Add{*entry});
-      ASSERT_TRUE(added.ok()) << added;
-    }
-  }
-
-  void SetUp() override {
-    ASSERT_NE(slapd_, nullptr);
-    char path[] = "/tmp/pam.XXXXXX";
-    ASSERT_NE(mkdtemp(path), nullptr);
-    directory_ = path;
-    std::filesystem::create_directory(directory_ + "/pam.d");
-    std::ofstream(directory_ + "/password") << slapd_->ServicePassword("pam") << "\n";
-    for (const char* service : {"prov-pop3", "prov-web", "other"}) {
-      std::ofstream(directory_ + "/pam.d/" + service) << fmt::format(
-          "auth required {0} config={1}\naccount required {0} config={1}\npassword required {0} config={1}\n",
-          ModulePath(), directory_ + "/pam_prov.toml");
-    }
-    Configure({slapd_->ldapi()});
-  }
-  void TearDown() override { std::filesystem::remove_all(directory_); }
-
-  void Configure(const std::vector<std::string>& uris, const std::string& more = "") {
-    std::string list;
-    for (const std::string& uri : uris) list += fmt::format("\"{}\", ", uri);
-    std::ofstream(directory_ + "/pam_prov.toml") << fmt::format(
-        "uri = [{}]\nbase = \"o=prov\"\nbind_dn = \"{}\"\nbind_password_file = \"password\"\n{}\n", list,
-        slapd_->ServiceDn("pam"), more);
-  }
-
-  struct Outcome {
-    int authenticate = -1;
-    int account = -1;
-    std::string credential_version;
-  };
-
-  Outcome LogInThroughPam(const std::string& login, const std::string& password,
-                          const std::string& service = "prov-pop3") {
-    Outcome outcome;
-    std::string typed = password;
-    const pam_conv conversation{&Converse, typed.data()};
-    pam_handle_t* pam = nullptr;
-    EXPECT_EQ(pam_start_confdir(service.c_str(), login.c_str(), &conversation,
-                                (directory_ + "/pam.d").c_str(), &pam),
-              PAM_SUCCESS);
-    outcome.authenticate = pam_authenticate(pam, PAM_SILENT);
-    outcome.account = pam_acct_mgmt(pam, PAM_SILENT);
-    if (const char* version = pam_getenv(pam, "PROV_CREDENTIAL_VERSION"))
-      outcome.credential_version = version;
-    if (outcome.authenticate == PAM_SUCCESS) {
-      EXPECT_EQ(pam_setcred(pam, PAM_ESTABLISH_CRED | PAM_SILENT), PAM_SUCCESS);
-    }
-    pam_end(pam, outcome.account);
-    return outcome;
-  }
-
-  // What slapd logs about from now on.
-  class Log {
-   public:
-    Log() : start_(slapd_->Log().size()) {}
-    std::string New() const { return slapd_->Log().substr(start_); }
-
-   private:
-    const size_t start_;
-  };
-
-  static Slapd* slapd_;
-  std::string directory_;
-};
-
-Slapd* PamProvTest::slapd_ = nullptr;
 
 TEST_F(PamProvTest, RightPasswordLogsIn) {
   const Outcome outcome = LogInThroughPam("alice@example.net", kPassword);
@@ -217,7 +56,10 @@ TEST_F(PamProvTest, NamesThatNobodyCanHaveNeverReachTheDirectory) {
   for (const std::string& name :
        {std::string("*"), std::string(")(uid=*"), std::string("\\"), std::string("*@example.net"),
         std::string("alice@example.net)(uid=*"), std::string("alice"), std::string("a\nb@x.net"),
-        std::string(1 << 20, 'a'), std::string("\xFF@x.net")}) {
+        std::string(1 << 20, 'a'), std::string("\xFF@x.net"), std::string(" alice@example.net"),
+        std::string("alice@example.net "), std::string("alice@example.net\\00"),
+        std::string("alice@example.net,o=prov"), std::string("al\tice@example.net"),
+        std::string("(uid=alice@example.net)")}) {
     const Outcome outcome = LogInThroughPam(name, kPassword);
     EXPECT_EQ(outcome.authenticate, PAM_USER_UNKNOWN) << name.substr(0, 30);
     EXPECT_EQ(outcome.account, PAM_USER_UNKNOWN);
@@ -288,12 +130,31 @@ TEST_F(PamProvTest, AccountStageStandsAloneAndFollowsTheName) {
   EXPECT_EQ(pam_authenticate(pam, PAM_SILENT), PAM_SUCCESS);
   ASSERT_EQ(pam_set_item(pam, PAM_USER, "suspended@example.net"), PAM_SUCCESS);
   EXPECT_EQ(pam_acct_mgmt(pam, PAM_SILENT), PAM_ACCT_EXPIRED);
-  EXPECT_EQ(pam_chauthtok(pam, PAM_SILENT), PAM_AUTHTOK_ERR);
   pam_end(pam, PAM_SUCCESS);
 }
 
+// As sudo(8), login(1) and their like do.
+TEST_F(PamProvTest, EveryStageOfASessionSucceedsInOrder) {
+  char typed[] = "secret";
+  const pam_conv conversation{&Converse, typed};
+  pam_handle_t* pam = nullptr;
+  ASSERT_EQ(pam_start_confdir("prov-pop3", "alice@example.net", &conversation,
+                              (directory_ + "/pam.d").c_str(), &pam),
+            PAM_SUCCESS);
+  EXPECT_EQ(pam_authenticate(pam, PAM_SILENT), PAM_SUCCESS);
+  EXPECT_EQ(pam_acct_mgmt(pam, PAM_SILENT), PAM_SUCCESS);
+  EXPECT_EQ(pam_chauthtok(pam, PAM_SILENT | PAM_CHANGE_EXPIRED_AUTHTOK), PAM_SUCCESS);  // none has expired
+  EXPECT_EQ(pam_setcred(pam, PAM_ESTABLISH_CRED | PAM_SILENT), PAM_SUCCESS);
+  EXPECT_EQ(pam_open_session(pam, PAM_SILENT), PAM_SUCCESS);
+  EXPECT_EQ(pam_setcred(pam, PAM_REINITIALIZE_CRED | PAM_SILENT), PAM_SUCCESS);
+  EXPECT_EQ(pam_close_session(pam, PAM_SILENT), PAM_SUCCESS);
+  EXPECT_EQ(pam_setcred(pam, PAM_DELETE_CRED | PAM_SILENT), PAM_SUCCESS);
+  EXPECT_EQ(pam_end(pam, PAM_SUCCESS), PAM_SUCCESS);
+}
+
 TEST_F(PamProvTest, StartTlsVerifiesTheDirectory) {
-  Configure({slapd_->ldap_uri()}, fmt::format("starttls = true\nca = \"{}\"", slapd_->ca()));
+  Configure({slapd_->ldap_uri()},
+            fmt::format("starttls = true\nca = \"{}\"\ntimeout = \"30s\"", slapd_->ca()));
   EXPECT_EQ(LogInThroughPam("alice@example.net", kPassword).account, PAM_SUCCESS);
   EXPECT_EQ(LogInThroughPam("alice@example.net", "wrong").authenticate, PAM_AUTH_ERR);
   Configure({slapd_->ldap_uri()}, "starttls = true");  // the system's CAs do not know ours
@@ -323,35 +184,6 @@ TEST_F(PamProvTest, WrongConfigurationIsNamed) {
   EXPECT_EQ(LogInThroughPam("alice@example.net", kPassword).authenticate, PAM_AUTHINFO_UNAVAIL);
 }
 
-TEST_F(PamProvTest, FailsOverFromADeadServerAndRemembersIt) {
-  const SilentServer silent;
-  Configure({"ldapi://%2Fnonexistent", silent.uri(), slapd_->ldapi()},
-            fmt::format("ca = \"{}\"\ntimeout = \"3s\"", slapd_->ca()));
-  EXPECT_EQ(LogInThroughPam("alice@example.net", kPassword).authenticate, PAM_SUCCESS);
-  EXPECT_EQ(silent.Visits(), 1);
-  EXPECT_EQ(LogInThroughPam("alice@example.net", kPassword).authenticate, PAM_SUCCESS);
-  EXPECT_EQ(LogInThroughPam("alice@example.net", "wrong").authenticate, PAM_AUTH_ERR);
-  EXPECT_EQ(silent.Visits(), 0);
-}
-
-TEST_F(PamProvTest, ReturnsToItsFirstServer) {
-  const SilentServer silent;
-  Configure({silent.uri(), slapd_->ldapi()},
-            fmt::format("ca = \"{}\"\ntimeout = \"600ms\"\ndead_for = \"0ms\"", slapd_->ca()));
-  EXPECT_EQ(LogInThroughPam("alice@example.net", kPassword).authenticate, PAM_SUCCESS);
-  EXPECT_EQ(LogInThroughPam("alice@example.net", kPassword).authenticate, PAM_SUCCESS);
-  EXPECT_EQ(silent.Visits(), 2);
-}
-
-TEST_F(PamProvTest, SilentServerIsGivenUpInTime) {
-  const SilentServer silent;
-  Configure({silent.uri()}, fmt::format("ca = \"{}\"\ntimeout = \"300ms\"", slapd_->ca()));
-  const auto start = std::chrono::steady_clock::now();
-  EXPECT_EQ(LogInThroughPam("alice@example.net", kPassword).authenticate, PAM_AUTHINFO_UNAVAIL);
-  // Generous, for a loaded machine; without a limit it would be for ever.
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
-}
-
 TEST_F(PamProvTest, WrongServiceAccountSaysNothingAboutThePassword) {
   std::ofstream(directory_ + "/password") << "not it";
   EXPECT_EQ(LogInThroughPam("alice@example.net", kPassword).authenticate, PAM_AUTHINFO_UNAVAIL);
@@ -363,8 +195,8 @@ size_t OpenDescriptors() {
   return count;
 }
 
-TEST_F(PamProvTest, NothingIsLeftOpenAfterPamEnd) {
-  LogInThroughPam("alice@example.net", kPassword);
+TEST_F(PamProvTest, DescriptorsDoNotGrowWithLogins) {
+  for (int i = 0; i < 2; ++i) LogInThroughPam("alice@example.net", kPassword);
   const size_t before = OpenDescriptors();
   for (int i = 0; i < 10; ++i) {
     LogInThroughPam("alice@example.net", kPassword);
@@ -372,6 +204,103 @@ TEST_F(PamProvTest, NothingIsLeftOpenAfterPamEnd) {
     LogInThroughPam("nobody@example.net", kPassword);
   }
   EXPECT_EQ(OpenDescriptors(), before);
+}
+
+size_t Count(const std::string& text, const std::string& what) {
+  size_t count = 0;
+  for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + what.size())) ++count;
+  return count;
+}
+
+TEST_F(PamProvTest, AProcessThatLogsInAgainAsksOverTheSameConnections) {
+  LogInThroughPam("alice@example.net", kPassword);
+  LogInThroughPam("alice@example.net", kPassword);
+  const Log log;
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(LogInThroughPam("alice@example.net", kPassword).account, PAM_SUCCESS);
+  EXPECT_EQ(LogInThroughPam("alice@example.net", "wrong").authenticate, PAM_AUTH_ERR);
+  EXPECT_EQ(LogInThroughPam("alice@example.net", kPassword).account, PAM_SUCCESS);
+  const std::string text = log.New();
+  EXPECT_EQ(Count(text, "ACCEPT"), 0u) << text;
+  // A search and a bind for each.
+  EXPECT_EQ(Count(text, "SRCH base"), 5u) << text;
+  EXPECT_EQ(Count(text, " method=128"), 5u) << text;
+}
+
+TEST_F(PamProvTest, EveryRefusalCostsTheDirectoryTheSame) {
+  LogInThroughPam("alice@example.net", kPassword);
+  LogInThroughPam("alice@example.net", kPassword);
+  for (const char* login : {"alice@example.net", "nobody@example.net", "suspended@example.net",
+                            "nopassword@example.net", "webonly@example.net"}) {
+    const Log log;
+    EXPECT_EQ(LogInThroughPam(login, "wrong").authenticate, PAM_AUTH_ERR) << login;
+    // The line of an operation is there before its answer.
+    const std::string text = log.New();
+    EXPECT_EQ(Count(text, "SRCH base"), 1u) << text;
+    EXPECT_EQ(Count(text, " method=128"), 1u) << text;
+    EXPECT_EQ(Count(text, "ACCEPT"), 0u) << text;
+  }
+}
+
+TEST_F(PamProvTest, AKeptConnectionThatDiedCostsNobodyALogin) {
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(LogInThroughPam("alice@example.net", kPassword).account, PAM_SUCCESS);
+  slapd_->Kill();
+  EXPECT_EQ(LogInThroughPam("alice@example.net", kPassword).authenticate, PAM_AUTHINFO_UNAVAIL);
+  EXPECT_EQ(LogInThroughPam("alice@example.net", kPassword).account, PAM_AUTHINFO_UNAVAIL);
+  ASSERT_TRUE(slapd_->StartAgain().ok());
+  EXPECT_EQ(LogInThroughPam("alice@example.net", kPassword).account, PAM_SUCCESS);
+  EXPECT_EQ(LogInThroughPam("alice@example.net", kPassword).account, PAM_SUCCESS);
+  slapd_->Stop();
+  ASSERT_TRUE(slapd_->StartAgain().ok());
+  EXPECT_EQ(LogInThroughPam("alice@example.net", kPassword).account, PAM_SUCCESS);
+}
+
+// The child must neither use the parent's connections nor close them for it, with TLS or without.
+TEST_F(PamProvTest, AForkedChildAsksOverConnectionsOfItsOwn) {
+  for (const bool tls : {false, true}) {
+    if (tls)
+      Configure({slapd_->ldap_uri()},
+                fmt::format("starttls = true\nca = \"{}\"\ntimeout = \"30s\"", slapd_->ca()));
+    for (int i = 0; i < 2; ++i)
+      EXPECT_EQ(LogInThroughPam("alice@example.net", kPassword).account, PAM_SUCCESS);
+    const Log log;
+    const pid_t child = fork();
+    if (child == 0) {
+      bool good = true;
+      for (int i = 0; i < 3; ++i)
+        good = good && LogInThroughPam("alice@example.net", kPassword).authenticate == PAM_SUCCESS;
+      _exit(good ? 0 : 1);
+    }
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+    EXPECT_GT(Count(log.New(), "ACCEPT"), 0u);
+    const Log after;
+    EXPECT_EQ(LogInThroughPam("alice@example.net", kPassword).account, PAM_SUCCESS);
+    EXPECT_EQ(Count(after.New(), "ACCEPT"), 0u) << after.New();
+  }
+}
+
+// A program that logs somebody in and starts another must not hand our descriptors on.
+TEST_F(PamProvTest, NoDescriptorOutlivesAnExec) {
+  for (int i = 0; i < 3; ++i) LogInThroughPam("alice@example.net", kPassword);
+  for (const auto& one : std::filesystem::directory_iterator("/proc/self/fd")) {
+    const std::string target = std::filesystem::read_symlink(one.path());
+    if (!target.starts_with("socket:")) continue;
+    EXPECT_NE(fcntl(std::stoi(one.path().filename()), F_GETFD) & FD_CLOEXEC, 0) << target;
+  }
+}
+
+TEST_F(PamProvTest, TheFirstLoginOfAProcessLeavesNothingOpen) {
+  const pid_t child = fork();  // it has not logged in yet
+  if (child == 0) {
+    const size_t before = OpenDescriptors();
+    const bool good = LogInThroughPam("alice@example.net", kPassword).account == PAM_SUCCESS;
+    // What the parent kept is closed meanwhile.
+    _exit(good && OpenDescriptors() <= before ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
 }
 
 TEST_F(PamProvTest, ThreadsDoNotDisturbEachOther) {
@@ -399,8 +328,8 @@ TEST_F(PamProvTest, TwoCopiesOfTheModuleCanBeLoaded) {
     std::filesystem::copy_file(ModulePath(), copy);
     void* module = dlopen(copy.c_str(), RTLD_NOW | RTLD_LOCAL);
     ASSERT_NE(module, nullptr) << dlerror();
-    for (const char* symbol :
-         {"pam_sm_authenticate", "pam_sm_acct_mgmt", "pam_sm_setcred", "pam_sm_chauthtok"}) {
+    for (const char* symbol : {"pam_sm_authenticate", "pam_sm_acct_mgmt", "pam_sm_setcred",
+                               "pam_sm_chauthtok", "pam_sm_open_session", "pam_sm_close_session"}) {
       EXPECT_NE(dlsym(module, symbol), nullptr);
     }
     EXPECT_EQ(

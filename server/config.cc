@@ -49,6 +49,7 @@ absl::StatusOr<ProvdConfig> LoadProvdConfig(const std::string& path) {
   config.directory.password_file = reader.RequiredPath("directory.password_file");
   config.directory.ca = reader.Path("directory.ca", "");
   config.directory.starttls = reader.Bool("directory.starttls", false);
+  config.directory.password_socket = reader.Path("directory.password_socket", "");
   config.directory.home_prefix = reader.String("directory.home_prefix", "/srv/prov/homes");
   config.directory.most_removals =
       static_cast<size_t>(reader.Int("directory.most_removals", 100, 0, 1'000'000'000));

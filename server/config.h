@@ -42,6 +42,7 @@ struct ProvdConfig {
     std::string password_file;
     std::string ca;
     bool starttls = false;
+    std::string password_socket;  // where slapd hands password changes over; empty: it does not
     std::string home_prefix;
     size_t most_removals = 0;
     directory::Services services;

@@ -39,6 +39,7 @@
 #include "server/api/mailbox_moves_service.h"
 #include "server/api/mailing_lists_service.h"
 #include "server/api/operations_service.h"
+#include "server/api/password_door.h"
 #include "server/api/rate_limit.h"
 #include "server/api/subscribers_service.h"
 #include "server/api/workers.h"
@@ -238,7 +239,7 @@ class Provd {
                                                                    .changes = &change_log_,
                                                                    .lifecycle = Lifecycle(config),
                                                                    .keep_changes = config.keep_changes});
-    return absl::OkStatus();
+    return OpenPasswordDoor(config);
   }
 
   // Must no longer be asked once this provd goes.
@@ -252,6 +253,7 @@ class Provd {
     agent_sync_.ShutDown();
     server_->Shutdown(std::chrono::system_clock::now() + kDrainPatience);
     due_work_->Stop();
+    if (password_door_) password_door_->Stop();
     workers_.Stop();
     publisher_.Stop();
     watch_.Stop();
@@ -269,6 +271,17 @@ class Provd {
             .caller_lifetime = duration_cast<seconds>(config.enrolment.caller_lifetime),
             .port = PortOf(config.enrolment.listen),
             .trust_changed = [this] { RefreshTrust(); }};
+  }
+
+  absl::Status OpenPasswordDoor(const ProvdConfig& config) {
+    if (config.directory.password_socket.empty()) return absl::OkStatus();
+    password_door_.emplace(
+        api::PasswordDoor::Parts{.writes = &writes_,
+                                 .subscribers = &subscribers_,
+                                 .workers = &workers_,
+                                 .base = config.directory.base,
+                                 .least_password_characters = config.least_password_characters});
+    return password_door_->Start(config.directory.password_socket);
   }
 
   // Failing is not fatal: the watch tries again by itself.
@@ -371,6 +384,7 @@ class Provd {
   api::AgentSyncService agent_sync_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<api::DueWork> due_work_;
+  std::optional<api::PasswordDoor> password_door_;
 };
 
 // A role that owns its tables may do all with them, and so may whoever takes provd over.

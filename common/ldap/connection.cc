@@ -1,7 +1,10 @@
 #include "common/ldap/connection.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <openldap.h>
+#include <poll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +19,7 @@ namespace {
 
 constexpr char kTransactionStartOid[] = "1.3.6.1.1.21.1";  // RFC 5805 section 2.1
 constexpr auto kLongestTimeout = std::chrono::hours(1);
+constexpr std::chrono::microseconds kLongestRead(50'000);
 
 // Every option that an ldap.conf or the environment could set otherwise, and that matters.
 int SetOptions(LDAP* handle, const ConnectOptions& options, bool tls) {
@@ -121,6 +125,7 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const ConnectOption
   if (!socket.ok()) return socket.status();
   const bool tls = endpoint->scheme != Endpoint::Scheme::kLdapi;
   auto state = std::make_unique<State>(options);
+  state->socket = *socket;
   if (const int code =
           ldap_init_fd(*socket, tls ? LDAP_PROTO_TCP : LDAP_PROTO_IPC, options.uri.c_str(), &state->handle);
       code != LDAP_SUCCESS) {
@@ -152,6 +157,38 @@ absl::Status Connection::Bind(const std::string& dn, const std::string& password
   absl::StatusOr<Result> result = state_->ParseResult(*message, "bind");
   if (!result.ok()) return result.status();
   return state_->Check(result->code, "bind as " + dn, result->diagnostic);
+}
+
+void Connection::EndBy(std::chrono::steady_clock::time_point deadline) {
+  state_->deadline = deadline;
+  if (!state_->options.uri.starts_with("ldapi://")) {
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    state_->watch = std::make_unique<SocketDeadline>(state_->socket, std::max(left, left.zero()));
+    return;
+  }
+  // A read that ends early makes libldap look at its time again; the rest of a message comes with the next.
+  const timeval limit{.tv_sec = 0, .tv_usec = kLongestRead.count()};
+  setsockopt(state_->socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+}
+
+void Connection::EndWhenever() {
+  state_->watch.reset();
+  state_->deadline.reset();
+}
+
+bool Connection::IsUsable() const { return state_->Usable().ok(); }
+
+bool Connection::IsQuiet() const {
+  pollfd one{.fd = state_->socket, .events = POLLIN, .revents = 0};
+  return IsUsable() && poll(&one, 1, 0) == 0;
+}
+
+void Connection::LeaveToParent() {
+  const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null < 0) return;
+  dup3(null, state_->socket, O_CLOEXEC);
+  close(null);
 }
 
 absl::StatusOr<std::vector<Entry>> Connection::Search(const SearchRequest& request) {

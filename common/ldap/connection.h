@@ -47,7 +47,8 @@ struct Culprit {
   std::optional<size_t> index;
 };
 
-// Not thread-safe. Each call takes at most the operation time-out between two messages of the server.
+// Not thread-safe. Each call takes at most the operation time-out between two messages of the server; EndBy
+// bounds them together.
 class Connection {
  public:
   // Connects, with TLS where asked for; not bound yet.
@@ -59,6 +60,11 @@ class Connection {
   // Simple bind. INVALID_ARGUMENT for an empty password, without asking the server: it would bind nobody and
   // call that success (RFC 4513 section 5.1.2).
   absl::Status Bind(const std::string& dn, const std::string& password);
+
+  // The operation of RFC 3062, for `dn`. INVALID_ARGUMENT: the server refuses this new password, and the
+  // message is its words alone. FAILED_PRECONDITION: this server changes no passwords, or not this one.
+  absl::Status ChangePassword(const std::string& dn, const std::string& old_password,
+                              const std::string& new_password);
 
   // NOT_FOUND when the base is not there, or not to be seen; OUT_OF_RANGE beyond the size limit.
   absl::StatusOr<std::vector<Entry>> Search(const SearchRequest& request);
@@ -75,6 +81,19 @@ class Connection {
   // All or nothing (RFC 5805). Writes must not depend on each other's order. After UNAVAILABLE or
   // DEADLINE_EXCEEDED either may be the case.
   absl::Status ApplyAll(const std::vector<Write>& writes, Culprit* culprit);
+
+  // Whatever the server sends or does not send, calls end by then, and the connection is of no more use if
+  // one was under way.
+  void EndBy(std::chrono::steady_clock::time_point deadline);
+  // Takes that back: the connection waits for its next use.
+  void EndWhenever();
+
+  // Whether it has not failed yet.
+  bool IsUsable() const;
+  // Between two uses: the server has not closed it, and has not said anything nobody asked for.
+  bool IsQuiet() const;
+  // In the child of a fork: what is closed here must not be closed for the parent. Async-signal-safe.
+  void LeaveToParent();
 
   struct State;  // for this directory's own files
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "common/ldap/result.h"
@@ -54,7 +55,14 @@ absl::Status Connection::State::LastError(std::string_view what) {
 }
 
 absl::StatusOr<Message> Connection::State::Receive(int id, bool all, std::string_view what) {
-  timeval timeout = ToTimeval(options.operation_timeout);
+  auto patience = options.operation_timeout;
+  if (deadline) {
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(*deadline - std::chrono::steady_clock::now());
+    if (left.count() <= 0) return Check(LDAP_TIMEOUT, what);
+    patience = std::min(patience, left);
+  }
+  timeval timeout = ToTimeval(patience);
   LDAPMessage* received = nullptr;
   const int type = ldap_result(handle, id, all ? LDAP_MSG_ALL : LDAP_MSG_ONE, &timeout, &received);
   Message message(received);

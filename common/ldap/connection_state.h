@@ -4,13 +4,16 @@
 #include <lber.h>
 #include <ldap.h>
 
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "common/ldap/connection.h"
+#include "common/ldap/socket.h"
 
 namespace prov::ldap {
 
@@ -47,7 +50,10 @@ struct Connection::State {
 
   const ConnectOptions options;
   LDAP* handle = nullptr;
-  absl::Status failure;  // OK while usable
+  int socket = -1;  // the handle's
+  std::optional<std::chrono::steady_clock::time_point> deadline;
+  std::unique_ptr<SocketDeadline> watch;  // of `deadline`, where TLS hides from libldap how little came
+  absl::Status failure;                   // OK while usable
 };
 
 // LDAPMod arrays as libldap wants them, kept together with what they point to.

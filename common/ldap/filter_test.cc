@@ -30,6 +30,20 @@ TEST(Dn, ValuesCannotLeaveTheirPlace) {
   EXPECT_TRUE(IsDn(ChildDn("cn", "\xFF;<>\n", "o=prov")));
 }
 
+TEST(Dn, ChildValueIsWhatChildDnWasMadeOf) {
+  for (const std::string& value : {std::string("a+b@example.net"), std::string("x,o=prov"),
+                                   std::string(" # "), std::string("\"\\;<>"), std::string("\xC3\xA9")}) {
+    EXPECT_EQ(ChildValue("uid", ChildDn("uid", value, "ou=people,o=prov"), "ou=people,o=prov"), value);
+  }
+  EXPECT_EQ(ChildValue("uid", "UID=alice, OU=People , o=PROV", "ou=people,o=prov"), "alice");
+  for (const char* other :
+       {"uid=a,o=prov", "uid=a,uid=b,ou=people,o=prov", "cn=a,ou=people,o=prov", "ou=people,o=prov",
+        "uid=a+cn=b,ou=people,o=prov", "uid=a,ou=people,o=prov2", "", "alice", "uid=a,ou=people"}) {
+    EXPECT_EQ(ChildValue("uid", other, "ou=people,o=prov"), std::nullopt) << other;
+  }
+  EXPECT_EQ(ChildValue("uid", "uid=a", ""), std::nullopt);
+}
+
 TEST(Dn, IsDnTellsNamesFromOtherText) {
   EXPECT_TRUE(IsDn("dc=example,dc=net"));
   EXPECT_FALSE(IsDn(""));

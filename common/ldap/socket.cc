@@ -7,15 +7,16 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <memory>
 #include <system_error>
+
+#include "common/ldap/host_lookup.h"
+#include "common/ldap/quiet_thread.h"
 
 namespace prov::ldap {
 namespace {
@@ -116,17 +117,11 @@ absl::StatusOr<int> OpenSocket(const Endpoint& endpoint, milliseconds connect_ti
   if (endpoint.scheme == Endpoint::Scheme::kLdapi) {
     return OpenUnix(endpoint.host, deadline, operation_timeout);
   }
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_ADDRCONFIG;
-  addrinfo* found = nullptr;
   const std::string port = std::to_string(endpoint.port);
-  if (const int error = getaddrinfo(endpoint.host.c_str(), port.c_str(), &hints, &found); error != 0) {
-    return absl::UnavailableError(fmt::format("looking {} up: {}", endpoint.host, gai_strerror(error)));
-  }
-  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(found, freeaddrinfo);
+  const absl::StatusOr<Addresses> found = LookUp(endpoint.host, port, deadline);
+  if (!found.ok()) return found.status();
   absl::Status last = absl::UnavailableError("no address");
-  for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
+  for (const addrinfo* one = found->get(); one != nullptr; one = one->ai_next) {
     absl::StatusOr<int> fd = TryAddress(one->ai_family, one->ai_addr, one->ai_addrlen, deadline,
                                         operation_timeout, endpoint.host + ":" + port);
     if (fd.ok()) return fd;
@@ -137,12 +132,8 @@ absl::StatusOr<int> OpenSocket(const Endpoint& endpoint, milliseconds connect_ti
 
 SocketDeadline::SocketDeadline(int socket, milliseconds timeout)
     : socket_(fcntl(socket, F_DUPFD_CLOEXEC, 0)) {
-  // The program's signals are for its own threads.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
   try {
-    thread_ = std::thread([this, deadline = std::chrono::steady_clock::now() + timeout] {
+    thread_ = QuietThread([this, deadline = std::chrono::steady_clock::now() + timeout] {
       std::unique_lock lock(mutex_);
       if (!changed_.wait_until(lock, deadline, [this] { return done_; })) shutdown(socket_, SHUT_RDWR);
     });
@@ -150,7 +141,6 @@ SocketDeadline::SocketDeadline(int socket, milliseconds timeout)
     // The program may have no more threads: rather no connection than one without an end.
     shutdown(socket_, SHUT_RDWR);
   }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 SocketDeadline::~SocketDeadline() {

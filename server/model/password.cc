@@ -73,6 +73,17 @@ absl::StatusOr<std::string> HashPassword(std::string_view password) {
   return result;
 }
 
+bool VerifyPassword(std::string_view hash, std::string_view password) {
+  if (!hash.starts_with(kScheme)) return false;
+  const std::string setting(hash.substr(kScheme.size()));
+  const auto data = std::make_unique<crypt_data>();
+  const WipedCopy copy(password);
+  const char* made = crypt_rn(copy.c_str(), setting.c_str(), data.get(), sizeof *data);
+  const bool same = made != nullptr && setting == made;
+  explicit_bzero(data.get(), sizeof *data);
+  return same;
+}
+
 absl::Status CheckPasswordHash(std::string_view field, std::string_view hash) {
   const auto malformed = [&] {
     return InvalidField(field, "must be {CRYPT}$6$salt$hash or {CRYPT}$y$parameters$salt$hash");

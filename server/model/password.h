@@ -23,6 +23,9 @@ absl::Status CheckPassword(std::string_view field, std::string_view password, st
 // milliseconds.
 absl::StatusOr<std::string> HashPassword(std::string_view password);
 
+// Whether `hash`, of HashPassword or CheckPasswordHash, is of this password. Takes as long as making one.
+bool VerifyPassword(std::string_view hash, std::string_view password);
+
 // Accepts a hash made elsewhere: {CRYPT} with $6$ (SHA-512) or $y$ (yescrypt).
 absl::Status CheckPasswordHash(std::string_view field, std::string_view hash);
 

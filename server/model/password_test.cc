@@ -33,6 +33,11 @@ TEST(Password, WeakOnesAreRefusedWithoutBeingEchoed) {
 TEST(Password, HashVerifiesAndIsSaltedAnew) {
   const std::string first = HashPassword(kStrong).value();
   const std::string second = HashPassword(kStrong).value();
+  EXPECT_TRUE(VerifyPassword(first, kStrong));
+  EXPECT_TRUE(VerifyPassword(second, kStrong));
+  EXPECT_FALSE(VerifyPassword(first, std::string(kStrong) + "x"));
+  for (const char* none : {"", "{CRYPT}", "{CRYPT}*", "{CRYPT}$6$", "secret", "{SSHA}c2VjcmV0"})
+    EXPECT_FALSE(VerifyPassword(none, "")) << none;
   EXPECT_NE(first, second);
   EXPECT_TRUE(first.starts_with("{CRYPT}$6$"));
   EXPECT_TRUE(CheckPasswordHash("password_hash", first).ok());

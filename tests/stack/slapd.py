@@ -26,6 +26,7 @@ class Slapd:
         self.repository = repository
         self.name = "slapd"
         self.also_ask = None  # a replica that hosts try after this one
+        self.password_socket = None  # where provd hears of password changes
         self.configuration = os.path.join(directory, "slapd.d")
         self.ldapi = "ldapi://" + urllib.parse.quote(os.path.join(directory, "run", "ldapi"), safe="")
         self.uri = f"ldap://127.0.0.1:{port}"
@@ -104,6 +105,9 @@ bind_password_file = "{self.password_file("pam")}"
         self.processes.run(["slapadd", "-n", "1", "-F", unfinished, "-l", self._render("base.ldif", words)])
         if tls:
             self.processes.run(["slapmodify", "-n", "0", "-F", unfinished, "-l", self._render("tls.ldif", words)])
+        if self.password_socket:
+            words["PASSWORD_SOCKET"] = self.password_socket
+            self.processes.run(["slapmodify", "-n", "0", "-F", unfinished, "-l", self._render("password.ldif", words)])
         os.rename(unfinished, configuration)
 
     def _make_password(self, account):

@@ -74,7 +74,7 @@ class Stack:
         self.limits = {}  # calls a second, by role
         self.agent_tables = {}  # more of agent.toml, by host: whole tables
         self.agent_keys = {}  # and keys that stand before all tables
-        self.engine_keys = {}  # and of [engine]
+        self.engine_keys = {}  # and keys of [engine]
         self.web_keys = ""  # more keys of [web] in agent.toml
         self.root_hosts = set()  # hosts whose agent runs as root, so that files get their owners
         self.foreign_stores = set()  # stores served by other software; their maildirs belong to the accounts
@@ -82,6 +82,7 @@ class Stack:
         self.provd_directory = ""  # more keys of its [directory]
         self.postgres = Postgres(self.processes, os.path.join(state, "postgres"), self.ports["postgres"])
         self.slapd = Slapd(self.processes, os.path.join(state, "slapd"), self.ports["ldap"], repository)
+        self.slapd.password_socket = os.path.join(state, "provd", "password")
         self.hosts = list(HOSTS)
         self.progress = lambda text: None
 
@@ -215,7 +216,8 @@ class Stack:
         write(self.path("pam_prov.toml"), self.slapd.pam_configuration())
         for service in PAM_SERVICES:
             module = f"{self.bin}/pam_prov.so config={self.path('pam_prov.toml')}"
-            write(os.path.join(directory, service), f"auth required {module}\naccount required {module}\n")
+            write(os.path.join(directory, service), f"auth required {module}\naccount required {module}\n"
+                  f"password required {module}\n")
 
     def _provctl(self):
         write(self.path("provctl.toml"), f'''server = "{self.address("provd")}"
@@ -253,6 +255,7 @@ uri = "{self.slapd.ldapi}"
 base = "{self.slapd.base}"
 bind_dn = "{self.slapd.publisher_dn}"
 password_file = "{self.slapd.publisher_password_file}"
+password_socket = "{self.slapd.password_socket}"
 {self.provd_directory}
 {self.provd_tables}
 ''')
@@ -351,8 +354,7 @@ sites_root = "{self.path("hosts", host, "sites")}"
 [engine]
 program = "{self.bin}/prov-engine"
 hostname = "{host}.example.net"
-{self.engine_keys.get(host, "")}
-''' + self._store_table(host, role, pool) + self._engine_tables(host, role) + self.agent_tables.get(host, ""))
+{self.engine_keys.get(host, "")}''' + self._store_table(host, role, pool) + self._engine_tables(host, role) + self.agent_tables.get(host, ""))
         return path
 
     # Life --------------------------------------------------------------------------------------------------------

@@ -2,9 +2,12 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <atomic>
 #include <filesystem>
+#include <fstream>
 #include <future>
 #include <set>
+#include <thread>
 
 #include "agents/mail/auth/credential_cache.h"
 #include "agents/mail/auth/failure_delay.h"
@@ -56,6 +59,26 @@ TEST(CredentialCache, EntriesExpireAndAreBounded) {
   EXPECT_FALSE(cache.Contains("pop3", "b", "x", 1));
   clock.now += minutes(10);
   EXPECT_FALSE(cache.Contains("pop3", "a", "x", 1));
+}
+
+// Sessions of one service run on several event loops.
+TEST(CredentialCache, ManyThreadsShareIt) {
+  CredentialCache cache(SystemClock(), {.max_entries = 50, .lifetime = minutes(10)});
+  std::vector<std::thread> threads;
+  std::atomic<int> wrong = 0;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 500; ++i) {
+        const std::string login = std::to_string(i % 70);
+        cache.Add("pop3", login, "right", 1 + static_cast<uint64_t>(t % 2));
+        if (cache.Contains("pop3", login, "wrong", 1)) ++wrong;
+        if (cache.Contains("pop3", login, "right", 3)) ++wrong;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0);
+  EXPECT_LE(cache.size(), 50u);
 }
 
 TEST(FailureDelay, GrowsFromTwoToFifteenSecondsByNetwork) {
@@ -177,6 +200,60 @@ TEST_F(WorkerPoolTest, TheQueueIsBounded) {
   EXPECT_EQ(replies.back().get().status().code(), absl::StatusCode::kResourceExhausted);
   pool.reset();
   for (size_t i = 0; i + 1 < replies.size(); ++i) EXPECT_FALSE(replies[i].get().ok());
+}
+
+// A program in the worker's place, of a shell's few lines.
+class OddWorkerTest : public WorkerPoolTest {
+ protected:
+  std::unique_ptr<WorkerPool> Odd(const std::string& script,
+                                  std::chrono::milliseconds timeout = seconds(20)) {
+    const std::string program = host_.path() + "/worker";
+    std::ofstream(program) << "#!/bin/sh\n" << script << "\n";
+    std::filesystem::permissions(program, std::filesystem::perms::owner_all);
+    WorkerPool::Options options;
+    options.program = program;
+    options.workers = 1;
+    options.timeout = timeout;
+    options.first_restart = std::chrono::milliseconds(1);
+    return WorkerPool::Start(options);
+  }
+};
+
+TEST_F(OddWorkerTest, GarbageIsNoAnswerAndEndsTheWorker) {
+  // A frame without end, one that is too long, one of no verdict, a field that is cut off, half a header.
+  for (const char* octets :
+       {"\\000\\000\\000\\000", "\\377\\377\\377\\377", "\\000\\000\\000\\005\\011\\000\\000\\000\\000",
+        "\\000\\000\\000\\003\\001\\377\\377", "\\000\\000", "HTTP/1.1 200 OK"}) {
+    auto pool = Odd(std::string("head -c 8 >/dev/null; printf '") + octets + "' >&0");
+    for (int i = 0; i < 2; ++i) {
+      const auto reply = Ask(*pool, "right").get();
+      EXPECT_EQ(reply.status().code(), absl::StatusCode::kUnavailable) << octets << reply.status();
+    }
+  }
+}
+
+TEST_F(OddWorkerTest, AnAnswerBeforeTheQuestionIsNoAnswer) {
+  // kOk to whatever will be asked; then it waits, so that its end is not what ends it.
+  auto pool = Odd("printf '\\000\\000\\000\\005\\001\\000\\000\\000\\000' >&0; touch " + host_.path() +
+                  "/said; exec cat >/dev/null");
+  const auto deadline = steady_clock::now() + seconds(30);
+  while (!std::filesystem::exists(host_.path() + "/said") && steady_clock::now() < deadline)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  const auto reply = Ask(*pool, "wrong").get();
+  EXPECT_EQ(reply.status().code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(OddWorkerTest, OneThatReadsNothingIsKilledInTime) {
+  auto pool = Odd("exec sleep 1000", std::chrono::milliseconds(200));
+  const auto reply = Ask(*pool, "right").get();
+  EXPECT_EQ(reply.status().code(), absl::StatusCode::kDeadlineExceeded) << reply.status();
+}
+
+TEST_F(OddWorkerTest, OneThatEndsAtOnceIsStartedAgainWithPauses) {
+  auto pool = Odd("echo x >>" + host_.path() + "/starts; exit 1", std::chrono::milliseconds(500));
+  EXPECT_FALSE(Ask(*pool, "right").get().ok());
+  // Doubling from a millisecond, nine or ten starts take half a second; a slow machine makes fewer.
+  EXPECT_LE(std::filesystem::file_size(host_.path() + "/starts"), 2u * 20);
 }
 
 TEST_F(WorkerPoolTest, WorkersInheritNoDescriptors) {

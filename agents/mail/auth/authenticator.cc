@@ -6,6 +6,7 @@
 
 #include "agents/mail/auth/credential_cache.h"
 #include "agents/mail/auth/failure_delay.h"
+#include "agents/mail/auth/login_metrics.h"
 #include "agents/mail/auth/worker_pool.h"
 #include "common/log.h"
 #include "common/mail_address.h"
@@ -20,7 +21,8 @@ constexpr size_t kMaxPasswordOctets = 512;
 // What the host's state says of a login, before any password is looked at.
 struct Standing {
   bool known = false;
-  Outcome refusal = Outcome::kOk;  // kOk: none
+  Outcome refusal = Outcome::kOk;  // kOk: none; likewise:
+  Cause cause = Cause::kUnknown;
   std::string detail;
   LoginRecord record;
 };
@@ -31,6 +33,7 @@ Standing StandingOf(const FindLogin& find, const std::string& login) {
   if (absl::IsNotFound(record.status())) return standing;
   if (!record.ok()) {
     standing.refusal = Outcome::kTemporaryFailure;
+    standing.cause = Cause::kStateUnreadable;
     standing.detail = record.status().ToString();
     return standing;
   }
@@ -38,13 +41,20 @@ Standing StandingOf(const FindLogin& find, const std::string& login) {
   standing.record = *std::move(record);
   if (standing.record.use == v1::TEMPFAIL) {
     standing.refusal = Outcome::kTemporaryFailure;
-    standing.detail = "login is deferred for this subscriber";
+    standing.cause = Cause::kDeferred;
   } else if (standing.record.closed || standing.record.use != v1::ALLOW) {
     standing.refusal = Outcome::kNotAllowed;
-    standing.detail = standing.record.closed ? "closed" : "suspended";
+    standing.cause = standing.record.closed ? Cause::kClosed : Cause::kSuspended;
   }
   return standing;
 }
+
+// How an attempt ended.
+struct End {
+  Outcome outcome;
+  Cause cause;
+  std::string detail;
+};
 
 // Too long, or with a NUL (PAM's strings end there): refused without a look.
 bool IsPlausible(const Attempt& attempt) {
@@ -61,12 +71,13 @@ class PamAuthenticator : public Authenticator {
 
   void Authenticate(Attempt attempt, Done done) override {
     if (!IsPlausible(attempt)) {
-      return Finish(attempt, Outcome::kWrongOrUnknown, "too long, empty or with NUL", done);
+      return Finish(attempt, {Outcome::kWrongOrUnknown, Cause::kMalformed, "too long, empty or with NUL"},
+                    done);
     }
     attempt.login = FoldAddress(attempt.login);
     Standing standing = StandingOf(find_, attempt.login);
     if (standing.refusal != Outcome::kOk) {
-      return Finish(attempt, standing.refusal, standing.detail, done);
+      return Finish(attempt, {standing.refusal, standing.cause, standing.detail}, done);
     }
     if (standing.known && cache_.Contains(attempt.service, attempt.login, attempt.password.Reveal(),
                                           standing.record.credential_version)) {
@@ -89,31 +100,39 @@ class PamAuthenticator : public Authenticator {
 
   void OnReply(const Attempt& attempt, const Standing& before, absl::StatusOr<WorkerReply> reply,
                const Done& done) {
-    if (absl::IsInvalidArgument(reply.status())) {
-      return Finish(attempt, Outcome::kWrongOrUnknown, reply.status().ToString(), done);
-    }
-    if (!reply.ok()) return Finish(attempt, Outcome::kTemporaryFailure, reply.status().ToString(), done);
+    if (!reply.ok()) return Finish(attempt, EndOf(reply.status()), done);
     switch (reply->verdict) {
       case PamVerdict::kWrongOrUnknown:
-        return Finish(attempt, Outcome::kWrongOrUnknown,
-                      fmt::format("{}{}", before.known ? "" : "unknown here; ", reply->text), done);
+        return Finish(attempt,
+                      {Outcome::kWrongOrUnknown, before.known ? Cause::kWrong : Cause::kUnknown, reply->text},
+                      done);
       case PamVerdict::kNotAllowed:
-        return Finish(attempt, Outcome::kNotEntitled, reply->text, done);
+        return Finish(attempt, {Outcome::kNotEntitled, Cause::kNotEntitled, reply->text}, done);
+      case PamVerdict::kExpired:
+        return Finish(attempt, {Outcome::kNotAllowed, Cause::kExpired, reply->text}, done);
       case PamVerdict::kUnavailable:
-        return Finish(attempt, Outcome::kTemporaryFailure, reply->text, done);
+        return Finish(attempt, {Outcome::kTemporaryFailure, Cause::kDirectoryUnreachable, reply->text}, done);
       case PamVerdict::kOk:
         return OnAccepted(attempt, before, *reply, done);
     }
+  }
+
+  // Of a worker that has not decided. Only what cannot be sent to one says something about the password.
+  static End EndOf(const absl::Status& status) {
+    if (absl::IsInvalidArgument(status))
+      return {Outcome::kWrongOrUnknown, Cause::kMalformed, status.ToString()};
+    const Cause cause = absl::IsResourceExhausted(status) ? Cause::kOverloaded : Cause::kWorkerFailed;
+    return {Outcome::kTemporaryFailure, cause, status.ToString()};
   }
 
   void OnAccepted(const Attempt& attempt, const Standing& before, const WorkerReply& reply,
                   const Done& done) {
     // The state may have changed while PAM was asked: a suspension must not be overtaken by its last login.
     const Standing now = StandingOf(find_, attempt.login);
-    if (now.refusal != Outcome::kOk) return Finish(attempt, now.refusal, now.detail, done);
+    if (now.refusal != Outcome::kOk) return Finish(attempt, {now.refusal, now.cause, now.detail}, done);
     if (!now.known) {
       // The directory knows more than this host as yet.
-      return Finish(attempt, Outcome::kTemporaryFailure, "right password, but not known here yet", done);
+      return Finish(attempt, {Outcome::kTemporaryFailure, Cause::kNotHereYet, ""}, done);
     }
     const uint64_t version = now.record.credential_version;
     const bool unchanged = before.known && before.record.credential_version == version;
@@ -127,34 +146,35 @@ class PamAuthenticator : public Authenticator {
   }
 
   void Accept(const Attempt& attempt, const Standing& standing, bool from_cache, const Done& done) {
-    Log(Level::kInfo, "login",
-        {{"service", attempt.service},
-         {"login", attempt.login},
-         {"remote", attempt.remote_address},
-         {"session", attempt.session},
-         {"outcome", OutcomeName(Outcome::kOk)},
-         {"cached", from_cache ? "yes" : "no"}});
     Verdict verdict;
-    verdict.outcome = Outcome::kOk;
     verdict.mailbox_id = standing.record.mailbox_id;
     verdict.plan = standing.record.plan;
     verdict.credential_version = standing.record.credential_version;
     verdict.from_cache = from_cache;
-    done(std::move(verdict));
+    Tell(attempt, {Outcome::kOk, from_cache ? Cause::kCached : Cause::kRightPassword, ""}, std::move(verdict),
+         done);
   }
 
-  void Finish(const Attempt& attempt, Outcome outcome, std::string detail, const Done& done) {
+  void Finish(const Attempt& attempt, End end, const Done& done) {
+    Verdict verdict;
+    if (end.outcome != Outcome::kTemporaryFailure) verdict.hold = delay_.AfterFailure(attempt.remote_address);
+    Tell(attempt, std::move(end), std::move(verdict), done);
+  }
+
+  static void Tell(const Attempt& attempt, End end, Verdict verdict, const Done& done) {
+    CountLogin(attempt.service, end.outcome, end.cause);
     Log(Level::kInfo, "login",
         {{"service", attempt.service},
          {"login", std::string_view(attempt.login).substr(0, kMaxLoginOctets)},
          {"remote", attempt.remote_address},
          {"session", attempt.session},
-         {"outcome", OutcomeName(outcome)},
-         {"detail", detail}});
-    Verdict verdict;
-    verdict.outcome = outcome;
-    verdict.detail = std::move(detail);
-    if (outcome != Outcome::kTemporaryFailure) verdict.hold = delay_.AfterFailure(attempt.remote_address);
+         {"outcome", OutcomeName(end.outcome)},
+         {"cause", CauseName(end.cause)},
+         {"cached", verdict.from_cache ? "yes" : "no"},
+         {"detail", end.detail}});
+    verdict.outcome = end.outcome;
+    verdict.cause = end.cause;
+    verdict.detail = std::move(end.detail);
     done(std::move(verdict));
   }
 
@@ -165,22 +185,6 @@ class PamAuthenticator : public Authenticator {
 };
 
 }  // namespace
-
-std::string_view OutcomeName(Outcome outcome) {
-  switch (outcome) {
-    case Outcome::kOk:
-      return "ok";
-    case Outcome::kWrongOrUnknown:
-      return "wrong_or_unknown";
-    case Outcome::kNotAllowed:
-      return "not_allowed";
-    case Outcome::kNotEntitled:
-      return "not_entitled";
-    case Outcome::kTemporaryFailure:
-      return "temporary_failure";
-  }
-  return "temporary_failure";
-}
 
 std::unique_ptr<Authenticator> Authenticator::Start(const AgentConfig::Engine::Pam& pam, FindLogin find,
                                                     const Clock& clock) {

@@ -4,9 +4,11 @@
 #include <signal.h>
 
 #include <future>
+#include <map>
 #include <thread>
 
 #include "agents/mail/auth/testing/test_host.h"
+#include "common/metrics.h"
 
 namespace prov::auth {
 namespace {
@@ -45,6 +47,20 @@ class AuthenticatorTest : public testing::Test {
       std::this_thread::sleep_for(milliseconds(10));
     }
     return false;
+  }
+
+  // Of the POP3 service, by cause.
+  static std::map<std::string, double> Counts() {
+    std::map<std::string, double> counts;
+    for (const prometheus::MetricFamily& family : MetricsRegistry()->Collect()) {
+      if (family.name != "prov_engine_logins_total") continue;
+      for (const prometheus::ClientMetric& metric : family.metric) {
+        for (const auto& label : metric.label) {
+          if (label.name == "cause") counts[label.value] += metric.counter.value;
+        }
+      }
+    }
+    return counts;
   }
 
   TestHost host_;
@@ -86,6 +102,45 @@ TEST_F(AuthenticatorTest, NotEntitledIsToldApartInside) {
   host_.SetPasswords({"noservice@example.net:right:1"});
   EXPECT_EQ(Try("noservice@example.net", "right").outcome, Outcome::kNotEntitled);
   EXPECT_EQ(Try("noservice@example.net", "wrong").outcome, Outcome::kWrongOrUnknown);
+}
+
+// What clients are told apart by is the outcome; the log and metrics know more.
+TEST_F(AuthenticatorTest, CausesAreToldApartInsideAndCounted) {
+  host_.SetMailbox("noservice@example.net", 1);
+  host_.SetMailbox("expired@example.net", 1);
+  host_.SetMailbox("suspended@example.net", 1, v1::REJECT_PERMANENTLY);
+  host_.SetPasswords({"alice@example.net:right:7", "noservice@example.net:right:1",
+                      "expired@example.net:right:1", "stranger@example.net:right:1"});
+  const struct {
+    const char* login;
+    const char* password;
+    Outcome outcome;
+    Cause cause;
+  } attempts[] = {
+      {"alice@example.net", "right", Outcome::kOk, Cause::kRightPassword},
+      {"alice@example.net", "right", Outcome::kOk, Cause::kCached},
+      {"alice@example.net", "wrong", Outcome::kWrongOrUnknown, Cause::kWrong},
+      {"nobody@example.net", "right", Outcome::kWrongOrUnknown, Cause::kUnknown},
+      {"alice@example.net", "", Outcome::kWrongOrUnknown, Cause::kMalformed},
+      {"suspended@example.net", "right", Outcome::kNotAllowed, Cause::kSuspended},
+      {"expired@example.net", "right", Outcome::kNotAllowed, Cause::kExpired},
+      {"noservice@example.net", "right", Outcome::kNotEntitled, Cause::kNotEntitled},
+      {"stranger@example.net", "right", Outcome::kTemporaryFailure, Cause::kNotHereYet},
+  };
+  std::map<std::string, double> expected = Counts();
+  for (const auto& [login, password, outcome, cause] : attempts) {
+    const Verdict verdict = Try(login, password);
+    EXPECT_EQ(verdict.outcome, outcome) << login << " " << password << ": " << verdict.detail;
+    EXPECT_EQ(CauseName(verdict.cause), CauseName(cause))
+        << login << " " << password << ": " << verdict.detail;
+    expected[std::string(CauseName(cause))] += 1;
+  }
+  host_.TakeDirectoryDown();
+  EXPECT_EQ(Try("alice@example.net", "another").cause, Cause::kDirectoryUnreachable);
+  expected["directory_unreachable"] += 1;
+  EXPECT_EQ(Try("alice@example.net", "crash").cause, Cause::kWorkerFailed);
+  expected["worker_failed"] += 1;
+  EXPECT_EQ(Counts(), expected);
 }
 
 TEST_F(AuthenticatorTest, ARightPasswordWithoutMailboxHereIsTemporary) {

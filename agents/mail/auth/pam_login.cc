@@ -63,11 +63,12 @@ PamVerdict VerdictOf(int code) {
     case PAM_MAXTRIES:
       return PamVerdict::kWrongOrUnknown;
     case PAM_PERM_DENIED:
+      return PamVerdict::kNotAllowed;
     case PAM_ACCT_EXPIRED:
     case PAM_NEW_AUTHTOK_REQD:
     case PAM_CRED_EXPIRED:
     case PAM_AUTHTOK_EXPIRED:
-      return PamVerdict::kNotAllowed;
+      return PamVerdict::kExpired;
     default:  // above all PAM_AUTHINFO_UNAVAIL: it says nothing about the password
       return PamVerdict::kUnavailable;
   }

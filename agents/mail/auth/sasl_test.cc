@@ -77,6 +77,34 @@ TEST(Sasl, WhatIsNoBase64OrNoMessageIsMalformed) {
   }
 }
 
+TEST(Sasl, TwelveKibibytesAreMalformed) {
+  for (const size_t octets : {kMaxSaslOctets + 4, size_t{12} * 1024, size_t{1} << 20}) {
+    for (const char* mechanism : {"PLAIN", "LOGIN"}) {
+      auto exchange = SaslExchange::Begin(mechanism);
+      exchange->Start(std::nullopt);
+      EXPECT_EQ(exchange->Respond(std::string(octets, 'A')), Step::kMalformed);
+    }
+  }
+}
+
+TEST(Sasl, AStarIsNoResponse) {
+  for (const char* mechanism : {"PLAIN", "LOGIN"}) {
+    auto exchange = SaslExchange::Begin(mechanism);
+    exchange->Start(std::nullopt);
+    EXPECT_EQ(exchange->Respond("*"), Step::kMalformed);
+  }
+}
+
+// They are octets like others here; pam_prov knows that no login has them.
+TEST(Sasl, WhatMeansSomethingToLdapStaysAsItIs) {
+  for (const std::string& name :
+       {std::string("*"), std::string(")(uid=*"), std::string("\\2a"), std::string(" x ")}) {
+    auto exchange = SaslExchange::Begin("PLAIN");
+    EXPECT_EQ(exchange->Start(PlainOf("", name, "x")), Step::kDone);
+    EXPECT_EQ(exchange->login(), name);
+  }
+}
+
 TEST(Sasl, NobodyActsForAnother) {
   auto exchange = SaslExchange::Begin("PLAIN");
   EXPECT_EQ(exchange->Start(PlainOf("bob@example.net", "alice@example.net", "x")), Step::kOnBehalf);

@@ -21,6 +21,28 @@ enum class Outcome {
 // snake_case, for logs and metrics.
 std::string_view OutcomeName(Outcome outcome);
 
+// Why, more finely: for the log and metrics alone.
+enum class Cause {
+  kRightPassword,
+  kCached,
+  kMalformed,  // no name or password that anybody can have
+  kUnknown,    // no such login here, and no password was right
+  kWrong,
+  kSuspended,
+  kClosed,
+  kExpired,
+  kNotEntitled,
+  kNotHereYet,            // the directory knows the login, this host does not
+  kDeferred,              // logins are to wait for this subscriber
+  kStateUnreadable,       // of this host
+  kDirectoryUnreachable,  // PAM could not decide
+  kWorkerFailed,          // crashed, hung or talked nonsense
+  kOverloaded,            // too many logins wait for PAM
+};
+
+// snake_case, for logs and metrics.
+std::string_view CauseName(Cause cause);
+
 struct Attempt {
   std::string service;  // PAM service: "prov-pop3"
   std::string login;    // as the client sent it
@@ -35,6 +57,7 @@ struct Verdict {
   std::string plan;
   uint64_t credential_version = 0;  // what the login is good for until it changes
   bool from_cache = false;
+  Cause cause = Cause::kWorkerFailed;
   std::string detail;  // for the log; holds no secret
   // A refusal must not be answered sooner than this after the attempt was handed over: it makes all reasons
   // take the same time, and grows with the failures of the client's network.

@@ -142,6 +142,11 @@ bool WorkerProcess::IsAlive() {
 absl::StatusOr<WorkerReply> WorkerProcess::Ask(const WorkerRequest& request, const Patience& patience) {
   std::string frame = EncodeRequest(request);
   if (frame.empty()) return absl::InvalidArgumentError("the login or the password is too long");
+  // What comes before its question would be taken for the answer, and be about somebody else's password.
+  if (char octet = 0; recv(socket_.get(), &octet, 1, MSG_PEEK | MSG_DONTWAIT) > 0) {
+    Wipe(frame);
+    return absl::UnavailableError("the PAM worker spoke out of turn");
+  }
   const absl::Status sent = SendAll(socket_.get(), frame, patience);
   Wipe(frame);
   PROV_RETURN_IF_ERROR(sent);

@@ -74,7 +74,7 @@ std::optional<WorkerRequest> DecodeRequest(std::string_view body) {
 std::optional<WorkerReply> DecodeReply(std::string_view body) {
   if (body.empty()) return std::nullopt;
   const auto tag = static_cast<uint8_t>(body.front());
-  if (tag < static_cast<uint8_t>(PamVerdict::kOk) || tag > static_cast<uint8_t>(PamVerdict::kUnavailable)) {
+  if (tag < static_cast<uint8_t>(PamVerdict::kOk) || tag > static_cast<uint8_t>(PamVerdict::kExpired)) {
     return std::nullopt;
   }
   body.remove_prefix(1);

@@ -27,6 +27,7 @@ enum class PamVerdict : uint8_t {
   kWrongOrUnknown = 2,
   kNotAllowed = 3,
   kUnavailable = 4,
+  kExpired = 5,  // the account or its password
 };
 
 struct WorkerReply {

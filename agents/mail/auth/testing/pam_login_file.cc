@@ -61,10 +61,11 @@ int pam_sm_authenticate(pam_handle_t* pam, int, int argc, const char** argv) {
 
 int pam_sm_setcred(pam_handle_t*, int, int, const char**) { return PAM_SUCCESS; }
 
-// "noservice" in the login stands for a subscriber without the entitlement.
+// "noservice" in the login stands for a subscriber without the entitlement, "expired" for an account that is.
 int pam_sm_acct_mgmt(pam_handle_t* pam, int, int, const char**) {
   const char* login = nullptr;
   if (pam_get_user(pam, &login, nullptr) != PAM_SUCCESS) return PAM_USER_UNKNOWN;
+  if (strstr(login, "expired") != nullptr) return PAM_ACCT_EXPIRED;
   return strstr(login, "noservice") != nullptr ? PAM_PERM_DENIED : PAM_SUCCESS;
 }
 

@@ -1,0 +1,74 @@
+#include "pam_module/process_memory.h"
+
+#include <thread>
+
+#include "pam_module/testing/pam_directory.h"
+
+namespace prov::pam {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+class ProcessMemoryTest : public PamProvTest {
+ protected:
+  static ProcessMemory& Memory(milliseconds kept_for) { return *new ProcessMemory(kept_for); }
+
+  static ConnectionUse Use(const std::string& uri) {
+    ConnectionUse use;
+    use.uri = uri;
+    return use;
+  }
+  static std::unique_ptr<ldap::Connection> Open() {
+    auto connection = ldap::Connection::Open({.uri = slapd_->ldapi()});
+    EXPECT_TRUE(connection.ok());
+    return *std::move(connection);
+  }
+  static size_t Closed() {
+    const std::string log = slapd_->Log();
+    size_t count = 0;
+    for (size_t at = log.find("closed"); at != std::string::npos; at = log.find("closed", at + 1)) ++count;
+    return count;
+  }
+};
+
+TEST_F(ProcessMemoryTest, AConnectionIsKeptForTheSameUseAlone) {
+  ProcessMemory& memory = Memory(milliseconds(60'000));
+  memory.Keep(Use("a"), Open());
+  ConnectionUse other = Use("a");
+  other.bind_password = "changed";
+  EXPECT_EQ(memory.Take(other), nullptr);
+  EXPECT_EQ(memory.Take(Use("b")), nullptr);
+  EXPECT_NE(memory.Take(Use("a")), nullptr);
+  EXPECT_EQ(memory.Take(Use("a")), nullptr);  // it has one user at a time
+}
+
+TEST_F(ProcessMemoryTest, WhatNobodyUsesIsClosedByItself) {
+  ProcessMemory& memory = Memory(milliseconds(30));
+  const size_t before = Closed();
+  for (int round = 1; round <= 2; ++round) {
+    memory.Keep(Use("a"), Open());
+    const auto deadline = steady_clock::now() + std::chrono::seconds(30);
+    while (Closed() < before + static_cast<size_t>(round) && steady_clock::now() < deadline)
+      std::this_thread::sleep_for(milliseconds(5));
+    EXPECT_EQ(Closed(), before + static_cast<size_t>(round));
+    EXPECT_EQ(memory.Take(Use("a")), nullptr);
+  }
+}
+
+TEST_F(ProcessMemoryTest, KeptConnectionsAreBounded) {
+  ProcessMemory& memory = Memory(milliseconds(60'000));
+  for (size_t i = 0; i <= ProcessMemory::kMostKept; ++i) memory.Keep(Use(std::to_string(i)), Open());
+  EXPECT_EQ(memory.Take(Use("0")), nullptr);  // the one that waited longest
+  for (size_t i = 1; i <= ProcessMemory::kMostKept; ++i)
+    EXPECT_NE(memory.Take(Use(std::to_string(i))), nullptr);
+}
+
+TEST_F(ProcessMemoryTest, TheFirstLoginOfAProcessKeepsNothing) {
+  ProcessMemory& memory = Memory(milliseconds(60'000));
+  EXPECT_FALSE(memory.BeginLogin());
+  EXPECT_TRUE(memory.BeginLogin());
+}
+
+}  // namespace
+}  // namespace prov::pam
