@@ -111,7 +111,7 @@ struct AgentConfig {
       std::vector<std::string> listen;
       std::vector<std::string> tls_listen;        // TLS from the first octet on
       std::vector<std::string> xclient_networks;  // that may say by XCLIENT who the client is
-      // Between two logins, and how long mail is kept that was fetched; 0: no limit. By plan, or else for all.
+      // Between two logins, and how long mail is kept that was fetched; 0: no limit. By plan, or for all.
       std::chrono::milliseconds login_delay{0}, expire{0};
       std::map<std::string, std::chrono::milliseconds> plan_login_delay, plan_expire;
     } pop3;

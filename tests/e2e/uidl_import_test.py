@@ -10,7 +10,7 @@ from pop3_peers import PASSWORD, USER, DovecotPop3
 # Names as Dovecot, qmail and a person leave them.
 FILES = {f"new/170000{number:04}.M{number}P7.old": f"Subject: {number}\nX-UIDL: x{number}\n\nmail {number}\n".encode()
          for number in range(20)}
-FILES["cur/1600000000.M1P1.old,S=12,W=15:2,S"] = b"Subject: a\n\nb\n"
+FILES["cur/1600000000.M1P1.old,S=14,W=17:2,S"] = b"Subject: a\n\nb\n"
 FILES["cur/1600000001.M1P1.old:2,FSab"] = b"Subject: b\n\nc\n"
 FILES["cur/by-hand"] = b"Subject: c\n\nd\n"
 

@@ -7,6 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <map>
 #include <random>
@@ -22,8 +24,9 @@ namespace prov::pop3 {
 namespace {
 
 constexpr int kFewRounds = 6;
-constexpr size_t kMessages = 40;  // of each mailbox, before each round
-constexpr useconds_t kLongestLife = 60'000;
+constexpr size_t kMessages = 40;           // of each mailbox, before each round
+constexpr int kMostCommands = 200;         // before a kill between two answers
+constexpr useconds_t kLongestQuit = 1500;  // of a QUIT that removes and renames
 const char* const kMailboxes[] = {"alice", "bob"};
 
 // Two hundred for `./dev test soak`.
@@ -115,24 +118,25 @@ class KilledServer : public testing::Test {
     if (connection < 0) return false;
     TestStream client(connection);
     client.Line();
-    if (!client.Ask("USER " + mailbox + "@example.net").starts_with("+OK")) return false;
-    if (!client.Ask("PASS right").starts_with("+OK")) return false;
-    if (!client.Ask("UIDL").starts_with("+OK")) return false;
+    if (!Ask(client, "USER " + mailbox + "@example.net").starts_with("+OK")) return false;
+    if (!Ask(client, "PASS right").starts_with("+OK")) return false;
+    if (!Ask(client, "UIDL").starts_with("+OK")) return false;
     std::vector<std::string> uidls;
     for (std::string line; (line = client.Line()).ends_with("\r\n") && line != ".\r\n";)
       uidls.push_back(line.substr(line.find(' ') + 1, line.size() - line.find(' ') - 3));
     std::set<std::string> marked;
     for (size_t i = 0; i < uidls.size(); ++i) {
-      if (!client.Ask(fmt::format("RETR {}", i + 1)).starts_with("+OK")) return false;
+      if (!Ask(client, fmt::format("RETR {}", i + 1)).starts_with("+OK")) return false;
       const std::string text = client.UpToDot();
       if (text.ends_with("<end>")) return false;
       EXPECT_TRUE(text.ends_with("\r\n.\r\n"));
       if (random() % 4 == 0) continue;
-      if (!client.Ask(fmt::format("DELE {}", i + 1)).starts_with("+OK")) return false;
+      if (!Ask(client, fmt::format("DELE {}", i + 1)).starts_with("+OK")) return false;
       marked.insert(uidls[i]);
     }
     ledger.undecided.insert(marked.begin(), marked.end());
-    if (client.Ask("QUIT") != "+OK Bye\r\n") return false;
+    ++quits_;
+    if (Ask(client, "QUIT") != "+OK Bye\r\n") return false;
     for (const std::string& uidl : marked) {
       ledger.undecided.erase(uidl);
       ledger.texts.erase(uidl);
@@ -142,10 +146,27 @@ class KilledServer : public testing::Test {
     return true;
   }
 
+  // By turns somewhere in a session, and while a QUIT is under way.
+  void WaitForTheMoment(int round) {
+    const bool in_quit = round % 2 == 1;
+    const int commands = commands_ + round * 7919 % kMostCommands, quits = quits_ + 1 + round % 3;
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (in_quit ? quits_ < quits : commands_ < commands) {
+      ASSERT_LT(std::chrono::steady_clock::now(), deadline) << "the clients get nowhere";
+      usleep(50);
+    }
+    if (in_quit) usleep(static_cast<useconds_t>(round) * 7919 % kLongestQuit);
+  }
+
+  std::string Ask(TestStream& client, const std::string& line) {
+    ++commands_;
+    return client.Ask(line);
+  }
+
   std::string directory_;
   std::map<std::string, Ledger> ledgers_;
-  size_t delivered_ = 0;
-  std::atomic<int> confirmed_ = 0;
+  std::atomic<size_t> delivered_ = 0;
+  std::atomic<int> confirmed_ = 0, commands_ = 0, quits_ = 0;
 };
 
 TEST_F(KilledServer, WhatWasNotConfirmedDeletedIsThereAndWhatWasIsGone) {
@@ -166,11 +187,10 @@ TEST_F(KilledServer, WhatWasNotConfirmedDeletedIsThereAndWhatWasIsGone) {
     for (const char* mailbox : kMailboxes) {
       clients.emplace_back([this, port, mailbox, round, &ledger = ledgers_[mailbox]] {
         std::mt19937 random(static_cast<unsigned>(round));
-        while (Session(port, mailbox, ledger, random)) {
-        }
+        while (Session(port, mailbox, ledger, random)) Fill(mailbox);
       });
     }
-    usleep(static_cast<useconds_t>(round) * 7919 % kLongestLife + 1000);
+    WaitForTheMoment(round);
     kill(server, SIGKILL);
     int ended = 0;
     waitpid(server, &ended, 0);
@@ -180,7 +200,9 @@ TEST_F(KilledServer, WhatWasNotConfirmedDeletedIsThereAndWhatWasIsGone) {
       ASSERT_NO_FATAL_FAILURE(Check(directory_ + "/mail", mailbox, ledgers_[mailbox])) << "round " << round;
     }
   }
+  EXPECT_GT(confirmed_, 0);
   RecordProperty("sessions_confirmed", confirmed_);
+  RecordProperty("quits_cut_off", quits_ - confirmed_);
 }
 
 }  // namespace

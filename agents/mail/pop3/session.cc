@@ -242,12 +242,9 @@ class Session {
   }
 
   asio::awaitable<bool> Remove(std::vector<size_t> indices) {
-    if (indices.empty() && terms_.expire_days == 0) {
-      machine_.Removed(true);
-      co_return true;
-    }
-    const absl::Status removed =
-        co_await net::RunBlocking(context_.blocking, [&] { return RemoveAndExpire(indices); });
+    absl::Status removed;
+    if (!indices.empty() || terms_.expire_days > 0)
+      removed = co_await net::RunBlocking(context_.blocking, [&] { return RemoveAndExpire(indices); });
     if (removed.ok()) {
       removed_ = indices.size();
     } else {
