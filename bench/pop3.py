@@ -9,7 +9,7 @@
   - a download of 1 000 messages of 10 KiB;
   - opening a mailbox of 50 000 messages, until PASS and until UIDL is answered; Dovecot's indexes are warm;
   - the memory of a session that has logged in and waits, ours and Dovecot's: what its processes have of their own.
-pop3_load.cc are the clients, and the store that does nothing: one epoll in C++. Rates are the better of two runs; what the servers
+pop3_load.cc are the clients, and pop3_stub.cc the store that does nothing: one epoll each, in C++. Rates are the better of two runs; what the servers
 computed for each session stands beside them, for it is the same on a busy machine.
 """
 
@@ -210,8 +210,8 @@ def proxies(ours, count):
     stack.back_end_tls = "none"
     ours.restart("pop1")
     stub_port = free_port()
-    processes.start("stub", [os.path.join(REPOSITORY, "bazel-bin/bench/pop3_load"), "serve", "--port", str(stub_port)],
-                    as_root=True, ready=lambda: not can_listen(stub_port))
+    processes.start("stub", [os.path.join(REPOSITORY, "bazel-bin/bench/pop3_stub"), str(stub_port)], as_root=True,
+                    ready=lambda: not can_listen(stub_port))
     try:
         ours.serve_at({"pop3": f"127.0.0.1:{stub_port}"})
         result["a store that does nothing"] = behind_proxies(stack, processes, "nothing", stub_port, count)
@@ -277,7 +277,7 @@ def main():
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         parser.error("Dovecot and Perdition are started by root")
-    subprocess.run(["bazel", "build", "//bench:pop3_load", "//bench:ldap_binds"], cwd=REPOSITORY, check=True,
+    subprocess.run(["bazel", "build", "//bench:pop3_load", "//bench:pop3_stub", "//bench:ldap_binds"], cwd=REPOSITORY, check=True,
                    stderr=subprocess.DEVNULL)
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -296,6 +296,8 @@ def main():
         os.chdir(REPOSITORY)
         for name, settings in (("default", dovecot_pop3.DEFAULT), ("tuned", dovecot_pop3.TUNED),
                                ("uncached", dovecot_pop3.TUNED_WITHOUT_CACHE)):
+            if wanted == ["proxy"]:
+                break
             dovecots[name] = Dovecot(stack, name=f"dovecot-{name}", settings=settings)
             dovecots[name].start()
         for part, measure in (("first", lambda: first_logins(stack, dovecots["uncached"])),
