@@ -9,7 +9,8 @@
   - a download of 1 000 messages of 10 KiB;
   - opening a mailbox of 50 000 messages, until PASS and until UIDL is answered; Dovecot's indexes are warm;
   - the memory of a session that has logged in and waits, ours and Dovecot's: what its processes have of their own.
-pop3_load.cc are the clients, and the store that does nothing: one epoll in C++. Each figure is the better of two runs.
+pop3_load.cc are the clients, and pop3_stub.cc the store that does nothing: one epoll each, in C++. Rates are the better of two runs; what the servers
+computed for each session stands beside them, for it is the same on a busy machine.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import json
 import os
 import resource
 import shutil
+import signal
 import smtplib
 import subprocess
 import sys
@@ -27,6 +29,7 @@ sys.path[:0] = [os.path.join(REPOSITORY, part) for part in ("tests/stack", "test
 
 import dovecot_pop3  # noqa: E402
 from dovecot import Dovecot  # noqa: E402
+from cpu import cpu_seconds  # noqa: E402
 from memory import descendants, own_kib  # noqa: E402
 from nginx_mail import NginxMail  # noqa: E402
 from perdition import Perdition  # noqa: E402
@@ -45,7 +48,7 @@ CONNECTIONS = 20
 RUNS = 2
 # Subscribers: those of whom nobody has heard yet come behind those with mail.
 USERS = 1000
-FIRST_TIME = 500
+FIRST_TIME = 300
 
 
 def bench_program(name, *arguments, **options):
@@ -71,10 +74,15 @@ class Service:
             raise RuntimeError(f"sessions failed: {report}")
         return report
 
-    def rate(self, count):
-        """The better of two runs; credentials and mailboxes have been seen before."""
-        self.sessions(self.users)
-        return max((self.sessions(count) for _ in range(RUNS)), key=lambda report: report["per_second"])
+    def rate(self, count, pid, warm=True):
+        """The better of two runs; credentials and mailboxes have been seen before. With it what the process and its
+        descendants computed for each session."""
+        if warm:
+            self.sessions(self.users)
+        before = cpu_seconds(descendants(pid))
+        runs = [self.sessions(count) for _ in range(RUNS)]
+        computed = cpu_seconds(descendants(pid)) - before
+        return {**max(runs, key=lambda report: report["per_second"]), "cpu_us": 1e6 * computed / (RUNS * count)}
 
     def read(self, *options):
         return bench_program("pop3_load", "read", *self.arguments(), *options)
@@ -157,9 +165,10 @@ class Ours:
 
 
 def logins(stack, count, dovecots):
-    services = {"ours": Service(stack, stack.ports["pop3"]),
-                **{name: Service(stack, dovecot.pop3_port) for name, dovecot in dovecots.items() if name != "uncached"}}
-    return {name: service.rate(count if name != "default" else count // 5) for name, service in services.items()}
+    places = {"ours": (stack.ports["pop3"], "store1"),
+              **{name: (dovecot.pop3_port, dovecot.name) for name, dovecot in dovecots.items() if name != "uncached"}}
+    return {name: Service(stack, port).rate(count if name != "default" else count // 5, stack.processes.pid(process))
+            for name, (port, process) in places.items()}
 
 
 def first_logins(stack, uncached):
@@ -172,18 +181,23 @@ def first_logins(stack, uncached):
     return {"ours": ask(stack.ports["pop3"], 0), "dovecot": ask(uncached.pop3_port, 1), "binds": binds}
 
 
+def through_ours(stack, count):
+    return Service(stack, stack.ports["pop3_proxy"]).rate(count, stack.processes.pid("pop1"))
+
+
 def behind_proxies(stack, processes, name, port, count):
-    """The rates of all proxies in front of one store."""
-    rates = {"direct": Service(stack, port).rate(count)}
-    for peer in (NginxMail(processes, stack.path(f"nginx-{name}"), port), Perdition(processes, stack.path(f"perdition-{name}"), port)):
+    """The rates of all proxies in front of one store. Perdition is slow, and gets few."""
+    rates = {"direct": Service(stack, port).rate(count, processes.pid("stub" if name == "nothing" else "store1")),
+             "ours": through_ours(stack, count)}
+    for peer, few, warm in ((NginxMail(processes, stack.path(f"nginx-{name}"), port), count, True),
+                            (Perdition(processes, port), max(100, count // 50), False)):
         peer.start()
         try:
-            few = count // 5 if isinstance(peer, Perdition) else count
-            rates[type(peer).__name__] = Service(stack, peer.port).rate(few)
+            rates[type(peer).__name__] = Service(stack, peer.port).rate(few, processes.pid(peer.name), warm)
         finally:
             peer.stop()
-    rates["ours"] = Service(stack, stack.ports["pop3_proxy"]).rate(count)
-    print(f"    {name}: { {who: round(row['per_second']) for who, row in rates.items()} }", file=sys.stderr, flush=True)
+    print(f"    {name}: { {who: (round(row['per_second']), round(row['cpu_us'])) for who, row in rates.items()} }", file=sys.stderr,
+          flush=True)
     return rates
 
 
@@ -192,12 +206,12 @@ def proxies(ours, count):
     result = {"our store": behind_proxies(stack, processes, "store", stack.ports["pop3"], count)}
     stack.back_end_tls = "stls"
     ours.restart("pop1")
-    result["our store"]["ours, STLS"] = Service(stack, stack.ports["pop3_proxy"]).rate(count)
+    result["our store"]["ours, STLS"] = through_ours(stack, count)
     stack.back_end_tls = "none"
     ours.restart("pop1")
     stub_port = free_port()
-    processes.start("stub", [os.path.join(REPOSITORY, "bazel-bin/bench/pop3_load"), "serve", "--port", str(stub_port)],
-                    as_root=True, ready=lambda: not can_listen(stub_port))
+    processes.start("stub", [os.path.join(REPOSITORY, "bazel-bin/bench/pop3_stub"), str(stub_port)], as_root=True,
+                    ready=lambda: not can_listen(stub_port))
     try:
         ours.serve_at({"pop3": f"127.0.0.1:{stub_port}"})
         result["a store that does nothing"] = behind_proxies(stack, processes, "nothing", stub_port, count)
@@ -244,6 +258,7 @@ def show(report):
     for store, rows in report["proxy"].items():
         rate = {name: row["per_second"] for name, row in rows.items()}
         print(f"through a proxy to {store}: " + ", ".join(f"{name} {value:.0f}" for name, value in rate.items())
+              + "; of computing " + ", ".join(f"{name} {row['cpu_us']:.0f} us" for name, row in rows.items() if name != "direct")
               + f"; ours {ratio(rate['ours'], rate['NginxMail'])} nginx, {ratio(rate['ours'], rate['Perdition'])} Perdition")
     download, opening = report["large"]["download"], report["large"]["open"]
     print(f"{DOWNLOAD_MESSAGES} messages of {DOWNLOAD_OCTETS // 1024} KiB: {download['ours']['retrieve_seconds']:.3f} s, "
@@ -262,11 +277,13 @@ def main():
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         parser.error("Dovecot and Perdition are started by root")
-    subprocess.run(["bazel", "build", "//bench:pop3_load", "//bench:ldap_binds"], cwd=REPOSITORY, check=True,
+    subprocess.run(["bazel", "build", "//bench:pop3_load", "//bench:pop3_stub", "//bench:ldap_binds"], cwd=REPOSITORY, check=True,
                    stderr=subprocess.DEVNULL)
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     wanted = arguments.only or ("sessions", "first", "proxy", "large", "idle")
+    # Whoever ends it leaves nothing behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     state = tempfile.mkdtemp(prefix="prov-bench-", dir="/var/tmp")
     ours = Ours(state)
     stack, processes = ours.stack, ours.stack.processes
@@ -279,6 +296,8 @@ def main():
         os.chdir(REPOSITORY)
         for name, settings in (("default", dovecot_pop3.DEFAULT), ("tuned", dovecot_pop3.TUNED),
                                ("uncached", dovecot_pop3.TUNED_WITHOUT_CACHE)):
+            if wanted == ["proxy"]:
+                break
             dovecots[name] = Dovecot(stack, name=f"dovecot-{name}", settings=settings)
             dovecots[name].start()
         for part, measure in (("first", lambda: first_logins(stack, dovecots["uncached"])),

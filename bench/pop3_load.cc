@@ -1,4 +1,4 @@
-// Clients and a back end for `./dev bench pop3`, on one epoll: what is measured must be the slow part.
+// Clients for `./dev bench pop3`, on one epoll: what is measured must be the slow part.
 //
 //   pop3_load sessions --port P --login user{}@example.net --users 1000 --count 20000 --connections 20
 //       sessions a second, each USER, PASS, STAT and QUIT over a connection of its own; their times
@@ -7,8 +7,6 @@
 //   pop3_load read --port P --login one@example.net [--retrieve]
 //       seconds from the connection until PASS and UIDL are answered, and with --retrieve until all messages
 //       are there
-//   pop3_load serve --port P
-//       a store that lets everybody in, and has no mail: what is left is the cost of the proxy in front of it
 //
 // The password is the first line of --password-file. Clients come from many addresses of 127.0.0.0/8, for
 // servers limit what one may do. One JSON object on standard output.
@@ -295,49 +293,6 @@ nlohmann::json Read(const Options& options) {
   return report;
 }
 
-// Answers whole lines; nobody waits for it.
-[[noreturn]] void Serve(const Options& options) {
-  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const int yes = 1;
-  setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-  sockaddr_in address = Loopback(1, options.port);
-  if (bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) Fail("bind");
-  if (listen(listener, 4096) != 0) Fail("listen");
-  const int epoll = epoll_create1(0);
-  epoll_event event{};
-  event.events = EPOLLIN;
-  event.data.fd = listener;
-  epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event);
-  epoll_event events[256];
-  for (;;) {
-    const int ready = epoll_wait(epoll, events, std::size(events), -1);
-    for (int i = 0; i < ready; ++i) {
-      int fd = events[i].data.fd;
-      if (fd == listener) {
-        fd = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
-        if (fd < 0) continue;
-        event.data.fd = fd;
-        epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
-        send(fd, "+OK ready\r\n", 11, MSG_NOSIGNAL);
-        continue;
-      }
-      char octets[4096];
-      const ssize_t got = recv(fd, octets, sizeof octets, 0);
-      if (got <= 0) {
-        close(fd);
-        continue;
-      }
-      const std::string_view said(octets, static_cast<size_t>(got));
-      std::string answer;
-      const auto lines = std::count(said.begin(), said.end(), '\n');
-      for (auto line = lines; line > 0; --line) answer += "+OK 0 0\r\n";
-      if (said.starts_with("CAPA")) answer = "+OK\r\nUSER\r\n.\r\n";
-      send(fd, answer.data(), answer.size(), MSG_NOSIGNAL);
-      if (said.find("QUIT") != said.npos) close(fd);
-    }
-  }
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -347,10 +302,8 @@ int main(int argc, char** argv) {
   CLI::App* sessions = app.add_subcommand("sessions", "sessions a second");
   CLI::App* hold = app.add_subcommand("hold", "sessions held at once");
   CLI::App* read = app.add_subcommand("read", "one session, timed");
-  CLI::App* serve = app.add_subcommand("serve", "a store without mail");
-  for (CLI::App* command : {sessions, hold, read, serve})
-    command->add_option("--port", options.port)->required();
   for (CLI::App* command : {sessions, hold, read}) {
+    command->add_option("--port", options.port)->required();
     command->add_option("--login", options.login, "{} stands for the number")->required();
     command->add_option("--first", options.first, "number of the first login");
     command->add_option("--password-file", options.password_file)->required();
@@ -363,7 +316,6 @@ int main(int argc, char** argv) {
   }
   read->add_flag("--retrieve", options.retrieve);
   CLI11_PARSE(app, argc, argv);
-  if (serve->parsed()) Serve(options);
   std::ifstream file(options.password_file);
   if (!std::getline(file, options.password)) Fail(options.password_file);
   if (read->parsed()) {

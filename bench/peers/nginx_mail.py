@@ -6,6 +6,8 @@ from processes import can_listen, free_port
 
 
 class NginxMail:
+    name = "nginx-peer"
+
     def __init__(self, processes, directory, store_port, workers=2):
         self.processes = processes
         self.directory = directory
@@ -15,7 +17,6 @@ class NginxMail:
 load_module /usr/lib/nginx/modules/ngx_mail_module.so;
 {user}
 worker_processes {workers};
-worker_rlimit_nofile 65536;
 daemon off;
 pid {directory}/nginx.pid;
 error_log stderr error;
@@ -54,8 +55,8 @@ mail {{
         configuration = os.path.join(self.directory, "nginx.conf")
         with open(configuration, "w", encoding="utf-8") as file:
             file.write(self.settings)
-        self.processes.start("nginx-peer", ["/usr/sbin/nginx", "-c", configuration, "-e", "stderr"], as_root=True,
+        self.processes.start(self.name, ["/usr/sbin/nginx", "-c", configuration, "-e", "stderr"], as_root=True,
                              ready=lambda: not can_listen(self.port))
 
     def stop(self):
-        self.processes.stop("nginx-peer")
+        self.processes.stop(self.name)

@@ -71,7 +71,7 @@ std::string ReadRequest(int client) {
     char part[1024];
     const size_t room = directory::kMaxPasswordRequestOctets + 1 - text.size();
     const ssize_t got = recv(client, part, std::min(room, sizeof part), MSG_DONTWAIT);
-    if (got <= 0 && errno == EINTR) continue;
+    if (got < 0 && errno == EINTR) continue;
     if (got <= 0) break;
     text.append(part, static_cast<size_t>(got));
     explicit_bzero(part, sizeof part);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <asio/buffer.hpp>
 #include <asio/redirect_error.hpp>
 #include <asio/steady_timer.hpp>
@@ -23,6 +24,8 @@ using asio::ip::tcp;
 using std::chrono::milliseconds;
 
 constexpr size_t kWriteStepOctets = 64 * 1024;
+// Room for a command in each connection: to wait for one takes no buffer, and to get it one system call.
+constexpr size_t kSmallReadOctets = 512;
 
 // Shared with the timers' handlers, which may run once more after the connection is gone.
 struct Stream {
@@ -107,17 +110,7 @@ class TcpConnection final : public Connection {
   ~TcpConnection() override { Close(); }
 
   asio::awaitable<absl::StatusOr<std::string_view>> Read(milliseconds timeout) override {
-    std::optional<Deadline> deadline;
-    for (;;) {
-      if (!buffer_) buffer_ = std::make_unique_for_overwrite<char[]>(kMostReadOctets);
-      const Attempt attempt = ReadNow();
-      if (attempt.octets > 0) co_return std::string_view(buffer_.get(), attempt.octets);
-      if (attempt.error) co_return Translate(attempt.error, false);
-      buffer_.reset();  // of ten thousand that wait none has one
-      if (!deadline) deadline.emplace(stream_, timeout);
-      const std::error_code error = co_await Wait(*attempt.wait);
-      if (error) co_return Translate(error, deadline->expired());
-    }
+    return ssl_ ? ReadThroughTls(timeout) : ReadInClear(timeout);
   }
 
   asio::awaitable<absl::StatusOr<std::string_view>> ReadIdle(milliseconds timeout) override {
@@ -189,13 +182,56 @@ class TcpConnection final : public Connection {
   const Peer& peer() const override { return peer_; }
 
  private:
-  Attempt ReadNow() {
-    if (ssl_) {
-      return Through(ssl_.get(), [this](SSL* ssl) { return SSL_read(ssl, buffer_.get(), kMostReadOctets); });
+  asio::awaitable<absl::StatusOr<std::string_view>> ReadThroughTls(milliseconds timeout) {
+    std::optional<Deadline> deadline;
+    for (;;) {
+      MakeBuffer();
+      const Attempt attempt =
+          Through(ssl_.get(), [this](SSL* ssl) { return SSL_read(ssl, buffer_.get(), kMostReadOctets); });
+      if (attempt.octets > 0) co_return std::string_view(buffer_.get(), attempt.octets);
+      if (attempt.error) co_return Translate(attempt.error, false);
+      buffer_.reset();  // of ten thousand that wait none has one
+      if (!deadline) deadline.emplace(stream_, timeout);
+      const std::error_code error = co_await Wait(*attempt.wait);
+      if (error) co_return Translate(error, deadline->expired());
     }
+  }
+
+  // Who speaks has mostly said all when it comes: only what filled the room for it is followed by a try for
+  // more.
+  asio::awaitable<absl::StatusOr<std::string_view>> ReadInClear(milliseconds timeout) {
+    if (more_) {
+      const Attempt attempt = ReadMoreNow(0);
+      if (attempt.octets > 0) co_return std::string_view(buffer_.get(), attempt.octets);
+      if (attempt.error) co_return Translate(attempt.error, false);
+    }
+    buffer_.reset();
+    const Deadline deadline(stream_, timeout);
+    std::error_code error;
+    const size_t octets = co_await stream_->socket.async_receive(
+        asio::buffer(small_), asio::redirect_error(asio::use_awaitable, error));
+    // A handler that was on its way already when the socket was closed.
+    if (!error && !stream_->socket.is_open()) error = asio::error::operation_aborted;
+    if (error) co_return Translate(error, deadline.expired());
+    if (octets < small_.size()) co_return std::string_view(small_.data(), octets);
+    MakeBuffer();
+    std::copy(small_.begin(), small_.end(), buffer_.get());
+    // An error shows again at the next read.
+    co_return std::string_view(buffer_.get(), octets + ReadMoreNow(octets).octets);
+  }
+
+  // Into the buffer, behind its first octets.
+  Attempt ReadMoreNow(size_t behind) {
+    MakeBuffer();
+    const size_t room = kMostReadOctets - behind;
     Attempt attempt;
-    attempt.octets = stream_->socket.read_some(asio::buffer(buffer_.get(), kMostReadOctets), attempt.error);
+    attempt.octets = stream_->socket.read_some(asio::buffer(buffer_.get() + behind, room), attempt.error);
+    more_ = attempt.octets == room;
     return InClear(attempt, tcp::socket::wait_read);
+  }
+
+  void MakeBuffer() {
+    if (!buffer_) buffer_ = std::make_unique_for_overwrite<char[]>(kMostReadOctets);
   }
 
   Attempt WriteNow(std::string_view octets) {
@@ -232,6 +268,8 @@ class TcpConnection final : public Connection {
   const Peer peer_;
   openssl::Ssl ssl_;
   std::unique_ptr<char[]> buffer_;  // while there is something in it
+  std::array<char, kSmallReadOctets> small_;
+  bool more_ = false;  // the last read left no room; there may be more
 };
 
 }  // namespace
