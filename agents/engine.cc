@@ -113,8 +113,8 @@ class Engine {
 
  private:
   absl::Status StartMail(v1::Role role, decltype(smtp::StartRelay)& start) {
-    PROV_ASSIGN_OR_RETURN(auto server, start(loops_.loops(), config_, state_, pool_, SystemClock(),
-                                             tls_.get(), trace_.get()));
+    PROV_ASSIGN_OR_RETURN(
+        auto server, start(loops_.loops(), config_, state_, pool_, SystemClock(), tls_.get(), trace_.get()));
     if (server) mail_.push_back({role, std::move(server)});
     return absl::OkStatus();
   }
@@ -136,8 +136,7 @@ class Engine {
   void StartControl() {
     if (mail_.empty() || !trace_) return;
     std::vector<control::ControlledQueue> queues;
-    for (const auto& [role, server] : mail_)
-      queues.push_back({QueueName(role), &server->runner()});
+    for (const auto& [role, server] : mail_) queues.push_back({QueueName(role), &server->runner()});
     const std::string path = config_.engine.queue.directory + "/" + control::kSocketName;
     auto control =
         control::ControlServer::Start(loops_.loops().first(), path, std::move(queues), *trace_, pool_);
@@ -163,8 +162,8 @@ class Engine {
                                       .balancers = balancers_,
                                       .terms = pop3::PlanTerms(pop3),
                                       .xclient = xclient};
-      PROV_ASSIGN_OR_RETURN(auto listener, pop3::StartPop3Server(loops_.loops(), std::move(options),
-                                                                 *authenticator_, pool_));
+      PROV_ASSIGN_OR_RETURN(
+          auto listener, pop3::StartPop3Server(loops_.loops(), std::move(options), *authenticator_, pool_));
       listeners_.push_back({v1::STORE, std::move(listener)});
     }
     return absl::OkStatus();

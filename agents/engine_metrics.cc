@@ -21,7 +21,8 @@ void UpdateSessionMetrics(const SessionCounts& sessions) {
 }
 
 void UpdateQueueMetrics(const std::string& queue, size_t messages) {
-  static auto& waiting = Family("prov_queue_messages", "Messages that wait or are being delivered, by queue.");
+  static auto& waiting =
+      Family("prov_queue_messages", "Messages that wait or are being delivered, by queue.");
   waiting.Add({{"queue", queue}}).Set(static_cast<double>(messages));
 }
 

@@ -25,7 +25,8 @@ class Authenticator {
   // What is under way ends in kTemporaryFailure.
   virtual ~Authenticator() = default;
 
-  // `done` is called once, on the caller's or on another thread; it must not block. Logs and counts the outcome.
+  // `done` is called once, on the caller's or on another thread; it must not block. Logs and counts the
+  // outcome.
   virtual void Authenticate(Attempt attempt, Done done) = 0;
 };
 

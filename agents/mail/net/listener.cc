@@ -59,7 +59,7 @@ struct Shared {
   std::atomic<size_t> introducing{0};  // connections of balancers whose header has yet to come
   std::atomic<uint16_t> port{0};
   std::mutex mutex;
-  std::map<std::string, size_t> by_address;   // under the mutex
+  std::map<std::string, size_t> by_address;  // under the mutex
   std::vector<std::list<Connection*>> open;  // of each loop, on that loop alone
 };
 
@@ -69,7 +69,10 @@ class CountedConnection final : public Connection {
  public:
   CountedConnection(std::shared_ptr<Shared> shared, size_t loop, std::string key,
                     std::unique_ptr<Connection> inner)
-      : shared_(std::move(shared)), open_(shared_->open[loop]), key_(std::move(key)), inner_(std::move(inner)) {
+      : shared_(std::move(shared)),
+        open_(shared_->open[loop]),
+        key_(std::move(key)),
+        inner_(std::move(inner)) {
     place_ = open_.insert(open_.end(), this);
   }
   ~CountedConnection() override {

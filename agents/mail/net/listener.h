@@ -15,10 +15,10 @@
 namespace prov::net {
 
 struct ListenOptions {
-  std::string address;             // host:port; port 0 takes a free one
-  const char* protocol = "";       // for logs
+  std::string address;               // host:port; port 0 takes a free one
+  const char* protocol = "";         // for logs
   size_t most_connections = 20'000;  // at a time, together
-  size_t most_per_address = 50;    // at a time, from one IPv4 address or one IPv6 /64
+  size_t most_per_address = 50;      // at a time, from one IPv4 address or one IPv6 /64
   // Addresses that most_per_address does not hold for; nothing: none.
   std::function<bool(const std::string& address)> unlimited;
   // Load balancers: what comes from them begins with a PROXY header, which says who the client is. From

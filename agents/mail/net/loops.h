@@ -14,8 +14,7 @@ class Loops {
  public:
   // One alone; implicit, for whoever has an executor has that.
   template <typename Executor>
-    requires std::convertible_to<Executor, asio::any_io_executor>
-  Loops(const Executor& only) : all_{only} {}
+  requires std::convertible_to<Executor, asio::any_io_executor> Loops(const Executor& only) : all_{only} {}
   // At least one.
   explicit Loops(std::vector<asio::any_io_executor> all) : all_(std::move(all)) {}
 

@@ -31,9 +31,9 @@ absl::StatusOr<std::unique_ptr<net::Listener>> StartPop3Proxy(const net::Loops& 
   const std::shared_ptr<ProxyContext> context(
       new ProxyContext{options.hostname + kProxyMark, options.times, options.tls, StoreChoice(state, service),
                        BackEnds(options.back_end_tls, options.verify, options.times.back_end_answer), delay});
-  return net::Listener::Start(
-      loops, std::move(listen),
-      [context](std::unique_ptr<net::Connection> client) { return Serve(context, std::move(client)); });
+  return net::Listener::Start(loops, std::move(listen), [context](std::unique_ptr<net::Connection> client) {
+    return Serve(context, std::move(client));
+  });
 }
 
 }  // namespace prov::pop3

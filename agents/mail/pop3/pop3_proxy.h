@@ -3,7 +3,6 @@
 // It takes the login, logs in at the store with the same credentials, and hands octets on both ways.
 #pragma once
 
-
 #include <memory>
 #include <string>
 

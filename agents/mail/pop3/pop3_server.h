@@ -1,7 +1,6 @@
 // The POP3 server of a store host.
 #pragma once
 
-
 #include <memory>
 #include <string>
 

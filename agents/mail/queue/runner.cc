@@ -99,9 +99,8 @@ asio::awaitable<void> Runner::Resume(std::shared_ptr<SpoolScan> scan) {
 }
 
 void Runner::Accept(StoredMessage message) {
-  asio::dispatch(executor_, [this, message = std::move(message)]() mutable {
-    Add(std::move(message), /*fresh=*/true);
-  });
+  asio::dispatch(executor_,
+                 [this, message = std::move(message)]() mutable { Add(std::move(message), /*fresh=*/true); });
 }
 
 void Runner::Add(StoredMessage message, bool fresh) {
@@ -200,7 +199,8 @@ asio::awaitable<void> Runner::Dispatch(EntryPtr entry) {
   entry->busy.insert(due.begin(), due.end());
   std::vector<route::HopDecision> decisions;
   for (const size_t index : due) decisions.push_back(hops_.Find(recipients[index].address));
-  co_await asio::post(executor_, asio::use_awaitable);  // a long queue that is due lets others have their turn
+  co_await asio::post(executor_,
+                      asio::use_awaitable);  // a long queue that is due lets others have their turn
   std::map<std::string, Job> jobs;
   std::vector<Result> results;
   for (size_t i = 0; i < due.size(); ++i) {

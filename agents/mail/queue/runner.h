@@ -52,8 +52,8 @@ struct RunnerOptions {
   TraceLog* trace = nullptr;  // what becomes of mail; null: in the log alone
 };
 
-// Belongs to one event loop, but for Accept. All it refers to must outlive it; it must outlive its own work: Stop, then wait
-// until active() is 0 or the loop has ended.
+// Belongs to one event loop, but for Accept. All it refers to must outlive it; it must outlive its own work:
+// Stop, then wait until active() is 0 or the loop has ended.
 class Runner {
  public:
   Runner(asio::any_io_executor executor, Spool& spool, net::BlockingPool& pool, const route::NextHops& hops,

@@ -24,7 +24,7 @@ namespace {
 constexpr mode_t kDirectoryMode = 0700;
 constexpr size_t kReadOctets = 64 * 1024;
 constexpr size_t kUsualEnvelopeOctets = 4096;  // a million files are read quicker in small pieces
-constexpr size_t kMaxTailOctets = 64 << 20;  // end mark and journal
+constexpr size_t kMaxTailOctets = 64 << 20;    // end mark and journal
 // An engine that was told to stop may still be finishing when the next one starts.
 constexpr std::chrono::seconds kLockPatience{15};
 constexpr std::chrono::milliseconds kLockPause{50};

@@ -3,7 +3,8 @@
 //   DIRECTORY/incoming   being written; emptied at start, for nothing in it was acknowledged
 //   DIRECTORY/active     accepted: whole, synced, renamed to here, and the directory synced
 //   DIRECTORY/spare      empty files for the next messages (spare_files.h); emptied at start
-//   DIRECTORY/dead       what can neither be delivered nor returned, kept for an operator, the newest of it; and
+//   DIRECTORY/dead       what can neither be delivered nor returned, kept for an operator, the newest of it;
+//   and
 //                        torn files, ID.torn, all of them
 //   DIRECTORY/lock       held by the one engine that works here
 #pragma once

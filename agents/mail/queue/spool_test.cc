@@ -73,7 +73,8 @@ TEST(Spool, TornFilesAreNeverAccepted) {
   EXPECT_EQ(directory.Files("dead"), std::vector<std::string>{id + ".torn"});
 }
 
-// Forged mail makes notifications that nobody takes: they must not fill the disk. A torn file may be worth more.
+// Forged mail makes notifications that nobody takes: they must not fill the disk. A torn file may be worth
+// more.
 TEST(Spool, OfTheDeadTheNewestAreKeptAndAllThatIsTorn) {
   TestQueueDirectory directory;
   std::string last;

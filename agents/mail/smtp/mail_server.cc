@@ -137,8 +137,8 @@ class RelayServer final : public ServerBase {
                clock),
         submission_policies_({&senders_, &recipients_, &rates_}) {}
 
-  absl::Status Start(const net::Loops& loops, const AgentConfig& config,
-                     net::BlockingPool& pool, const Clock& clock, const net::TlsServer* tls) {
+  absl::Status Start(const net::Loops& loops, const AgentConfig& config, net::BlockingPool& pool,
+                     const Clock& clock, const net::TlsServer* tls) {
     const AgentConfig::Engine& engine = config.engine;
     PROV_ASSIGN_OR_RETURN(balancers_, net::AddressSet::Parse(engine.balancers));
     PROV_ASSIGN_OR_RETURN(trusted_, net::AddressSet::Parse(engine.smtp.trusted_networks));
@@ -153,8 +153,7 @@ class RelayServer final : public ServerBase {
     listen_.takes_new = [this, host = config.host] { return state_.TakesNewSessions(v1::RELAY, host); };
     listen_.elsewhere_reply = kDrainedReply;
     const auto most = static_cast<uint64_t>(engine.smtp.max_message_octets);
-    PROV_RETURN_IF_ERROR(
-        ListenForMail(loops, engine.smtp, SessionFor(Protocol::kSmtp, engine, most, tls)));
+    PROV_RETURN_IF_ERROR(ListenForMail(loops, engine.smtp, SessionFor(Protocol::kSmtp, engine, most, tls)));
     if (engine.smtp.submission_listen.empty() && engine.smtp.submissions_listen.empty())
       return absl::OkStatus();
     authenticator_ = auth::Authenticator::Start(engine.pam, auth::SubmissionLogins(state_), clock);
@@ -195,8 +194,8 @@ class RelayServer final : public ServerBase {
   }
 
   // Whoever has a login may come from anywhere, and nobody else whatever his address.
-  absl::Status ListenForSubmission(const net::Loops& loops,
-                                   const std::vector<std::string>& addresses, SessionOptions options) {
+  absl::Status ListenForSubmission(const net::Loops& loops, const std::vector<std::string>& addresses,
+                                   SessionOptions options) {
     listen_.protocol = "submission";
     options.machine.submission = true;
     RelayServices services = services_;
@@ -232,9 +231,8 @@ class StoreServer final : public ServerBase {
   StoreServer(const AgentConfig::Engine& engine, std::optional<route::SenderRewriting> rewriting)
       : hops_(engine.lmtp.forward_relay), rewriting_(std::move(rewriting)) {}
 
-  absl::Status Start(const net::Loops& loops, const AgentConfig& config,
-                     state::StateReader& state, net::BlockingPool& pool, const Clock& clock,
-                     const net::TlsServer* tls) {
+  absl::Status Start(const net::Loops& loops, const AgentConfig& config, state::StateReader& state,
+                     net::BlockingPool& pool, const Clock& clock, const net::TlsServer* tls) {
     const AgentConfig::Engine& engine = config.engine;
     PROV_ASSIGN_OR_RETURN(balancers_, net::AddressSet::Parse(engine.balancers));
     PROV_RETURN_IF_ERROR(queue_.Open(engine, "forward", hops_, loops.first(), pool, clock, nullptr));
@@ -273,10 +271,10 @@ class StoreServer final : public ServerBase {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<MailServer>> StartRelay(const net::Loops& loops,
-                                                       const AgentConfig& config, state::StateReader& state,
-                                                       net::BlockingPool& pool, const Clock& clock,
-                                                       const net::TlsServer* tls, queue::TraceLog* trace) {
+absl::StatusOr<std::unique_ptr<MailServer>> StartRelay(const net::Loops& loops, const AgentConfig& config,
+                                                       state::StateReader& state, net::BlockingPool& pool,
+                                                       const Clock& clock, const net::TlsServer* tls,
+                                                       queue::TraceLog* trace) {
   PROV_ASSIGN_OR_RETURN(auto rewriting, LoadRewriting(config.engine.srs));
   auto server = std::make_unique<RelayServer>(config.engine, state, clock, std::move(rewriting));
   server->UseTrace(trace);
@@ -284,10 +282,10 @@ absl::StatusOr<std::unique_ptr<MailServer>> StartRelay(const net::Loops& loops,
   return server;
 }
 
-absl::StatusOr<std::unique_ptr<MailServer>> StartStore(const net::Loops& loops,
-                                                       const AgentConfig& config, state::StateReader& state,
-                                                       net::BlockingPool& pool, const Clock& clock,
-                                                       const net::TlsServer* tls, queue::TraceLog* trace) {
+absl::StatusOr<std::unique_ptr<MailServer>> StartStore(const net::Loops& loops, const AgentConfig& config,
+                                                       state::StateReader& state, net::BlockingPool& pool,
+                                                       const Clock& clock, const net::TlsServer* tls,
+                                                       queue::TraceLog* trace) {
   PROV_ASSIGN_OR_RETURN(auto rewriting, LoadRewriting(config.engine.srs));
   auto server = std::make_unique<StoreServer>(config.engine, std::move(rewriting));
   server->UseTrace(trace);

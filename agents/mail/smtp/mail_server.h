@@ -18,8 +18,8 @@
 
 namespace prov::smtp {
 
-// Belongs to the first of its loops; sessions run on all. Destroy it after the loops have ended and the pool was joined, and before the loops
-// themselves.
+// Belongs to the first of its loops; sessions run on all. Destroy it after the loops have ended and the pool
+// was joined, and before the loops themselves.
 class MailServer {
  public:
   virtual ~MailServer() = default;
@@ -35,18 +35,17 @@ class MailServer {
   virtual queue::Runner& runner() = 0;
 };
 
-// SMTP for role relay. What is passed by reference outlives the server, and `tls` and `trace` too; null: there
-// is none.
-// The queue lies in RELAY below the configured directory.
-absl::StatusOr<std::unique_ptr<MailServer>> StartRelay(const net::Loops& loops,
-                                                       const AgentConfig& config, state::StateReader& state,
-                                                       net::BlockingPool& pool, const Clock& clock,
-                                                       const net::TlsServer* tls, queue::TraceLog* trace);
+// SMTP for role relay. What is passed by reference outlives the server, and `tls` and `trace` too; null:
+// there is none. The queue lies in RELAY below the configured directory.
+absl::StatusOr<std::unique_ptr<MailServer>> StartRelay(const net::Loops& loops, const AgentConfig& config,
+                                                       state::StateReader& state, net::BlockingPool& pool,
+                                                       const Clock& clock, const net::TlsServer* tls,
+                                                       queue::TraceLog* trace);
 
 // LMTP for role store, likewise; forwards wait in FORWARD below the configured directory.
-absl::StatusOr<std::unique_ptr<MailServer>> StartStore(const net::Loops& loops,
-                                                       const AgentConfig& config, state::StateReader& state,
-                                                       net::BlockingPool& pool, const Clock& clock,
-                                                       const net::TlsServer* tls, queue::TraceLog* trace);
+absl::StatusOr<std::unique_ptr<MailServer>> StartStore(const net::Loops& loops, const AgentConfig& config,
+                                                       state::StateReader& state, net::BlockingPool& pool,
+                                                       const Clock& clock, const net::TlsServer* tls,
+                                                       queue::TraceLog* trace);
 
 }  // namespace prov::smtp

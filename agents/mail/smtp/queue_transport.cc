@@ -260,8 +260,8 @@ asio::awaitable<QueueTransport::Attempt> QueueTransport::ToExchangers(const queu
 
 asio::awaitable<std::vector<Outcome>> QueueTransport::Deliver(const queue::DeliveryRequest& request) {
   Attempt attempt;
-  // One that the other side has closed meanwhile says nothing about the next; and over one to an exchanger that
-  // puts everything off, the others would never be asked.
+  // One that the other side has closed meanwhile says nothing about the next; and over one to an exchanger
+  // that puts everything off, the others would never be asked.
   std::unique_ptr<ClientConnection> kept = idle_.Take(request.hop.name, request.hop.endpoints);
   if (kept) attempt = co_await Carry(request, std::move(kept));
   const bool by_domain = request.hop.endpoints.empty();

@@ -32,8 +32,8 @@ class QueueTransport final : public queue::Transport {
   // `pool` must outlive it.
   QueueTransport(const asio::any_io_executor& executor, TransportOptions options, net::BlockingPool& pool);
 
-  // Over a connection that is open, or else to each endpoint of the hop until one takes part; or to its domain's
-  // exchangers until none of its recipients is put off.
+  // Over a connection that is open, or else to each endpoint of the hop until one takes part; or to its
+  // domain's exchangers until none of its recipients is put off.
   asio::awaitable<std::vector<queue::Outcome>> Deliver(const queue::DeliveryRequest& request) override;
   void Stop() override { idle_.Stop(); }
 

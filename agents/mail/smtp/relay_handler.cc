@@ -148,8 +148,8 @@ class RelayHandler final : public Handler {
     client_.trusted = services_.authenticator == nullptr && services_.trusted->Contains(address);
   }
 
-  // RFC 6409 sections 8.2 and 8.3: mail programs may leave these to us. Of a header that is longer than what we
-  // hold, a part has been written, and it stays as it is.
+  // RFC 6409 sections 8.2 and 8.3: mail programs may leave these to us. Of a header that is longer than what
+  // we hold, a part has been written, and it stays as it is.
   void Complete(const HeaderFacts& facts) {
     if (writer_) return;
     std::string fields;

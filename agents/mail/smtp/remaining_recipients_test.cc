@@ -13,7 +13,10 @@ TEST(RemainingRecipients, TheNextHostIsAskedForThoseThatWerePutOffAndForNobodyEl
   request.recipients = {3, 5, 7, 9};
   RemainingRecipients remaining(request);
   EXPECT_TRUE(remaining.outcomes().empty());
-  remaining.Take({{State::kDelivered, "250 a"}, {State::kPending, "450 b"}, {State::kFailed, "550 c"}, {State::kPending, "450 d"}});
+  remaining.Take({{State::kDelivered, "250 a"},
+                  {State::kPending, "450 b"},
+                  {State::kFailed, "550 c"},
+                  {State::kPending, "450 d"}});
   ASSERT_FALSE(remaining.done());
   EXPECT_EQ(remaining.request().addresses, (std::vector<std::string>{"b@x.test", "d@x.test"}));
   EXPECT_EQ(remaining.request().recipients, (std::vector<size_t>{5, 9}));
