@@ -1,5 +1,5 @@
-// First-time logins a second through PAM workers, and what the directory's binds alone would allow.
-// bench/login.py runs it.
+// First-time logins a second through PAM workers, or what the directory's binds alone would allow.
+// bench/login.py and pop3.py run it.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -92,8 +92,8 @@ int Main(int argc, char** argv) {
   app.add_option("mode", mode)->check(CLI::IsMember({"binds", "logins"}))->required();
   app.add_option("--ldap-uri", options.ldap_uri)->required();
   app.add_option("--base", options.base)->required();
-  app.add_option("--worker-program", options.worker_program)->required();
-  app.add_option("--pam-directory", options.pam_directory)->required();
+  app.add_option("--worker-program", options.worker_program, "for logins");
+  app.add_option("--pam-directory", options.pam_directory, "likewise");
   app.add_option("--password-file", password_file)->required();
   app.add_option("--prefix", options.prefix)->required();
   app.add_option("--logins", options.logins);

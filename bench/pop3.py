@@ -176,8 +176,8 @@ def first_logins(stack, uncached):
         return Service(stack, port, (USERS + place * FIRST_TIME, FIRST_TIME)).sessions(FIRST_TIME)["per_second"]
 
     slapd = stack.slapd
-    binds = bench_program("ldap_binds", "--uri", slapd.ldapi, "--base", slapd.base, "--login", LOGIN, "--users", FIRST_TIME,
-                          "--password-file", stack.path("password"))["per_second"]
+    binds = bench_program("login_load", "binds", "--ldap-uri", slapd.ldapi, "--base", slapd.base, "--prefix", LOGIN.partition("{")[0],
+                          "--logins", USERS, "--seconds", 5, "--password-file", stack.path("password"))
     return {"ours": ask(stack.ports["pop3"], 0), "dovecot": ask(uncached.pop3_port, 1), "binds": binds}
 
 
@@ -277,7 +277,7 @@ def main():
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         parser.error("Dovecot and Perdition are started by root")
-    subprocess.run(["bazel", "build", "//bench:pop3_load", "//bench:pop3_stub", "//bench:ldap_binds"], cwd=REPOSITORY, check=True,
+    subprocess.run(["bazel", "build", "//bench:pop3_load", "//bench:pop3_stub", "//bench:login_load"], cwd=REPOSITORY, check=True,
                    stderr=subprocess.DEVNULL)
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
