@@ -32,7 +32,7 @@ bool SameIgnoringCase(std::string_view one, std::string_view other) {
 std::string_view View(const berval& value) { return std::string_view(value.bv_val, value.bv_len); }
 
 // Its levels, from the left. Of no levels when it is not well formed, or when one has several attributes or
-// octets that are no text, which no name of ours has.
+// is written as octets ("#04…"), which no name of ours is.
 class ParsedDn {
  public:
   explicit ParsedDn(const std::string& text) {
@@ -40,7 +40,7 @@ class ParsedDn {
     if (ldap_str2dn(text.c_str(), &dn_, LDAP_DN_FORMAT_LDAPV3) != LDAP_SUCCESS || dn_ == nullptr) return;
     for (; dn_[size_] != nullptr; ++size_) {
       const LDAPAVA* const* level = dn_[size_];
-      if (level[0] != nullptr && level[1] == nullptr && (level[0]->la_flags & LDAP_AVA_STRING) != 0) continue;
+      if (level[0] != nullptr && level[1] == nullptr && (level[0]->la_flags & LDAP_AVA_BINARY) == 0) continue;
       size_ = 0;
       return;
     }

@@ -54,6 +54,18 @@ class Trace(case.StackCase):
                                capture_output=True, text=True, check=True)
         self.assertEqual(len(found.stdout.splitlines()), 1, found.stdout)
 
+    def test_AForwardIsFollowedToItsMailbox(self):
+        login, target = self.add_user(), self.add_user()
+        self.stack.provctl("set-forward", login, target, "--wait")
+        self.send(login, case.subject_message("forwarded"))
+        self.wait_for_text(target, b"Subject: forwarded")
+
+        def ends():
+            events = self.trace(login)["events"]
+            return any(target in event.get("recipients", []) and event["event"] == "mail_delivered" and event["host"] == "store1"
+                       for event in events)
+        wait_until(ends, "the trace of the forwarded mail to end in the other mailbox")
+
     def metric(self, name):
         """Of the relay's engine; 0 where it is not told yet."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=30) as answer:
