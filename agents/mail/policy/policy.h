@@ -47,7 +47,7 @@ struct Header {
   std::vector<std::string> delivered_to;
 };
 
-// All belongs to the event loop: what blocks runs on the blocking pool.
+// Sessions on any of the event loops ask at once: what a policy remembers is guarded, and it does not block.
 class Policy {
  public:
   virtual ~Policy() = default;

@@ -155,7 +155,11 @@ bool TraceReader::IsWanted(const std::string& line) {
   if (traces_.contains(trace)) return true;
   const std::string follows = ValueOf(line, kFollowsKey);
   if (follows.empty() || !traces_.contains(follows)) return false;
-  if (traces_.size() < kMostTracedMessages) traces_.insert(trace);
+  if (traces_.size() < kMostTracedMessages) {
+    traces_.insert(trace);
+  } else {
+    cut_ = true;
+  }
   return true;
 }
 
