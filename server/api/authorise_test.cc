@@ -23,18 +23,12 @@ namespace {
 
 // A file of each of provd's services; linking its messages puts its descriptor into the pool.
 std::vector<const google::protobuf::FileDescriptor*> Files() {
-  return {v1::Hello::descriptor()->file(),
-          v1::Approval::descriptor()->file(),
-          v1::AuditRecord::descriptor()->file(),
-          v1::DirectoryProgress::descriptor()->file(),
-          v1::Domain::descriptor()->file(),
-          v1::EnrolmentToken::descriptor()->file(),
-          v1::Pool::descriptor()->file(),
-          v1::MailingList::descriptor()->file(),
-          v1::QueuedMessage::descriptor()->file(),
-          v1::Status::descriptor()->file(),
-          v1::Subscriber::descriptor()->file(),
-          v1::ReportMailboxMoveRequest::descriptor()->file()};
+  return {v1::Hello::descriptor()->file(),         v1::Approval::descriptor()->file(),
+          v1::AuditRecord::descriptor()->file(),   v1::DirectoryProgress::descriptor()->file(),
+          v1::Domain::descriptor()->file(),        v1::EnrolmentToken::descriptor()->file(),
+          v1::Pool::descriptor()->file(),          v1::MailingList::descriptor()->file(),
+          v1::QueuedMessage::descriptor()->file(), v1::Status::descriptor()->file(),
+          v1::Subscriber::descriptor()->file(),    v1::ReportMailboxMoveRequest::descriptor()->file()};
 }
 
 TEST(Authorise, TableNamesEveryMethodOnceAndNoOther) {

@@ -149,8 +149,7 @@ absl::Status Arrival::AdoptPart(int mailbox, bool in_cur) {
 }
 
 absl::Status Arrival::Adopt() {
-  PROV_RETURN_IF_ERROR(EnsureMailbox(root_, mailbox_id_));
-  PROV_ASSIGN_OR_RETURN(const FileDescriptor mailbox, OpenMailbox(root_, mailbox_id_));
+  PROV_ASSIGN_OR_RETURN(const FileDescriptor mailbox, OpenOrMakeMailbox(root_, mailbox_id_));
   PROV_RETURN_IF_ERROR(AdoptPart(mailbox.get(), /*in_cur=*/false));
   PROV_RETURN_IF_ERROR(AdoptPart(mailbox.get(), /*in_cur=*/true));
   if (!KeepsCount(mailbox.get())) return absl::OkStatus();

@@ -222,8 +222,7 @@ absl::StatusOr<std::unique_ptr<Delivery>> Delivery::Begin(std::string_view root,
   if (!IsGivenName(options.name) || options.name.starts_with('.')) {
     return absl::InvalidArgumentError("a delivery's name is [A-Za-z0-9.]{1,80}");
   }
-  PROV_RETURN_IF_ERROR(Deferred(EnsureMailbox(root, mailbox_id)));
-  auto mailbox = OpenMailbox(root, mailbox_id);
+  auto mailbox = OpenOrMakeMailbox(root, mailbox_id);
   PROV_RETURN_IF_ERROR(Deferred(mailbox.status()));
   auto delivery = BeginIn(*std::move(mailbox), std::move(options));
   PROV_RETURN_IF_ERROR(Deferred(delivery.status()));

@@ -2,10 +2,13 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/openat2.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -36,9 +39,16 @@ uint16_t HashOf(std::string_view id) {
   return static_cast<uint16_t>(hash ^ (hash >> 16) ^ (hash >> 32) ^ (hash >> 48));
 }
 
-struct DirCloser {
-  void operator()(DIR* dir) const { closedir(dir); }
-};
+// Hundreds of names for each system call.
+constexpr size_t kNamesOctets = 64 * 1024;
+
+absl::Status NoDirectory(std::string_view name) {
+  return absl::FailedPreconditionError(fmt::format("{} is not a directory; mend it by hand", name));
+}
+
+std::string PathBelowRoot(const MailboxSteps& steps) {
+  return fmt::format("{}/{}/{}", steps.first, steps.second, steps.name);
+}
 
 }  // namespace
 
@@ -61,9 +71,7 @@ absl::StatusOr<FileDescriptor> OpenRoot(std::string_view root) {
 absl::StatusOr<FileDescriptor> OpenBelow(int parent, const std::string& name) {
   FileDescriptor fd(openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (fd.valid()) return fd;
-  if (errno == ELOOP || errno == ENOTDIR) {
-    return absl::FailedPreconditionError(fmt::format("{} is not a directory; mend it by hand", name));
-  }
+  if (errno == ELOOP || errno == ENOTDIR) return NoDirectory(name);
   return ErrnoStatus(errno, fmt::format("open {}", name));
 }
 
@@ -82,24 +90,52 @@ absl::StatusOr<FileDescriptor> MakeAndOpen(int parent, const std::string& name) 
 absl::StatusOr<FileDescriptor> OpenMailbox(std::string_view root, std::string_view mailbox_id) {
   PROV_ASSIGN_OR_RETURN(const MailboxSteps steps, StepsOf(mailbox_id));
   PROV_ASSIGN_OR_RETURN(const FileDescriptor base, OpenRoot(root));
-  PROV_ASSIGN_OR_RETURN(const FileDescriptor first, OpenBelow(base.get(), steps.first));
-  PROV_ASSIGN_OR_RETURN(const FileDescriptor second, OpenBelow(first.get(), steps.second));
-  return OpenBelow(second.get(), steps.name);
+  const std::string path = PathBelowRoot(steps);
+  open_how how{};
+  how.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
+  FileDescriptor fd(static_cast<int>(syscall(SYS_openat2, base.get(), path.c_str(), &how, sizeof how)));
+  if (fd.valid()) return fd;
+  if (errno == ELOOP || errno == ENOTDIR) return NoDirectory(path);
+  return ErrnoStatus(errno, fmt::format("open {}", path));
+}
+
+bool IsInPlace(std::string_view root, std::string_view mailbox_id, int mailbox) {
+  const auto steps = StepsOf(mailbox_id);
+  if (!steps.ok()) return false;
+  const std::string path = fmt::format("{}/{}", root, PathBelowRoot(*steps));
+  struct stat ours, there;
+  return fstat(mailbox, &ours) == 0 && fstatat(AT_FDCWD, path.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+         ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;
+}
+
+absl::StatusOr<std::string> InspectParts(int mailbox) {
+  for (const char* part : {"tmp", "new", "cur"}) {
+    struct stat info;
+    if (fstatat(mailbox, part, &info, AT_SYMLINK_NOFOLLOW) == 0) {
+      if (!S_ISDIR(info.st_mode)) return NoDirectory(part);
+    } else if (errno == ENOENT) {
+      return fmt::format("has no {}", part);
+    } else {
+      return ErrnoStatus(errno, fmt::format("look at {}", part));
+    }
+  }
+  return "";
 }
 
 absl::Status ForEachMailName(int directory, const std::function<void(const dirent&)>& visit) {
-  const int own = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (own < 0) return ErrnoStatus(errno, "open mail directory");
-  const std::unique_ptr<DIR, DirCloser> stream(fdopendir(own));
-  if (stream == nullptr) {
-    close(own);
-    return absl::ResourceExhaustedError("no memory to read a mail directory");
-  }
+  static_assert(offsetof(dirent, d_name) == offsetof(dirent64, d_name), "off_t has 64 bits");
+  if (lseek(directory, 0, SEEK_SET) < 0) return ErrnoStatus(errno, "read mail directory");
+  const auto names = std::make_unique_for_overwrite<char[]>(kNamesOctets);
   for (;;) {
-    errno = 0;
-    const dirent* entry = readdir(stream.get());
-    if (entry == nullptr) return errno == 0 ? absl::OkStatus() : ErrnoStatus(errno, "read mail directory");
-    if (entry->d_name[0] != '.') visit(*entry);
+    const ssize_t got = getdents64(directory, names.get(), kNamesOctets);
+    if (got == 0) return absl::OkStatus();
+    if (got < 0) return ErrnoStatus(errno, "read mail directory");
+    for (ssize_t at = 0; at < got;) {
+      const auto* entry = reinterpret_cast<const dirent*>(names.get() + at);
+      if (entry->d_name[0] != '.') visit(*entry);
+      at += entry->d_reclen;
+    }
   }
 }
 

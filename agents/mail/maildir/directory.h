@@ -34,10 +34,18 @@ absl::StatusOr<FileDescriptor> OpenBelow(int parent, const std::string& name);
 absl::Status MakeBelow(int parent, const std::string& name);
 absl::StatusOr<FileDescriptor> MakeAndOpen(int parent, const std::string& name);
 
-// NOT_FOUND when any step is missing.
+// NOT_FOUND when any step is missing; FAILED_PRECONDITION when one is a link or no directory. In one system
+// call below the root (openat2(2), Linux 5.6): each login and each delivery begins with it.
 absl::StatusOr<FileDescriptor> OpenMailbox(std::string_view root, std::string_view mailbox_id);
 
-// Calls `visit` with each name but those that start with a dot.
+// Whether the open directory is what lies in the mailbox's place.
+bool IsInPlace(std::string_view root, std::string_view mailbox_id, int mailbox);
+
+// "has no tmp", …, of an open mailbox, for people; empty: it is whole. FAILED_PRECONDITION when one of its
+// parts is a link or no directory.
+absl::StatusOr<std::string> InspectParts(int mailbox);
+
+// Calls `visit` with each name but those that start with a dot. Moves the descriptor's offset.
 absl::Status ForEachMailName(int directory, const std::function<void(const dirent&)>& visit);
 
 // Of an entry that was read from `directory`; a link is no file.

@@ -186,6 +186,18 @@ std::vector<absl::Status> EnsureMailboxes(std::string_view root,
   return statuses;
 }
 
+absl::StatusOr<FileDescriptor> OpenOrMakeMailbox(std::string_view root, std::string_view mailbox_id) {
+  auto mailbox = OpenMailbox(root, mailbox_id);
+  if (mailbox.ok()) {
+    PROV_ASSIGN_OR_RETURN(const std::string wrong, InspectParts(mailbox->get()));
+    if (wrong.empty()) return mailbox;
+  } else if (!absl::IsNotFound(mailbox.status())) {
+    return mailbox;
+  }
+  PROV_RETURN_IF_ERROR(EnsureMailbox(root, mailbox_id));
+  return OpenMailbox(root, mailbox_id);
+}
+
 absl::StatusOr<std::string> InspectMailbox(std::string_view root, std::string_view mailbox_id) {
   const auto mailbox = OpenMailbox(root, mailbox_id);
   if (absl::IsNotFound(mailbox.status())) {
@@ -194,12 +206,7 @@ absl::StatusOr<std::string> InspectMailbox(std::string_view root, std::string_vi
     return "is missing";
   }
   PROV_RETURN_IF_ERROR(mailbox.status());
-  for (const char* part : {"tmp", "new", "cur"}) {
-    const auto fd = OpenBelow(mailbox->get(), part);
-    if (absl::IsNotFound(fd.status())) return fmt::format("has no {}", part);
-    PROV_RETURN_IF_ERROR(fd.status());
-  }
-  return "";
+  return InspectParts(mailbox->get());
 }
 
 absl::StatusOr<std::string> InspectAccess(std::string_view root, std::string_view mailbox_id) {

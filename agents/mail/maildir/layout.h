@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/file.h"
 
 namespace prov::maildir {
 
@@ -22,6 +23,9 @@ absl::Status EnsureMailbox(std::string_view root, std::string_view mailbox_id);
 
 // The same for many, waiting for the disk a few times for all of them; a status for each.
 std::vector<absl::Status> EnsureMailboxes(std::string_view root, const std::vector<std::string>& mailbox_ids);
+
+// Its open directory; made as EnsureMailbox does, if it is not there or not whole.
+absl::StatusOr<FileDescriptor> OpenOrMakeMailbox(std::string_view root, std::string_view mailbox_id);
 
 // What is wrong with it, for people: "is missing", "has no tmp", …; empty: it is there and whole.
 absl::StatusOr<std::string> InspectMailbox(std::string_view root, std::string_view mailbox_id);

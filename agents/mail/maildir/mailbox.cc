@@ -95,6 +95,12 @@ class LockedMailbox : public Mailbox {
 
   absl::Status Note() const { return NoteLogin(mailbox_.get()); }
 
+  std::unique_ptr<MessageReader> OpenFromMemory(size_t index) override {
+    if (index >= entries_.size()) return nullptr;
+    const Entry& entry = entries_[index];
+    return OpenTextFromMemory(DirectoryOf(entry.in_new), std::string(entry.name));
+  }
+
   absl::StatusOr<std::unique_ptr<MessageReader>> OpenMessage(size_t index) override {
     if (index >= entries_.size()) return absl::NotFoundError("no such message");
     Entry& entry = entries_[index];
@@ -263,23 +269,15 @@ class LockedMailbox : public Mailbox {
   std::vector<Message> messages_;
 };
 
-absl::Status CheckStillThere(std::string_view root, std::string_view mailbox_id, int mailbox) {
-  const auto there = OpenMailbox(root, mailbox_id);
-  struct stat ours, theirs;
-  const bool same = there.ok() && fstat(mailbox, &ours) == 0 && fstat(there->get(), &theirs) == 0 &&
-                    ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
-  return same ? absl::OkStatus() : absl::UnavailableError("the mailbox has just gone elsewhere");
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Mailbox>> Mailbox::Open(std::string_view root, std::string_view mailbox_id,
                                                        std::chrono::seconds login_delay) {
-  PROV_RETURN_IF_ERROR(EnsureMailbox(root, mailbox_id));
-  PROV_ASSIGN_OR_RETURN(FileDescriptor mailbox, OpenMailbox(root, mailbox_id));
+  PROV_ASSIGN_OR_RETURN(FileDescriptor mailbox, OpenOrMakeMailbox(root, mailbox_id));
   PROV_ASSIGN_OR_RETURN(MailboxLock lock, MailboxLock::Take(mailbox.get()));
   // Whoever had it before may have taken it away meanwhile (departure.h).
-  PROV_RETURN_IF_ERROR(CheckStillThere(root, mailbox_id, mailbox.get()));
+  if (!IsInPlace(root, mailbox_id, mailbox.get()))
+    return absl::UnavailableError("the mailbox has just gone elsewhere");
   if (login_delay.count() > 0) PROV_RETURN_IF_ERROR(CheckLastLogin(mailbox.get(), login_delay));
   RemoveAbandoned(mailbox.get());
   PROV_ASSIGN_OR_RETURN(FileDescriptor fresh, OpenBelow(mailbox.get(), "new"));

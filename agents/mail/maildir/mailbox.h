@@ -25,7 +25,7 @@ struct Message {
   std::string_view uidl;  // lives as long as the mailbox
 };
 
-// Not thread-safe; blocks on the disk, so run it off the event loop.
+// Not thread-safe; blocks on the disk, so run it off the event loop, but for OpenFromMemory.
 class Mailbox {
  public:
   // Makes the mailbox if it is not there (a login may be quicker than the driver), and locks it against other
@@ -39,6 +39,9 @@ class Mailbox {
 
   // As of Open; what arrives later is not seen.
   virtual const std::vector<Message>& messages() const = 0;
+
+  // Does not block: nullptr where OpenMessage would have to wait for the disk, or has something else to tell.
+  virtual std::unique_ptr<MessageReader> OpenFromMemory(size_t index) = 0;
 
   // NOT_FOUND when it is gone. What is being read stays readable when it is removed.
   virtual absl::StatusOr<std::unique_ptr<MessageReader>> OpenMessage(size_t index) = 0;

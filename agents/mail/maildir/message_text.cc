@@ -2,9 +2,13 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/openat2.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <string_view>
 #include <utility>
@@ -16,47 +20,78 @@
 namespace prov::maildir {
 namespace {
 
-constexpr size_t kReadOctets = 64 * 1024;
-
-absl::StatusOr<FileDescriptor> OpenFile(int directory, const std::string& name) {
-  // O_NONBLOCK: somebody's FIFO must not hold us up.
-  FileDescriptor file(openat(directory, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-  if (!file.valid()) return ErrnoStatus(errno, fmt::format("open message {}", name));
-  struct stat info;
-  if (fstat(file.get(), &info) != 0) return ErrnoStatus(errno, fmt::format("stat message {}", name));
-  if (!S_ISREG(info.st_mode)) return absl::NotFoundError(fmt::format("{} is no file", name));
-  return file;
-}
+constexpr size_t kMostReadOctets = 64 * 1024;
+// O_NONBLOCK: somebody's FIFO must not hold us up.
+constexpr int kOpenFlags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
 
 class FileReader : public MessageReader {
  public:
-  explicit FileReader(FileDescriptor file) : file_(std::move(file)), buffer_(kReadOctets, '\0') {}
+  FileReader(FileDescriptor file, off_t octets)
+      : file_(std::move(file)),
+        room_(std::min(static_cast<size_t>(octets) + 1, kMostReadOctets)),
+        buffer_(std::make_unique_for_overwrite<char[]>(room_)) {}
 
   absl::StatusOr<std::string> Read() override {
     std::string wire;
     while (wire.empty() && !ended_) {
-      const ssize_t got = read(file_.get(), buffer_.data(), buffer_.size());
+      const ssize_t got = read(file_.get(), buffer_.get(), room_);
       if (got < 0 && errno == EINTR) continue;
       if (got < 0) return ErrnoStatus(errno, "read message");
-      ended_ = got == 0;
-      text_.Convert(std::string_view(buffer_).substr(0, static_cast<size_t>(got)), wire);
-      if (ended_) text_.Finish(wire);
+      Take(static_cast<size_t>(got), wire);
+    }
+    return wire;
+  }
+
+  std::optional<std::string> ReadFromMemory() override {
+    std::string wire;
+    while (wire.empty() && !ended_) {
+      const iovec room{buffer_.get(), room_};
+      const ssize_t got = preadv2(file_.get(), &room, 1, kWhereItIs, RWF_NOWAIT);
+      if (got < 0) return std::nullopt;
+      Take(static_cast<size_t>(got), wire);
     }
     return wire;
   }
 
  private:
+  static constexpr off_t kWhereItIs = -1;  // the file's own offset
+
+  void Take(size_t got, std::string& wire) {
+    ended_ = got == 0;
+    text_.Convert(std::string_view(buffer_.get(), got), wire);
+    if (ended_) text_.Finish(wire);
+  }
+
   FileDescriptor file_;
-  std::string buffer_;
+  const size_t room_;
+  const std::unique_ptr<char[]> buffer_;
   WireText text_;
   bool ended_ = false;
 };
 
+absl::StatusOr<std::unique_ptr<MessageReader>> ReaderOf(FileDescriptor file, const std::string& name) {
+  struct stat info;
+  if (fstat(file.get(), &info) != 0) return ErrnoStatus(errno, fmt::format("stat message {}", name));
+  if (!S_ISREG(info.st_mode)) return absl::NotFoundError(fmt::format("{} is no file", name));
+  return std::make_unique<FileReader>(std::move(file), info.st_size);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<MessageReader>> OpenText(int directory, const std::string& name) {
-  PROV_ASSIGN_OR_RETURN(FileDescriptor file, OpenFile(directory, name));
-  return std::make_unique<FileReader>(std::move(file));
+  FileDescriptor file(openat(directory, name.c_str(), kOpenFlags));
+  if (!file.valid()) return ErrnoStatus(errno, fmt::format("open message {}", name));
+  return ReaderOf(std::move(file), name);
+}
+
+std::unique_ptr<MessageReader> OpenTextFromMemory(int directory, const std::string& name) {
+  open_how how{};
+  how.flags = kOpenFlags;
+  how.resolve = RESOLVE_CACHED | RESOLVE_BENEATH;
+  FileDescriptor file(static_cast<int>(syscall(SYS_openat2, directory, name.c_str(), &how, sizeof how)));
+  if (!file.valid()) return nullptr;
+  auto reader = ReaderOf(std::move(file), name);
+  return reader.ok() ? *std::move(reader) : nullptr;
 }
 
 absl::StatusOr<uint64_t> CountWireOctets(int directory, const std::string& name) {

@@ -4,6 +4,7 @@
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
 #include <asio/use_awaitable.hpp>
+#include <optional>
 #include <utility>
 
 #include "agents/mail/auth/held_login.h"
@@ -197,8 +198,7 @@ class Session {
   asio::awaitable<bool> Send(Step step) {
     bool written = co_await Flush();
     if (!written) co_return false;
-    auto reader =
-        co_await net::RunBlocking(context_.blocking, [&] { return mailbox_->OpenMessage(step.index); });
+    absl::StatusOr<std::unique_ptr<maildir::MessageReader>> reader = co_await OpenMessage(step.index);
     absl::StatusOr<std::string> piece;
     if (reader.ok()) {
       piece = co_await ReadPiece(**reader);
@@ -229,7 +229,16 @@ class Session {
     co_return true;
   }
 
+  // What the kernel has in memory, as it has new mail mostly, is had here; a thread waits for the disk.
+  asio::awaitable<absl::StatusOr<std::unique_ptr<maildir::MessageReader>>> OpenMessage(size_t index) {
+    std::unique_ptr<maildir::MessageReader> at_once = mailbox_->OpenFromMemory(index);
+    if (at_once) co_return at_once;
+    co_return co_await net::RunBlocking(context_.blocking, [&] { return mailbox_->OpenMessage(index); });
+  }
+
   asio::awaitable<absl::StatusOr<std::string>> ReadPiece(maildir::MessageReader& reader) {
+    std::optional<std::string> at_once = reader.ReadFromMemory();
+    if (at_once) co_return *std::move(at_once);
     co_return co_await net::RunBlocking(context_.blocking, [&reader] { return reader.Read(); });
   }
 

@@ -74,7 +74,9 @@ TEST(Notification, OfADelayTellsHowLongItIsTried) {
 
 TEST(Notification, AnAddressBeyondAsciiIsTypedAsRfc6533Wants) {
   Envelope original = Original();
-  original.recipients[0].address = "b\xc3\xb6" "b@example.net";
+  original.recipients[0].address =
+      "b\xc3\xb6"
+      "b@example.net";
   const std::string text = FormatNotification({.hostname = "mx.example.net",
                                                .id = "018fd0",
                                                .original = &original,

@@ -29,8 +29,8 @@ class SenderRewriting {
 
   using Time = std::chrono::system_clock::time_point;
 
-  // `sender` is local-part@domain. Itself when it is of our domain already, or when the result would be refused
-  // for its length or what is in it.
+  // `sender` is local-part@domain. Itself when it is of our domain already, or when the result would be
+  // refused for its length or what is in it.
   std::string Rewrite(std::string_view sender, Time now) const;
 
   // Whether an address is of the domain, and looks rewritten: then Restore says whether it is.

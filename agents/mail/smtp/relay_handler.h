@@ -24,9 +24,9 @@ struct RelayServices {
   queue::Runner* runner = nullptr;
   net::BlockingPool* pool = nullptr;
   const Clock* clock = nullptr;
-  const net::AddressSet* trusted = nullptr;       // clients that may send to other domains
+  const net::AddressSet* trusted = nullptr;      // clients that may send to other domains
   auth::Authenticator* authenticator = nullptr;  // submission: who logged in may, and nobody else
-  queue::TraceLog* trace = nullptr;               // null: what becomes of mail is in the log alone
+  queue::TraceLog* trace = nullptr;              // null: what becomes of mail is in the log alone
 };
 
 std::unique_ptr<Handler> MakeRelayHandler(const RelayServices& services, const net::Peer& peer);

@@ -1,10 +1,12 @@
-// The server's side of SMTP (RFC 5321), submission (RFC 6409) and LMTP (RFC 2033) without I/O: octets in, replies and events out.
+// The server's side of SMTP (RFC 5321), submission (RFC 6409) and LMTP (RFC 2033) without I/O: octets in,
+// replies and events out.
 //
 //   for (;;) switch (Event event = machine.Next(); event.kind) { … }
 //
-// After kHello, kLogin, kXclient, kMail, kRecipient and kData the caller calls Answer, after kMessageEnd AnswerMessage and
-// after kStartTls Secured, before it asks for the next event; input that came meanwhile (pipelining) waits.
-// Replies gather in the output, which the caller sends before it waits for input and before it closes.
+// After kHello, kLogin, kXclient, kMail, kRecipient and kData the caller calls Answer, after kMessageEnd
+// AnswerMessage and after kStartTls Secured, before it asks for the next event; input that came meanwhile
+// (pipelining) waits. Replies gather in the output, which the caller sends before it waits for input and
+// before it closes.
 #pragma once
 
 #include <cstdint>
