@@ -100,13 +100,15 @@ absl::StatusOr<FileDescriptor> OpenMailbox(std::string_view root, std::string_vi
   return ErrnoStatus(errno, fmt::format("open {}", path));
 }
 
-bool IsInPlace(std::string_view root, std::string_view mailbox_id, int mailbox) {
-  const auto steps = StepsOf(mailbox_id);
-  if (!steps.ok()) return false;
-  const std::string path = fmt::format("{}/{}", root, PathBelowRoot(*steps));
+absl::Status CheckInPlace(std::string_view root, std::string_view mailbox_id, int mailbox) {
+  PROV_ASSIGN_OR_RETURN(const MailboxSteps steps, StepsOf(mailbox_id));
+  const std::string path = fmt::format("{}/{}", root, PathBelowRoot(steps));
   struct stat ours, there;
-  return fstat(mailbox, &ours) == 0 && fstatat(AT_FDCWD, path.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0 &&
-         ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;
+  if (fstat(mailbox, &ours) != 0) return ErrnoStatus(errno, "look at the open mailbox");
+  const bool found = fstatat(AT_FDCWD, path.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0;
+  if (!found && errno != ENOENT) return ErrnoStatus(errno, fmt::format("look at {}", path));
+  if (found && ours.st_ino == there.st_ino && ours.st_dev == there.st_dev) return absl::OkStatus();
+  return absl::UnavailableError("the mailbox has just gone elsewhere");
 }
 
 absl::StatusOr<std::string> InspectParts(int mailbox) {

@@ -38,8 +38,8 @@ absl::StatusOr<FileDescriptor> MakeAndOpen(int parent, const std::string& name);
 // call below the root (openat2(2), Linux 5.6): each login and each delivery begins with it.
 absl::StatusOr<FileDescriptor> OpenMailbox(std::string_view root, std::string_view mailbox_id);
 
-// Whether the open directory is what lies in the mailbox's place.
-bool IsInPlace(std::string_view root, std::string_view mailbox_id, int mailbox);
+// UNAVAILABLE unless the open directory is what lies in the mailbox's place.
+absl::Status CheckInPlace(std::string_view root, std::string_view mailbox_id, int mailbox);
 
 // "has no tmp", …, of an open mailbox, for people; empty: it is whole. FAILED_PRECONDITION when one of its
 // parts is a link or no directory.
