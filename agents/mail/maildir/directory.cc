@@ -2,11 +2,15 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -44,6 +48,15 @@ constexpr size_t kNamesOctets = 64 * 1024;
 
 absl::Status NoDirectory(std::string_view name) {
   return absl::FailedPreconditionError(fmt::format("{} is not a directory; mend it by hand", name));
+}
+
+// Only file systems that are known to be: who is not among them is asked in a thread.
+bool IsOnLocalDisk(int fd) {
+  struct statfs info;
+  if (fstatfs(fd, &info) != 0) return false;
+  constexpr std::array<decltype(info.f_type), 5> kLocal = {EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC,
+                                                           BTRFS_SUPER_MAGIC, F2FS_SUPER_MAGIC, TMPFS_MAGIC};
+  return std::find(kLocal.begin(), kLocal.end(), info.f_type) != kLocal.end();
 }
 
 std::string PathBelowRoot(const MailboxSteps& steps) {
@@ -98,6 +111,20 @@ absl::StatusOr<FileDescriptor> OpenMailbox(std::string_view root, std::string_vi
   if (fd.valid()) return fd;
   if (errno == ELOOP || errno == ENOTDIR) return NoDirectory(path);
   return ErrnoStatus(errno, fmt::format("open {}", path));
+}
+
+FileDescriptor OpenFromMemory(int parent, const std::string& path, int flags) {
+  open_how how{};
+  how.flags = static_cast<uint64_t>(flags | O_CLOEXEC);
+  how.resolve = RESOLVE_CACHED | RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
+  return FileDescriptor(static_cast<int>(syscall(SYS_openat2, parent, path.c_str(), &how, sizeof how)));
+}
+
+FileDescriptor OpenMailboxFromMemory(std::string_view root, std::string_view mailbox_id) {
+  const auto steps = StepsOf(mailbox_id);
+  const auto base = OpenRoot(root);
+  if (!steps.ok() || !base.ok() || !IsOnLocalDisk(base->get())) return {};
+  return OpenFromMemory(base->get(), PathBelowRoot(*steps), O_RDONLY | O_DIRECTORY);
 }
 
 absl::Status CheckInPlace(std::string_view root, std::string_view mailbox_id, int mailbox) {

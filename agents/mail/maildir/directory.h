@@ -38,6 +38,12 @@ absl::StatusOr<FileDescriptor> MakeAndOpen(int parent, const std::string& name);
 // call below the root (openat2(2), Linux 5.6): each login and each delivery begins with it.
 absl::StatusOr<FileDescriptor> OpenMailbox(std::string_view root, std::string_view mailbox_id);
 
+// What is below `parent` in the kernel's memory, none of its steps a link (RESOLVE_CACHED): does not block.
+// Invalid when that is not all of it, or it cannot be opened.
+FileDescriptor OpenFromMemory(int parent, const std::string& path, int flags);
+// The same of a mailbox on a local disk; of any other, each word may go to a server.
+FileDescriptor OpenMailboxFromMemory(std::string_view root, std::string_view mailbox_id);
+
 // UNAVAILABLE unless the open directory is what lies in the mailbox's place.
 absl::Status CheckInPlace(std::string_view root, std::string_view mailbox_id, int mailbox);
 

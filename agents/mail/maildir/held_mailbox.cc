@@ -15,6 +15,16 @@ absl::StatusOr<HeldMailbox> HeldMailbox::Take(std::string_view root, std::string
   return held;
 }
 
+std::optional<HeldMailbox> HeldMailbox::TakeFromMemory(std::string_view root, std::string_view mailbox_id) {
+  FileDescriptor directory = OpenMailboxFromMemory(root, mailbox_id);
+  if (!directory.valid()) return std::nullopt;
+  std::optional<MailboxLock> lock = MailboxLock::TakeFromMemory(directory.get());
+  if (!lock) return std::nullopt;
+  HeldMailbox held(root, mailbox_id, std::move(directory), *std::move(lock));
+  if (!held.CheckPlace().ok()) return std::nullopt;
+  return held;
+}
+
 // The place first: a host that walks there talks to the server, and so learns that it was cut off before it
 // says from memory that the lock is its own.
 absl::Status HeldMailbox::MakeSure() const {

@@ -1,6 +1,7 @@
 // A mailbox's directory that is ours alone, until we lose it without being told.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -17,6 +18,10 @@ class HeldMailbox {
   // Makes it if it is not there. ABORTED when another one has it, UNAVAILABLE when it has just gone
   // elsewhere.
   static absl::StatusOr<HeldMailbox> Take(std::string_view root, std::string_view mailbox_id);
+
+  // The same of a mailbox on a local disk that is there and free: does not block. Nothing where Take would
+  // have to, or has something to tell.
+  static std::optional<HeldMailbox> TakeFromMemory(std::string_view root, std::string_view mailbox_id);
 
   int directory() const { return directory_.get(); }
 

@@ -29,6 +29,8 @@
 namespace prov::maildir {
 namespace {
 
+// A directory of that size takes a loop less than a millisecond to read.
+constexpr off_t kMostSmallOctets = 64 * 1024;
 constexpr time_t kAbandonedSeconds = 36 * 3600;  // of a file in tmp/, as the Maildir convention has it
 
 struct Entry {
@@ -67,6 +69,21 @@ void RemoveAbandoned(int mailbox) {
   for (const std::string& name : old) unlinkat(tmp->get(), name.c_str(), 0);
 }
 
+// Invalid when it is not small, or not in memory.
+FileDescriptor OpenSmall(int mailbox, const std::string& part) {
+  FileDescriptor directory = OpenFromMemory(mailbox, part, O_RDONLY | O_DIRECTORY);
+  struct stat info;
+  const bool small =
+      directory.valid() && fstat(directory.get(), &info) == 0 && info.st_size <= kMostSmallOctets;
+  return small ? std::move(directory) : FileDescriptor();
+}
+
+bool IsEmpty(const FileDescriptor& directory) {
+  bool empty = directory.valid();
+  const absl::Status read = ForEachMailName(directory.get(), [&empty](const dirent&) { empty = false; });
+  return read.ok() && empty;
+}
+
 class LockedMailbox : public Mailbox {
  public:
   LockedMailbox(HeldMailbox held, FileDescriptor fresh, FileDescriptor cur)
@@ -74,8 +91,11 @@ class LockedMailbox : public Mailbox {
 
   const std::vector<Message>& messages() const override { return messages_; }
 
-  // cur/ is read after new/: a file that moves meanwhile is seen twice rather than never.
-  absl::Status Scan() {
+  enum class Sizes { kOfNamesAndFiles, kOfNames };
+
+  // cur/ is read after new/: a file that moves meanwhile is seen twice rather than never. UNAVAILABLE when a
+  // file would have to be read that may not be.
+  absl::Status Scan(Sizes sizes) {
     std::vector<Found> found;
     for (const bool in_new : {true, false}) {
       const int directory = DirectoryOf(in_new);
@@ -89,12 +109,12 @@ class LockedMailbox : public Mailbox {
     if (found.size() > kMaxMessages) {
       Log(Level::kWarning, "mailbox_listed_in_part", {{"messages", found.size()}, {"listed", kMaxMessages}});
     }
-    return Keep(found);
+    return Keep(found, sizes);
   }
 
   absl::Status Note() const { return NoteLogin(held_.directory()); }
 
-  std::unique_ptr<MessageReader> OpenFromMemory(size_t index) override {
+  std::unique_ptr<MessageReader> OpenMessageFromMemory(size_t index) override {
     if (index >= entries_.size()) return nullptr;
     const Entry& entry = entries_[index];
     return OpenTextFromMemory(DirectoryOf(entry.in_new), std::string(entry.name));
@@ -156,7 +176,7 @@ class LockedMailbox : public Mailbox {
  private:
   int DirectoryOf(bool in_new) const { return in_new ? new_.get() : cur_.get(); }
 
-  absl::Status Keep(const std::vector<Found>& found) {
+  absl::Status Keep(const std::vector<Found>& found, Sizes of) {
     const size_t most = std::min(found.size(), kMaxMessages);
     messages_.reserve(most);
     entries_.reserve(most);
@@ -165,6 +185,7 @@ class LockedMailbox : public Mailbox {
     for (const Found& one : found) {
       if (entries_.size() == kMaxMessages) break;
       std::optional<uint64_t> octets = WireOctetsOf(one.entry.name);
+      if (!octets && of == Sizes::kOfNames) return absl::UnavailableError("a size is not in the name");
       if (!octets) {
         if (!sizes) sizes.emplace(held_.directory());
         const auto counted = SizeOf(one.entry, *sizes);
@@ -286,9 +307,20 @@ absl::StatusOr<std::unique_ptr<Mailbox>> Mailbox::Open(std::string_view root, st
   PROV_ASSIGN_OR_RETURN(FileDescriptor fresh, OpenBelow(held.directory(), "new"));
   PROV_ASSIGN_OR_RETURN(FileDescriptor cur, OpenBelow(held.directory(), "cur"));
   auto opened = std::make_unique<LockedMailbox>(std::move(held), std::move(fresh), std::move(cur));
-  PROV_RETURN_IF_ERROR(opened->Scan());
+  PROV_RETURN_IF_ERROR(opened->Scan(LockedMailbox::Sizes::kOfNamesAndFiles));
   // Not before: a login that cannot be served may be tried again at once.
   if (login_delay.count() > 0) PROV_RETURN_IF_ERROR(opened->Note());
+  return opened;
+}
+
+std::unique_ptr<Mailbox> Mailbox::OpenFromMemory(std::string_view root, std::string_view mailbox_id) {
+  auto held = HeldMailbox::TakeFromMemory(root, mailbox_id);
+  if (!held) return nullptr;
+  FileDescriptor fresh = OpenSmall(held->directory(), "new"), cur = OpenSmall(held->directory(), "cur");
+  // What was abandoned in tmp/ is removed by Open, and that may block.
+  if (!fresh.valid() || !cur.valid() || !IsEmpty(OpenSmall(held->directory(), "tmp"))) return nullptr;
+  auto opened = std::make_unique<LockedMailbox>(*std::move(held), std::move(fresh), std::move(cur));
+  if (!opened->Scan(LockedMailbox::Sizes::kOfNames).ok()) return nullptr;
   return opened;
 }
 

@@ -25,7 +25,7 @@ struct Message {
   std::string_view uidl;  // lives as long as the mailbox
 };
 
-// Not thread-safe; blocks on the disk, so run it off the event loop, but for OpenFromMemory.
+// Not thread-safe; blocks on the disk, so run it off the event loop, but for the calls that say so.
 class Mailbox {
  public:
   // Makes the mailbox if it is not there (a login may be quicker than the driver), and locks it against other
@@ -35,13 +35,16 @@ class Mailbox {
   static absl::StatusOr<std::unique_ptr<Mailbox>> Open(
       std::string_view root, std::string_view mailbox_id,
       std::chrono::seconds login_delay = std::chrono::seconds(0));
+  // The same of a small mailbox on a local disk, as far as the kernel has it in memory: does not block, nor
+  // does its end. nullptr where Open would have to, or has something to tell.
+  static std::unique_ptr<Mailbox> OpenFromMemory(std::string_view root, std::string_view mailbox_id);
   virtual ~Mailbox() = default;
 
   // As of Open; what arrives later is not seen.
   virtual const std::vector<Message>& messages() const = 0;
 
   // Does not block: nullptr where OpenMessage would have to wait for the disk, or has something else to tell.
-  virtual std::unique_ptr<MessageReader> OpenFromMemory(size_t index) = 0;
+  virtual std::unique_ptr<MessageReader> OpenMessageFromMemory(size_t index) = 0;
 
   // NOT_FOUND when it is gone. What is being read stays readable when it is removed.
   virtual absl::StatusOr<std::unique_ptr<MessageReader>> OpenMessage(size_t index) = 0;

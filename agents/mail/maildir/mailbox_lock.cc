@@ -4,6 +4,7 @@
 
 #include <cerrno>
 
+#include "agents/mail/maildir/directory.h"
 #include "common/status.h"
 
 namespace prov::maildir {
@@ -26,6 +27,12 @@ absl::StatusOr<MailboxLock> MailboxLock::Take(int mailbox) {
   FileDescriptor file(openat(mailbox, kLockFile, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, kLockMode));
   if (!file.valid()) return ErrnoStatus(errno, "open mailbox lock");
   PROV_RETURN_IF_ERROR(Lock(file.get()));
+  return MailboxLock(std::move(file));
+}
+
+std::optional<MailboxLock> MailboxLock::TakeFromMemory(int mailbox) {
+  FileDescriptor file = OpenFromMemory(mailbox, kLockFile, O_RDWR);
+  if (!file.valid() || !Lock(file.get()).ok()) return std::nullopt;
   return MailboxLock(std::move(file));
 }
 

@@ -1,6 +1,7 @@
 // One at a time in a mailbox: who reads it, or takes it to another pool.
 #pragma once
 
+#include <optional>
 #include <utility>
 
 #include "absl/status/statusor.h"
@@ -16,6 +17,9 @@ class MailboxLock {
  public:
   // `mailbox` is its open directory. ABORTED when another one has it, on this host or another.
   static absl::StatusOr<MailboxLock> Take(int mailbox);
+  // On a local disk, for OpenFromMemory (directory.h): does not block. Nothing where Take would have to, or
+  // has an error to tell.
+  static std::optional<MailboxLock> TakeFromMemory(int mailbox);
   // Whether it is ours, taken again if nobody has it: a server drops the locks of a host that it has not
   // heard from, and tells neither the host nor us. ABORTED when another one has it.
   absl::Status Reaffirm() const;

@@ -2,9 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -13,6 +11,7 @@
 #include <string_view>
 #include <utility>
 
+#include "agents/mail/maildir/directory.h"
 #include "agents/mail/maildir/wire_text.h"
 #include "common/file.h"
 #include "common/status.h"
@@ -85,10 +84,7 @@ absl::StatusOr<std::unique_ptr<MessageReader>> OpenText(int directory, const std
 }
 
 std::unique_ptr<MessageReader> OpenTextFromMemory(int directory, const std::string& name) {
-  open_how how{};
-  how.flags = kOpenFlags;
-  how.resolve = RESOLVE_CACHED | RESOLVE_BENEATH;
-  FileDescriptor file(static_cast<int>(syscall(SYS_openat2, directory, name.c_str(), &how, sizeof how)));
+  FileDescriptor file = OpenFromMemory(directory, name, kOpenFlags);
   if (!file.valid()) return nullptr;
   auto reader = ReaderOf(std::move(file), name);
   return reader.ok() ? *std::move(reader) : nullptr;

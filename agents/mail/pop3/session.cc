@@ -183,6 +183,12 @@ class Session {
   // A client that lost its connection and comes again at once may be faster than the end of its old session.
   asio::awaitable<absl::StatusOr<std::unique_ptr<maildir::Mailbox>>> OpenWhenFree(
       const std::string& mailbox_id) {
+    if (terms_.login_delay.count() == 0) {
+      std::unique_ptr<maildir::Mailbox> at_once =
+          maildir::Mailbox::OpenFromMemory(context_.maildir_root, mailbox_id);
+      released_at_once_ = at_once != nullptr;
+      if (at_once) co_return at_once;
+    }
     const auto give_up = steady_clock::now() + context_.times.in_use;
     for (;;) {
       auto mailbox = co_await net::RunBlocking(context_.blocking, [&] {
@@ -231,7 +237,7 @@ class Session {
 
   // What the kernel has in memory, as it has new mail mostly, is had here; a thread waits for the disk.
   asio::awaitable<absl::StatusOr<std::unique_ptr<maildir::MessageReader>>> OpenMessage(size_t index) {
-    std::unique_ptr<maildir::MessageReader> at_once = mailbox_->OpenFromMemory(index);
+    std::unique_ptr<maildir::MessageReader> at_once = mailbox_->OpenMessageFromMemory(index);
     if (at_once) co_return at_once;
     co_return co_await net::RunBlocking(context_.blocking, [&] { return mailbox_->OpenMessage(index); });
   }
@@ -280,6 +286,7 @@ class Session {
   }
 
   asio::awaitable<void> ReleaseMailbox() {
+    if (released_at_once_) mailbox_.reset();
     if (mailbox_ == nullptr) co_return;
     co_await net::RunBlocking(context_.blocking, [this] { mailbox_.reset(); });
   }
@@ -292,6 +299,7 @@ class Session {
   MailboxTerms terms_;
   steady_clock::time_point deadline_;
   std::unique_ptr<maildir::Mailbox> mailbox_;
+  bool released_at_once_ = false;  // mailbox_, without a thread
   std::string gathered_;
   std::string login_;
   uint64_t retrieved_ = 0, octets_ = 0, removed_ = 0, expired_ = 0;
