@@ -23,6 +23,7 @@
 #include "agents/mail/auth/authenticator.h"
 #include "agents/mail/auth/failure_delay.h"
 #include "agents/mail/control/control_server.h"
+#include "agents/mail/maildir/listing_memory.h"
 #include "agents/mail/net/address_set.h"
 #include "agents/mail/net/blocking.h"
 #include "agents/mail/net/listener.h"
@@ -162,8 +163,8 @@ class Engine {
                                       .balancers = balancers_,
                                       .terms = pop3::PlanTerms(pop3),
                                       .xclient = xclient};
-      PROV_ASSIGN_OR_RETURN(
-          auto listener, pop3::StartPop3Server(loops_.loops(), std::move(options), *authenticator_, pool_));
+      PROV_ASSIGN_OR_RETURN(auto listener, pop3::StartPop3Server(loops_.loops(), std::move(options),
+                                                                 *authenticator_, listings_, pool_));
       listeners_.push_back({v1::STORE, std::move(listener)});
     }
     return absl::OkStatus();
@@ -277,6 +278,7 @@ class Engine {
   net::LoopThreads loops_{std::max(1u, std::thread::hardware_concurrency())};
   const asio::any_io_executor first_ = loops_.loops().first();
   net::BlockingPool pool_;
+  maildir::ListingMemory listings_;
   auth::FailureDelay delay_;
   std::unique_ptr<net::TlsServer> tls_;
   std::unique_ptr<net::VerifiedTls> back_ends_tls_;  // of the proxy; null: they are not asked who they are

@@ -50,15 +50,6 @@ absl::Status NoDirectory(std::string_view name) {
   return absl::FailedPreconditionError(fmt::format("{} is not a directory; mend it by hand", name));
 }
 
-// Only file systems that are known to be: who is not among them is asked in a thread.
-bool IsOnLocalDisk(int fd) {
-  struct statfs info;
-  if (fstatfs(fd, &info) != 0) return false;
-  constexpr std::array<decltype(info.f_type), 5> kLocal = {EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC,
-                                                           BTRFS_SUPER_MAGIC, F2FS_SUPER_MAGIC, TMPFS_MAGIC};
-  return std::find(kLocal.begin(), kLocal.end(), info.f_type) != kLocal.end();
-}
-
 std::string PathBelowRoot(const MailboxSteps& steps) {
   return fmt::format("{}/{}/{}", steps.first, steps.second, steps.name);
 }
@@ -125,6 +116,14 @@ FileDescriptor OpenMailboxFromMemory(std::string_view root, std::string_view mai
   const auto base = OpenRoot(root);
   if (!steps.ok() || !base.ok() || !IsOnLocalDisk(base->get())) return {};
   return OpenFromMemory(base->get(), PathBelowRoot(*steps), O_RDONLY | O_DIRECTORY);
+}
+
+bool IsOnLocalDisk(int fd) {
+  struct statfs info;
+  if (fstatfs(fd, &info) != 0) return false;
+  constexpr std::array<decltype(info.f_type), 5> kLocal = {EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC,
+                                                           BTRFS_SUPER_MAGIC, F2FS_SUPER_MAGIC, TMPFS_MAGIC};
+  return std::find(kLocal.begin(), kLocal.end(), info.f_type) != kLocal.end();
 }
 
 absl::Status CheckInPlace(std::string_view root, std::string_view mailbox_id, int mailbox) {

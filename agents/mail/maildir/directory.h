@@ -41,8 +41,11 @@ absl::StatusOr<FileDescriptor> OpenMailbox(std::string_view root, std::string_vi
 // What is below `parent` in the kernel's memory, none of its steps a link (RESOLVE_CACHED): does not block.
 // Invalid when that is not all of it, or it cannot be opened.
 FileDescriptor OpenFromMemory(int parent, const std::string& path, int flags);
-// The same of a mailbox on a local disk; of any other, each word may go to a server.
+// The same of a mailbox on a local disk.
 FileDescriptor OpenMailboxFromMemory(std::string_view root, std::string_view mailbox_id);
+
+// Only of file systems that are known to be: for any other, each word may go to a server.
+bool IsOnLocalDisk(int fd);
 
 // UNAVAILABLE unless the open directory is what lies in the mailbox's place.
 absl::Status CheckInPlace(std::string_view root, std::string_view mailbox_id, int mailbox);

@@ -9,15 +9,14 @@
 #include <cerrno>
 #include <ctime>
 #include <optional>
-#include <tuple>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
 
-#include "agents/mail/maildir/counted_sizes.h"
 #include "agents/mail/maildir/directory.h"
 #include "agents/mail/maildir/file_name.h"
 #include "agents/mail/maildir/held_mailbox.h"
+#include "agents/mail/maildir/listing.h"
+#include "agents/mail/maildir/listing_memory.h"
 #include "agents/mail/maildir/login_time.h"
 #include "agents/mail/maildir/message_text.h"
 #include "agents/mail/maildir/name_store.h"
@@ -32,27 +31,6 @@ namespace {
 // A directory of that size takes a loop less than a millisecond to read.
 constexpr off_t kMostSmallOctets = 64 * 1024;
 constexpr time_t kAbandonedSeconds = 36 * 3600;  // of a file in tmp/, as the Maildir convention has it
-
-struct Entry {
-  std::string_view name;
-  bool in_new = false;
-};
-
-// While they are put in order of arrival.
-struct Found {
-  Entry entry;
-  uint64_t seconds = 0, microseconds = 0;
-
-  Found(std::string_view name, bool in_new) : entry{name, in_new} {
-    std::tie(seconds, microseconds, std::ignore) = ArrivalOf(name);
-  }
-  std::string_view base() const { return BaseOf(entry.name); }
-  // Of two with one base, that in cur/ comes first.
-  bool operator<(const Found& other) const {
-    return std::tuple(seconds, microseconds, base(), entry.in_new) <
-           std::tuple(other.seconds, other.microseconds, other.base(), other.entry.in_new);
-  }
-};
 
 // Deliveries that were killed leave their file in tmp/.
 void RemoveAbandoned(int mailbox) {
@@ -89,45 +67,34 @@ class LockedMailbox : public Mailbox {
   LockedMailbox(HeldMailbox held, FileDescriptor fresh, FileDescriptor cur)
       : held_(std::move(held)), new_(std::move(fresh)), cur_(std::move(cur)) {}
 
-  const std::vector<Message>& messages() const override { return messages_; }
+  const std::vector<Message>& messages() const override { return listing_->messages; }
 
-  enum class Sizes { kOfNamesAndFiles, kOfNames };
-
-  // cur/ is read after new/: a file that moves meanwhile is seen twice rather than never. UNAVAILABLE when a
-  // file would have to be read that may not be.
-  absl::Status Scan(Sizes sizes) {
-    std::vector<Found> found;
-    for (const bool in_new : {true, false}) {
-      const int directory = DirectoryOf(in_new);
-      PROV_RETURN_IF_ERROR(ForEachMailName(directory, [&](const dirent& entry) {
-        if (IsRegularFile(directory, entry)) found.emplace_back(names_.Keep(entry.d_name), in_new);
-      }));
-    }
-    std::sort(found.begin(), found.end());
-    const auto same = [](const Found& a, const Found& b) { return a.base() == b.base(); };
-    found.erase(std::unique(found.begin(), found.end(), same), found.end());
-    if (found.size() > kMaxMessages) {
-      Log(Level::kWarning, "mailbox_listed_in_part", {{"messages", found.size()}, {"listed", kMaxMessages}});
-    }
-    return Keep(found, sizes);
+  // What is not in `memory`, if there is one, is read.
+  absl::Status Scan(Sizes sizes, ListingMemory* memory) {
+    const MailboxDirectories directories{held_.directory(), new_.get(), cur_.get()};
+    PROV_ASSIGN_OR_RETURN(const DirectoryTimes times, DirectoryTimes::Read(directories));
+    if (memory != nullptr) listing_ = memory->Find(times);
+    if (listing_) return absl::OkStatus();
+    PROV_ASSIGN_OR_RETURN(listing_, ListMessages(directories, sizes));
+    if (memory != nullptr) memory->Keep(times, listing_);
+    return absl::OkStatus();
   }
 
   absl::Status Note() const { return NoteLogin(held_.directory()); }
 
   std::unique_ptr<MessageReader> OpenMessageFromMemory(size_t index) override {
-    if (index >= entries_.size()) return nullptr;
-    const Entry& entry = entries_[index];
+    if (index >= size()) return nullptr;
+    const Entry entry = EntryOf(index);
     return OpenTextFromMemory(DirectoryOf(entry.in_new), std::string(entry.name));
   }
 
   absl::StatusOr<std::unique_ptr<MessageReader>> OpenMessage(size_t index) override {
-    if (index >= entries_.size()) return absl::NotFoundError("no such message");
-    Entry& entry = entries_[index];
-    auto reader = OpenText(DirectoryOf(entry.in_new), std::string(entry.name));
+    if (index >= size()) return absl::NotFoundError("no such message");
+    auto reader = OpenTextOf(index);
     if (absl::IsNotFound(reader.status())) {
       // Another program moved it to cur/ or changed its flags, or it is gone.
       PROV_ASSIGN_OR_RETURN(const NamesByBase names, NamesInCur());
-      if (FollowMove(entry, names)) reader = OpenText(DirectoryOf(entry.in_new), std::string(entry.name));
+      if (FollowMove(index, names)) reader = OpenTextOf(index);
     }
     return reader;
   }
@@ -144,7 +111,7 @@ class LockedMailbox : public Mailbox {
       const absl::Status ours = held_.MakeSureOfLock();
       first_error.Update(ours);
       if (!ours.ok()) break;
-      if (index < entries_.size()) first_error.Update(RemoveOne(entries_[index], moved));
+      if (index < size()) first_error.Update(RemoveOne(index, moved));
     }
     // The sum is not worth a refused deletion: it is counted anew when it says that the mailbox is full.
     if (counts && gone_.messages > 0) {
@@ -161,70 +128,31 @@ class LockedMailbox : public Mailbox {
   absl::StatusOr<size_t> Expire(const std::vector<size_t>& fetched, std::chrono::seconds age) override {
     const time_t limit = time(nullptr) - static_cast<time_t>(age.count());
     std::vector<size_t> expired;
-    for (size_t i = 0; i < entries_.size(); ++i) {
-      if (!entries_[i].in_new && IsSeen(entries_[i].name) && ChangedBefore(entries_[i], limit))
-        expired.push_back(i);
+    for (size_t i = 0; i < size(); ++i) {
+      const Entry entry = EntryOf(i);
+      if (!entry.in_new && IsSeen(entry.name) && ChangedBefore(entry, limit)) expired.push_back(i);
     }
     if (!expired.empty()) PROV_RETURN_IF_ERROR(Remove(expired));
     for (const size_t index : fetched) {
       PROV_RETURN_IF_ERROR(held_.MakeSureOfLock());
-      PROV_RETURN_IF_ERROR(MarkSeen(entries_[index]));
+      PROV_RETURN_IF_ERROR(MarkSeen(index));
     }
     return expired.size();
   }
 
  private:
+  size_t size() const { return listing_->entries.size(); }
   int DirectoryOf(bool in_new) const { return in_new ? new_.get() : cur_.get(); }
 
-  absl::Status Keep(const std::vector<Found>& found, Sizes of) {
-    const size_t most = std::min(found.size(), kMaxMessages);
-    messages_.reserve(most);
-    entries_.reserve(most);
-    std::optional<CountedSizes> sizes;
-    ImportedUidls imported;
-    for (const Found& one : found) {
-      if (entries_.size() == kMaxMessages) break;
-      std::optional<uint64_t> octets = WireOctetsOf(one.entry.name);
-      if (!octets && of == Sizes::kOfNames) return absl::UnavailableError("a size is not in the name");
-      if (!octets) {
-        if (!sizes) sizes.emplace(held_.directory());
-        const auto counted = SizeOf(one.entry, *sizes);
-        if (absl::IsNotFound(counted.status())) continue;  // gone since it was listed
-        PROV_RETURN_IF_ERROR(counted.status());
-        octets = *counted;
-      }
-      messages_.push_back({*octets, KeepUidl(one.entry.name, imported)});
-      entries_.push_back(one.entry);
-    }
-    const absl::Status kept = sizes ? sizes->Keep(held_.directory()) : absl::OkStatus();
-    if (!kept.ok()) Log(Level::kWarning, "message_sizes_not_kept", {{"error", kept}});
-    return absl::OkStatus();
+  // Where it is now, as far as we know.
+  Entry EntryOf(size_t index) const {
+    const auto moved = moved_.find(index);
+    return moved == moved_.end() ? listing_->entries[index] : moved->second;
   }
 
-  absl::StatusOr<uint64_t> SizeOf(const Entry& entry, CountedSizes& sizes) const {
-    const int directory = DirectoryOf(entry.in_new);
-    const std::string name(entry.name);
-    struct stat info;
-    if (fstatat(directory, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0)
-      return ErrnoStatus(errno, fmt::format("stat {}", name));
-    const auto stored = static_cast<uint64_t>(info.st_size);
-    if (const auto known = sizes.Find(BaseOf(entry.name), stored)) return *known;
-    PROV_ASSIGN_OR_RETURN(const uint64_t octets, CountWireOctets(directory, name));
-    sizes.Note(BaseOf(entry.name), stored, octets);
-    return octets;
-  }
-
-  using ImportedUidls = std::unordered_set<std::string_view>;
-
-  // Of two messages with one imported id, a copy that somebody made, the second is called by its name:
-  // clients would take the two for one.
-  std::string_view KeepUidl(std::string_view name, ImportedUidls& imported) {
-    const std::string uidl = UidlOf(name);
-    const std::string_view base = BaseOf(name);
-    if (uidl == base) return base;
-    const std::string_view kept = names_.Keep(uidl);
-    if (!ImportedUidlOf(name) || imported.insert(kept).second) return kept;
-    return names_.Keep(UidlOfName(name));
+  absl::StatusOr<std::unique_ptr<MessageReader>> OpenTextOf(size_t index) const {
+    const Entry entry = EntryOf(index);
+    return OpenText(DirectoryOf(entry.in_new), std::string(entry.name));
   }
 
   bool ChangedBefore(const Entry& entry, time_t limit) const {
@@ -234,12 +162,13 @@ class LockedMailbox : public Mailbox {
   }
 
   // Not made durable: a mark that is lost keeps the message for longer.
-  absl::Status MarkSeen(Entry& entry) {
+  absl::Status MarkSeen(size_t index) {
+    const Entry entry = EntryOf(index);
     const std::optional<std::string> seen = SeenNameOf(entry.name);
     if (!seen || (*seen == entry.name && !entry.in_new)) return absl::OkStatus();
     const int directory = DirectoryOf(entry.in_new);
     if (renameat(directory, std::string(entry.name).c_str(), cur_.get(), seen->c_str()) == 0) {
-      entry = Entry{names_.Keep(*seen), false};
+      moved_[index] = Entry{names_.Keep(*seen), false};
       return absl::OkStatus();
     }
     // Removed, or moved by another program, which then has flags of its own for it.
@@ -257,10 +186,10 @@ class LockedMailbox : public Mailbox {
   }
 
   // False when it is gone altogether.
-  bool FollowMove(Entry& entry, const NamesByBase& names) {
-    const auto found = names.find(std::string(BaseOf(entry.name)));
+  bool FollowMove(size_t index, const NamesByBase& names) {
+    const auto found = names.find(std::string(BaseOf(EntryOf(index).name)));
     if (found == names.end()) return false;
-    entry = Entry{names_.Keep(found->second), false};
+    moved_[index] = Entry{names_.Keep(found->second), false};
     return true;
   }
 
@@ -276,38 +205,39 @@ class LockedMailbox : public Mailbox {
   }
 
   // `moved` is filled at the first file that is not where it was: one look at cur/ for all of them.
-  absl::Status RemoveOne(Entry& entry, std::optional<NamesByBase>& moved) {
-    int error = Unlink(entry);
+  absl::Status RemoveOne(size_t index, std::optional<NamesByBase>& moved) {
+    int error = Unlink(EntryOf(index));
     if (error == ENOENT) {
       if (!moved) {
         PROV_ASSIGN_OR_RETURN(moved, NamesInCur());
       }
-      if (!FollowMove(entry, *moved)) return absl::OkStatus();
-      error = Unlink(entry);
+      if (!FollowMove(index, *moved)) return absl::OkStatus();
+      error = Unlink(EntryOf(index));
     }
     if (error == 0 || error == ENOENT) return absl::OkStatus();
-    return ErrnoStatus(error, fmt::format("remove {}", entry.name));
+    return ErrnoStatus(error, fmt::format("remove {}", EntryOf(index).name));
   }
 
   const HeldMailbox held_;  // ends last
   FileDescriptor new_, cur_;
-  Usage gone_;  // removed, and not yet taken off the mailbox's sum
-  NameStore names_;
-  std::vector<Entry> entries_;
-  std::vector<Message> messages_;
+  Usage gone_;                               // removed, and not yet taken off the mailbox's sum
+  std::shared_ptr<const Listing> listing_;   // may be others' as well
+  std::unordered_map<size_t, Entry> moved_;  // since, by others or by us
+  NameStore names_;                          // of moved_
 };
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Mailbox>> Mailbox::Open(std::string_view root, std::string_view mailbox_id,
-                                                       std::chrono::seconds login_delay) {
+                                                       std::chrono::seconds login_delay,
+                                                       ListingMemory* memory) {
   PROV_ASSIGN_OR_RETURN(HeldMailbox held, HeldMailbox::Take(root, mailbox_id));
   if (login_delay.count() > 0) PROV_RETURN_IF_ERROR(CheckLastLogin(held.directory(), login_delay));
   RemoveAbandoned(held.directory());
   PROV_ASSIGN_OR_RETURN(FileDescriptor fresh, OpenBelow(held.directory(), "new"));
   PROV_ASSIGN_OR_RETURN(FileDescriptor cur, OpenBelow(held.directory(), "cur"));
   auto opened = std::make_unique<LockedMailbox>(std::move(held), std::move(fresh), std::move(cur));
-  PROV_RETURN_IF_ERROR(opened->Scan(LockedMailbox::Sizes::kOfNamesAndFiles));
+  PROV_RETURN_IF_ERROR(opened->Scan(Sizes::kOfNamesAndFiles, memory));
   // Not before: a login that cannot be served may be tried again at once.
   if (login_delay.count() > 0) PROV_RETURN_IF_ERROR(opened->Note());
   return opened;
@@ -320,7 +250,7 @@ std::unique_ptr<Mailbox> Mailbox::OpenFromMemory(std::string_view root, std::str
   // What was abandoned in tmp/ is removed by Open, and that may block.
   if (!fresh.valid() || !cur.valid() || !IsEmpty(OpenSmall(held->directory(), "tmp"))) return nullptr;
   auto opened = std::make_unique<LockedMailbox>(*std::move(held), std::move(fresh), std::move(cur));
-  if (!opened->Scan(LockedMailbox::Sizes::kOfNames).ok()) return nullptr;
+  if (!opened->Scan(Sizes::kOfNames, nullptr).ok()) return nullptr;
   return opened;
 }
 

@@ -13,17 +13,12 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "agents/mail/maildir/listing.h"
 #include "agents/mail/maildir/message_text.h"
 
 namespace prov::maildir {
 
-// More than these wait for a later session, when the older ones are gone.
-constexpr size_t kMaxMessages = 100'000;
-
-struct Message {
-  uint64_t octets = 0;    // with CRLF line ends
-  std::string_view uidl;  // lives as long as the mailbox
-};
+class ListingMemory;
 
 // Not thread-safe; blocks on the disk, so run it off the event loop, but for the calls that say so.
 class Mailbox {
@@ -31,10 +26,10 @@ class Mailbox {
   // Makes the mailbox if it is not there (a login may be quicker than the driver), and locks it against other
   // readers, on this host and, where the file system can, on others: ABORTED when another one has it. The
   // lock ends with the object or the process. UNAUTHENTICATED when it was opened with a `login_delay` less
-  // than that ago, on whatever host.
+  // than that ago, on whatever host. `memory`: of listings; what is in it is not read again.
   static absl::StatusOr<std::unique_ptr<Mailbox>> Open(
       std::string_view root, std::string_view mailbox_id,
-      std::chrono::seconds login_delay = std::chrono::seconds(0));
+      std::chrono::seconds login_delay = std::chrono::seconds(0), ListingMemory* memory = nullptr);
   // The same of a small mailbox on a local disk, as far as the kernel has it in memory: does not block, nor
   // does its end. nullptr where Open would have to, or has something to tell.
   static std::unique_ptr<Mailbox> OpenFromMemory(std::string_view root, std::string_view mailbox_id);

@@ -17,6 +17,7 @@ class NameStore {
   std::string_view Keep(std::string_view text) {
     if (text.size() > left_) {
       left_ = std::max(text.size(), chunks_.empty() ? kFirstChunkOctets : kChunkOctets);
+      octets_ += left_;
       chunks_.push_back(std::make_unique<char[]>(left_));
       next_ = chunks_.back().get();
     }
@@ -27,13 +28,16 @@ class NameStore {
     return {copy, text.size()};
   }
 
+  // Of memory, not of text.
+  size_t octets() const { return octets_; }
+
  private:
   static constexpr size_t kFirstChunkOctets = 512;  // most mailboxes hold a few messages
   static constexpr size_t kChunkOctets = 64 * 1024;
 
   std::vector<std::unique_ptr<char[]>> chunks_;
   char* next_ = nullptr;
-  size_t left_ = 0;
+  size_t left_ = 0, octets_ = 0;
 };
 
 }  // namespace prov::maildir

@@ -16,7 +16,7 @@
 
 #include "agents/mail/auth/sasl.h"
 #include "agents/mail/auth/secret.h"
-#include "agents/mail/maildir/mailbox.h"
+#include "agents/mail/maildir/listing.h"
 #include "agents/mail/net/tls_use.h"
 #include "agents/mail/pop3/command_line.h"
 #include "agents/mail/pop3/xclient.h"

@@ -18,6 +18,7 @@ asio::awaitable<void> Serve(std::shared_ptr<const SessionContext> context,
 absl::StatusOr<std::unique_ptr<net::Listener>> StartPop3Server(const net::Loops& loops,
                                                                Pop3ServerOptions options,
                                                                auth::Authenticator& authenticator,
+                                                               maildir::ListingMemory& listings,
                                                                net::BlockingPool& pool) {
   net::ListenOptions listen;
   listen.address = options.address;
@@ -26,9 +27,9 @@ absl::StatusOr<std::unique_ptr<net::Listener>> StartPop3Server(const net::Loops&
   listen.most_per_address = listen.most_connections;
   listen.busy_reply = kBusyReply;
   listen.balancers = std::move(options.balancers);
-  const auto context = std::make_shared<const SessionContext>(
-      SessionContext{std::move(options.hostname), std::move(options.maildir_root), pool, authenticator,
-                     options.times, options.tls, std::move(options.terms), std::move(options.xclient)});
+  const auto context = std::make_shared<const SessionContext>(SessionContext{
+      std::move(options.hostname), std::move(options.maildir_root), pool, authenticator, listings,
+      options.times, options.tls, std::move(options.terms), std::move(options.xclient)});
   return net::Listener::Start(loops, std::move(listen),
                               [context](std::unique_ptr<net::Connection> connection) {
                                 return Serve(context, std::move(connection));

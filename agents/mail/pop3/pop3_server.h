@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "agents/mail/auth/authenticator.h"
+#include "agents/mail/maildir/listing_memory.h"
 #include "agents/mail/net/address_set.h"
 #include "agents/mail/net/blocking.h"
 #include "agents/mail/net/listener.h"
@@ -31,6 +32,7 @@ struct Pop3ServerOptions {
 absl::StatusOr<std::unique_ptr<net::Listener>> StartPop3Server(const net::Loops& loops,
                                                                Pop3ServerOptions options,
                                                                auth::Authenticator& authenticator,
+                                                               maildir::ListingMemory& listings,
                                                                net::BlockingPool& pool);
 
 }  // namespace prov::pop3

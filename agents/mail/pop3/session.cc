@@ -192,7 +192,8 @@ class Session {
     const auto give_up = steady_clock::now() + context_.times.in_use;
     for (;;) {
       auto mailbox = co_await net::RunBlocking(context_.blocking, [&] {
-        return maildir::Mailbox::Open(context_.maildir_root, mailbox_id, terms_.login_delay);
+        return maildir::Mailbox::Open(context_.maildir_root, mailbox_id, terms_.login_delay,
+                                      &context_.listings);
       });
       if (!absl::IsAborted(mailbox.status()) || steady_clock::now() >= give_up) co_return mailbox;
       asio::steady_timer timer(co_await asio::this_coro::executor, kInUsePoll);

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "agents/mail/auth/authenticator.h"
+#include "agents/mail/maildir/listing_memory.h"
 #include "agents/mail/net/address_set.h"
 #include "agents/mail/net/blocking.h"
 #include "agents/mail/net/connection.h"
@@ -21,6 +22,7 @@ struct SessionContext {
   std::string maildir_root;
   net::BlockingPool& blocking;
   auth::Authenticator& authenticator;
+  maildir::ListingMemory& listings;
   SessionTimes times;
   net::SessionTls tls;
   PlanTerms terms;

@@ -62,7 +62,7 @@ class TestService {
                               .balancers = {},
                               .terms = terms,
                               .xclient = xclient},
-                             *authenticator_, pool_);
+                             *authenticator_, listings_, pool_);
     });
   }
   uint16_t StartProxy(SessionTimes times = {}, BackEndTls back_end_tls = BackEndTls::kNone,
@@ -140,6 +140,7 @@ class TestService {
   net::LoopThreads loops_{2};
   std::thread thread_;
   net::BlockingPool pool_{4};
+  maildir::ListingMemory listings_;
   auth::FailureDelay delay_{SystemClock()};
   std::unique_ptr<auth::Authenticator> authenticator_;
   std::vector<std::unique_ptr<net::Listener>> listeners_;
