@@ -45,7 +45,9 @@ PASSWORD = "vioBn4Aw-plinth-Rook"
 MESSAGES_EACH = 3
 DOWNLOAD_MESSAGES, DOWNLOAD_OCTETS = 1000, 10 * 1024
 LARGE_MESSAGES = 50_000
-IDLE_SESSIONS, IDLE_SESSIONS_DOVECOT = 10_000, 200
+# Fewer where a process may not open as much: the connection, the lock and three directories of each.
+IDLE_SESSIONS, IDLE_DESCRIPTORS, OTHER_DESCRIPTORS = 10_000, 5, 500
+IDLE_SESSIONS_DOVECOT = 200
 CONNECTIONS = 20
 RUNS = 2
 SETTLING_SECONDS = 4
@@ -246,9 +248,9 @@ def large_mailboxes(ours, tuned):
     return result
 
 
-def idle(stack, processes, tuned):
-    return {"ours": Service(stack, stack.ports["pop3"], (0, IDLE_SESSIONS)).held_kib(processes.pid("store1"), IDLE_SESSIONS),
-            "our proxy": Service(stack, stack.ports["pop3_proxy"], (0, IDLE_SESSIONS)).held_kib(processes.pid("pop1"), IDLE_SESSIONS),
+def idle(stack, processes, tuned, count):
+    return {"ours": Service(stack, stack.ports["pop3"], (0, count)).held_kib(processes.pid("store1"), count),
+            "our proxy": Service(stack, stack.ports["pop3_proxy"], (0, count)).held_kib(processes.pid("pop1"), count),
             "dovecot": Service(stack, tuned.pop3_port).held_kib(processes.pid(tuned.name), IDLE_SESSIONS_DOVECOT)}
 
 
@@ -288,6 +290,7 @@ def main():
                    stderr=subprocess.DEVNULL)
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    held = min(IDLE_SESSIONS, (most - OTHER_DESCRIPTORS) // IDLE_DESCRIPTORS)
     wanted = arguments.only or ("sessions", "first", "proxy", "large", "idle")
     # Whoever ends it leaves nothing behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
@@ -297,7 +300,7 @@ def main():
     dovecots = {}
     report = {}
     try:
-        ours.start(IDLE_SESSIONS if "idle" in wanted else USERS + 2 * FIRST_TIME)
+        ours.start(max(held if "idle" in wanted else 0, USERS + 2 * FIRST_TIME))
         for _ in range(MESSAGES_EACH):
             ours.deliver(range(USERS), 4096)
         os.chdir(REPOSITORY)
@@ -311,7 +314,7 @@ def main():
                               ("sessions", lambda: logins(stack, arguments.sessions, dovecots)),
                               ("proxy", lambda: proxies(ours, arguments.sessions)),
                               ("large", lambda: large_mailboxes(ours, dovecots["tuned"])),
-                              ("idle", lambda: idle(stack, processes, dovecots["tuned"]))):
+                              ("idle", lambda: idle(stack, processes, dovecots["tuned"], held))):
             if part in wanted:
                 report[part] = measure()
                 print(f"    {part}: {json.dumps(report[part])}", file=sys.stderr, flush=True)
