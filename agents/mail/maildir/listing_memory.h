@@ -59,7 +59,7 @@ class ListingMemory {
 
   const size_t most_octets_;
   mutable std::mutex mutex_;
-  Order known_;  // the one asked for last in front
+  Order known_;                                                      // the one asked for last in front
   std::map<std::pair<dev_t, ino_t>, Order::iterator> by_directory_;  // new/
   size_t octets_ = 0;
 };

@@ -22,6 +22,7 @@ namespace {
 
 using asio::ip::tcp;
 using std::chrono::milliseconds;
+using std::chrono::steady_clock;
 
 constexpr size_t kWriteStepOctets = 64 * 1024;
 // Room for a command in each connection: to wait for one takes no buffer, and to get it one system call.
@@ -36,37 +37,72 @@ struct Stream {
   bool idling = false;
 };
 
-// Cancels the stream's operations unless it is told in time that they are done.
+// When the operation under way in one direction is to be done. Its timer is left running while operations
+// come and go, and looks when it rings: most are done within microseconds, and setting a timer costs as much.
+class Patience : public std::enable_shared_from_this<Patience> {
+ public:
+  explicit Patience(std::shared_ptr<Stream> stream)
+      : stream_(std::move(stream)), timer_(stream_->socket.get_executor()) {}
+
+  // An operation begins; when it is not done in time, the stream's operations are cancelled.
+  void Begin(milliseconds timeout) {
+    due_ = steady_clock::now() + timeout;
+    under_way_ = true;
+    expired_ = false;
+    if (!rings_ || due_ < *rings_) RingAt(due_);
+  }
+  void Done() { under_way_ = false; }
+  // Whether the last one was cancelled by this.
+  bool expired() const { return expired_; }
+
+  // The connection is closed.
+  void End() {
+    rings_.reset();
+    timer_.cancel();
+  }
+
+ private:
+  void RingAt(steady_clock::time_point when) {
+    rings_ = when;
+    timer_.expires_at(when);
+    timer_.async_wait([self = shared_from_this(), when](const std::error_code& error) {
+      // Another time was set after this one was on its way.
+      if (!error && self->rings_ == when) self->Ring();
+    });
+  }
+
+  void Ring() {
+    rings_.reset();
+    if (!under_way_) return;
+    if (steady_clock::now() < due_) return RingAt(due_);
+    expired_ = true;
+    std::error_code ignored;
+    stream_->socket.cancel(ignored);
+  }
+
+  const std::shared_ptr<Stream> stream_;
+  asio::steady_timer timer_;
+  steady_clock::time_point due_;
+  std::optional<steady_clock::time_point> rings_;
+  bool under_way_ = false, expired_ = false;
+};
+
+// Of one operation.
 class Deadline {
  public:
-  Deadline(const std::shared_ptr<Stream>& stream, milliseconds timeout)
-      : state_(std::make_shared<State>(stream)) {
-    state_->timer.expires_after(timeout);
-    state_->timer.async_wait([state = state_](const std::error_code& error) {
-      if (error || state->done) return;
-      state->expired = true;
-      std::error_code ignored;
-      state->stream->socket.cancel(ignored);
-    });
+  // `patience` is made when it is needed first.
+  Deadline(std::shared_ptr<Patience>& patience, const std::shared_ptr<Stream>& stream, milliseconds timeout) {
+    if (!patience) patience = std::make_shared<Patience>(stream);
+    patience_ = patience;
+    patience_->Begin(timeout);
   }
   Deadline(const Deadline&) = delete;
   Deadline& operator=(const Deadline&) = delete;
-  ~Deadline() {
-    state_->done = true;
-    state_->timer.cancel();
-  }
-  bool expired() const { return state_->expired; }
+  ~Deadline() { patience_->Done(); }
+  bool expired() const { return patience_->expired(); }
 
  private:
-  struct State {
-    explicit State(const std::shared_ptr<Stream>& stream)
-        : stream(stream), timer(stream->socket.get_executor()) {}
-    std::shared_ptr<Stream> stream;
-    asio::steady_timer timer;
-    bool done = false;
-    bool expired = false;
-  };
-  std::shared_ptr<State> state_;
+  std::shared_ptr<Patience> patience_;
 };
 
 // One attempt at reading or writing: octets that went through, or what to wait for, or why not.
@@ -130,7 +166,7 @@ class TcpConnection final : public Connection {
       octets.remove_prefix(attempt.octets);
       if (attempt.error) co_return Translate(attempt.error, false);
       if (!attempt.wait) continue;
-      const Deadline deadline(stream_, timeout);
+      const Deadline deadline(write_patience_, stream_, timeout);
       const std::error_code error = co_await Wait(*attempt.wait);
       if (error) co_return Translate(error, deadline.expired());
     }
@@ -141,7 +177,7 @@ class TcpConnection final : public Connection {
     absl::StatusOr<openssl::Ssl> ssl = party.Begin();
     if (!ssl.ok()) co_return ssl.status();
     SSL_set_fd(ssl->get(), stream_->socket.native_handle());
-    Deadline deadline(stream_, timeout);
+    const Deadline deadline(read_patience_, stream_, timeout);
     for (;;) {
       const Attempt attempt = Through(ssl->get(), SSL_do_handshake);
       if (attempt.octets > 0) break;
@@ -174,8 +210,10 @@ class TcpConnection final : public Connection {
       ERR_clear_error();
       SSL_shutdown(ssl_.get());  // whether the peer hears it changes nothing
     }
+    for (const auto& patience : {read_patience_, write_patience_}) {
+      if (patience) patience->End();
+    }
     std::error_code ignored;
-    stream_->socket.shutdown(tcp::socket::shutdown_both, ignored);
     stream_->socket.close(ignored);
   }
 
@@ -191,7 +229,7 @@ class TcpConnection final : public Connection {
       if (attempt.octets > 0) co_return std::string_view(buffer_.get(), attempt.octets);
       if (attempt.error) co_return Translate(attempt.error, false);
       buffer_.reset();  // of ten thousand that wait none has one
-      if (!deadline) deadline.emplace(stream_, timeout);
+      if (!deadline) deadline.emplace(read_patience_, stream_, timeout);
       const std::error_code error = co_await Wait(*attempt.wait);
       if (error) co_return Translate(error, deadline->expired());
     }
@@ -206,7 +244,7 @@ class TcpConnection final : public Connection {
       if (attempt.error) co_return Translate(attempt.error, false);
     }
     buffer_.reset();
-    const Deadline deadline(stream_, timeout);
+    const Deadline deadline(read_patience_, stream_, timeout);
     std::error_code error;
     const size_t octets = co_await stream_->socket.async_receive(
         asio::buffer(small_), asio::redirect_error(asio::use_awaitable, error));
@@ -265,6 +303,7 @@ class TcpConnection final : public Connection {
   }
 
   const std::shared_ptr<Stream> stream_;
+  std::shared_ptr<Patience> read_patience_, write_patience_;  // once something had to wait
   const Peer peer_;
   openssl::Ssl ssl_;
   std::unique_ptr<char[]> buffer_;  // while there is something in it

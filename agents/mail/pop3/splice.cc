@@ -1,11 +1,10 @@
 #include "agents/mail/pop3/splice.h"
 
-#include <asio/error_code.hpp>
-#include <asio/redirect_error.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
-#include <asio/use_awaitable.hpp>
 #include <functional>
+#include <memory>
+#include <system_error>
 #include <utility>
 
 #include "agents/mail/net/blocking.h"
@@ -20,19 +19,20 @@ using std::chrono::steady_clock;
 // idle, so no single read may time out by itself.
 constexpr std::chrono::milliseconds kNoReadLimit = std::chrono::hours(24);
 
-class Splicing {
+// Shared with the handler of its timer, which may run once more when all is over.
+class Splicing : public std::enable_shared_from_this<Splicing> {
  public:
   Splicing(const asio::any_io_executor& executor, net::Connection& first, net::Connection& second,
            std::chrono::milliseconds idle, std::chrono::milliseconds write)
       : first_(first), second_(second), idle_(idle), write_(write), watch_(executor) {}
 
-  // Calls `done` when all three coroutines have ended.
+  // Calls `done` when both directions have ended.
   void Start(const asio::any_io_executor& executor, std::function<void()> done) {
     done_ = std::move(done);
-    running_ = 3;
+    running_ = 2;
+    Watch();
     net::Spawn(executor, "pop3_splice", Pump(first_, second_, counts_.to_second), [this] { Ended(); });
     net::Spawn(executor, "pop3_splice", Pump(second_, first_, counts_.to_first), [this] { Ended(); });
-    net::Spawn(executor, "pop3_splice", Watch(), [this] { Ended(); });
   }
 
   const Spliced& counts() const { return counts_; }
@@ -51,13 +51,13 @@ class Splicing {
     Stop();
   }
 
-  asio::awaitable<void> Watch() {
-    while (!over_) {
-      watch_.expires_at(last_ + idle_);
-      asio::error_code ignored;  // cancelled by Stop
-      co_await watch_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
-      if (steady_clock::now() >= last_ + idle_) Stop();
-    }
+  void Watch() {
+    watch_.expires_at(last_ + idle_);
+    watch_.async_wait([self = shared_from_this()](const std::error_code& cancelled) {
+      if (cancelled || self->over_) return;
+      if (steady_clock::now() < self->last_ + self->idle_) return self->Watch();
+      self->Stop();
+    });
   }
 
   void Stop() {
@@ -89,11 +89,11 @@ class Splicing {
 asio::awaitable<Spliced> Splice(net::Connection& first, net::Connection& second,
                                 std::chrono::milliseconds idle, std::chrono::milliseconds write) {
   const asio::any_io_executor executor = co_await asio::this_coro::executor;
-  Splicing splicing(executor, first, second, idle, write);
+  const auto splicing = std::make_shared<Splicing>(executor, first, second, idle, write);
   co_await net::FromCallback<bool>([&](std::function<void(bool)> done) {
-    splicing.Start(executor, [done = std::move(done)] { done(true); });
+    splicing->Start(executor, [done = std::move(done)] { done(true); });
   });
-  co_return splicing.counts();
+  co_return splicing->counts();
 }
 
 }  // namespace prov::pop3
