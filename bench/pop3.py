@@ -45,8 +45,8 @@ PASSWORD = "vioBn4Aw-plinth-Rook"
 MESSAGES_EACH = 3
 DOWNLOAD_MESSAGES, DOWNLOAD_OCTETS = 1000, 10 * 1024
 LARGE_MESSAGES = 50_000
-# Fewer where a process may not open as much: the connection, the lock and three directories of each.
-IDLE_SESSIONS, IDLE_DESCRIPTORS, OTHER_DESCRIPTORS = 10_000, 5, 500
+# Fewer where a process may not open as much: the connection and the lock of each, or both its connections.
+IDLE_SESSIONS, IDLE_DESCRIPTORS, OTHER_DESCRIPTORS = 10_000, 2, 200
 IDLE_SESSIONS_DOVECOT = 200
 CONNECTIONS = 20
 RUNS = 2

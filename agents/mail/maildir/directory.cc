@@ -126,14 +126,20 @@ bool IsOnLocalDisk(int fd) {
   return std::find(kLocal.begin(), kLocal.end(), info.f_type) != kLocal.end();
 }
 
-absl::Status CheckInPlace(std::string_view root, std::string_view mailbox_id, int mailbox) {
+absl::StatusOr<DirectoryIdentity> IdentityOf(int directory) {
+  struct stat info;
+  if (fstat(directory, &info) != 0) return ErrnoStatus(errno, "look at an open directory");
+  return DirectoryIdentity{info.st_dev, info.st_ino};
+}
+
+absl::Status CheckInPlace(std::string_view root, std::string_view mailbox_id,
+                          const DirectoryIdentity& mailbox) {
   PROV_ASSIGN_OR_RETURN(const MailboxSteps steps, StepsOf(mailbox_id));
   const std::string path = fmt::format("{}/{}", root, PathBelowRoot(steps));
-  struct stat ours, there;
-  if (fstat(mailbox, &ours) != 0) return ErrnoStatus(errno, "look at the open mailbox");
-  const bool found = fstatat(AT_FDCWD, path.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0;
+  struct stat info;
+  const bool found = fstatat(AT_FDCWD, path.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0;
   if (!found && errno != ENOENT) return ErrnoStatus(errno, fmt::format("look at {}", path));
-  if (found && ours.st_ino == there.st_ino && ours.st_dev == there.st_dev) return absl::OkStatus();
+  if (found && mailbox == DirectoryIdentity{info.st_dev, info.st_ino}) return absl::OkStatus();
   return absl::UnavailableError("the mailbox has just gone elsewhere");
 }
 

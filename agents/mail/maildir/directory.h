@@ -47,8 +47,17 @@ FileDescriptor OpenMailboxFromMemory(std::string_view root, std::string_view mai
 // Only of file systems that are known to be: for any other, each word may go to a server.
 bool IsOnLocalDisk(int fd);
 
-// UNAVAILABLE unless the open directory is what lies in the mailbox's place.
-absl::Status CheckInPlace(std::string_view root, std::string_view mailbox_id, int mailbox);
+// Which directory it is, whatever its name.
+struct DirectoryIdentity {
+  dev_t device = 0;
+  ino_t inode = 0;
+  bool operator==(const DirectoryIdentity&) const = default;
+};
+absl::StatusOr<DirectoryIdentity> IdentityOf(int directory);
+
+// UNAVAILABLE unless that one lies in the mailbox's place.
+absl::Status CheckInPlace(std::string_view root, std::string_view mailbox_id,
+                          const DirectoryIdentity& mailbox);
 
 // "has no tmp", …, of an open mailbox, for people; empty: it is whole. FAILED_PRECONDITION when one of its
 // parts is a link or no directory.

@@ -8,8 +8,9 @@ namespace prov::maildir {
 
 absl::StatusOr<HeldMailbox> HeldMailbox::Take(std::string_view root, std::string_view mailbox_id) {
   PROV_ASSIGN_OR_RETURN(FileDescriptor directory, OpenOrMakeMailbox(root, mailbox_id));
+  PROV_ASSIGN_OR_RETURN(const DirectoryIdentity identity, IdentityOf(directory.get()));
   PROV_ASSIGN_OR_RETURN(MailboxLock lock, MailboxLock::Take(directory.get()));
-  HeldMailbox held(root, mailbox_id, std::move(directory), std::move(lock));
+  HeldMailbox held(root, mailbox_id, std::move(directory), identity, std::move(lock));
   // Whoever had it before may have taken it away meanwhile (departure.h).
   PROV_RETURN_IF_ERROR(held.CheckPlace());
   return held;
@@ -18,11 +19,31 @@ absl::StatusOr<HeldMailbox> HeldMailbox::Take(std::string_view root, std::string
 std::optional<HeldMailbox> HeldMailbox::TakeFromMemory(std::string_view root, std::string_view mailbox_id) {
   FileDescriptor directory = OpenMailboxFromMemory(root, mailbox_id);
   if (!directory.valid()) return std::nullopt;
+  const auto identity = IdentityOf(directory.get());
   std::optional<MailboxLock> lock = MailboxLock::TakeFromMemory(directory.get());
-  if (!lock) return std::nullopt;
-  HeldMailbox held(root, mailbox_id, std::move(directory), *std::move(lock));
+  if (!identity.ok() || !lock) return std::nullopt;
+  HeldMailbox held(root, mailbox_id, std::move(directory), *identity, *std::move(lock));
   if (!held.CheckPlace().ok()) return std::nullopt;
   return held;
+}
+
+absl::Status HeldMailbox::Reopen() {
+  if (directory_.valid()) return absl::OkStatus();
+  PROV_ASSIGN_OR_RETURN(FileDescriptor directory, OpenMailbox(root_, mailbox_id_));
+  return TakeBack(std::move(directory));
+}
+
+bool HeldMailbox::ReopenFromMemory() {
+  if (directory_.valid()) return true;
+  FileDescriptor directory = OpenMailboxFromMemory(root_, mailbox_id_);
+  return directory.valid() && TakeBack(std::move(directory)).ok();
+}
+
+absl::Status HeldMailbox::TakeBack(FileDescriptor directory) {
+  PROV_ASSIGN_OR_RETURN(const DirectoryIdentity identity, IdentityOf(directory.get()));
+  if (identity != identity_) return absl::UnavailableError("another mailbox lies in its place");
+  directory_ = std::move(directory);
+  return absl::OkStatus();
 }
 
 // The place first: a host that walks there talks to the server, and so learns that it was cut off before it
@@ -36,6 +57,6 @@ absl::Status HeldMailbox::MakeSureOfLock() const {
   return Annotate(lock_.Reaffirm(), "make sure of the mailbox");
 }
 
-absl::Status HeldMailbox::CheckPlace() const { return CheckInPlace(root_, mailbox_id_, directory_.get()); }
+absl::Status HeldMailbox::CheckPlace() const { return CheckInPlace(root_, mailbox_id_, identity_); }
 
 }  // namespace prov::maildir

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "agents/mail/maildir/directory.h"
 #include "agents/mail/maildir/mailbox_lock.h"
 #include "common/file.h"
 
@@ -23,7 +24,15 @@ class HeldMailbox {
   // have to, or has something to tell.
   static std::optional<HeldMailbox> TakeFromMemory(std::string_view root, std::string_view mailbox_id);
 
+  // Open, unless it was let go.
   int directory() const { return directory_.get(); }
+  // It stays ours, and is opened again when it is needed: of the thousands of sessions that wait, the kernel
+  // would hold more for an open directory than we do for all else.
+  void LetGo() { directory_ = FileDescriptor(); }
+  // UNAVAILABLE when something else lies in its place by now.
+  absl::Status Reopen();
+  // Does not block. False where Reopen would have to, or has something to tell.
+  bool ReopenFromMemory();
 
   // Before something is removed: a host that was cut off from its storage may have lost the lock meanwhile,
   // and the mailbox with it, to another clone (docs/decisions/0028). Errors as of Take.
@@ -32,11 +41,18 @@ class HeldMailbox {
   absl::Status MakeSureOfLock() const;
 
  private:
-  HeldMailbox(std::string_view root, std::string_view mailbox_id, FileDescriptor directory, MailboxLock lock)
-      : root_(root), mailbox_id_(mailbox_id), lock_(std::move(lock)), directory_(std::move(directory)) {}
+  HeldMailbox(std::string_view root, std::string_view mailbox_id, FileDescriptor directory,
+              const DirectoryIdentity& identity, MailboxLock lock)
+      : root_(root),
+        mailbox_id_(mailbox_id),
+        identity_(identity),
+        lock_(std::move(lock)),
+        directory_(std::move(directory)) {}
   absl::Status CheckPlace() const;
+  absl::Status TakeBack(FileDescriptor directory);
 
   std::string root_, mailbox_id_;
+  DirectoryIdentity identity_;
   MailboxLock lock_;  // ends last
   FileDescriptor directory_;
 };

@@ -82,14 +82,22 @@ class LockedMailbox : public Mailbox {
 
   absl::Status Note() const { return NoteLogin(held_.directory()); }
 
+  // Until something is to be done in them.
+  void LetGoOfDirectories() {
+    new_ = FileDescriptor();
+    cur_ = FileDescriptor();
+    held_.LetGo();
+  }
+
   std::unique_ptr<MessageReader> OpenMessageFromMemory(size_t index) override {
-    if (index >= size()) return nullptr;
+    if (index >= size() || !OpenDirectoriesFromMemory()) return nullptr;
     const Entry entry = EntryOf(index);
     return OpenTextFromMemory(DirectoryOf(entry.in_new), std::string(entry.name));
   }
 
   absl::StatusOr<std::unique_ptr<MessageReader>> OpenMessage(size_t index) override {
     if (index >= size()) return absl::NotFoundError("no such message");
+    PROV_RETURN_IF_ERROR(OpenDirectories());
     auto reader = OpenTextOf(index);
     if (absl::IsNotFound(reader.status())) {
       // Another program moved it to cur/ or changed its flags, or it is gone.
@@ -101,6 +109,7 @@ class LockedMailbox : public Mailbox {
 
   absl::Status Remove(const std::vector<size_t>& indices) override {
     PROV_RETURN_IF_ERROR(held_.MakeSure());
+    PROV_RETURN_IF_ERROR(OpenDirectories());
     absl::Status first_error;
     std::optional<NamesByBase> moved;
     const bool counts = KeepsCount(held_.directory());
@@ -126,6 +135,7 @@ class LockedMailbox : public Mailbox {
   }
 
   absl::StatusOr<size_t> Expire(const std::vector<size_t>& fetched, std::chrono::seconds age) override {
+    PROV_RETURN_IF_ERROR(OpenDirectories());
     const time_t limit = time(nullptr) - static_cast<time_t>(age.count());
     std::vector<size_t> expired;
     for (size_t i = 0; i < size(); ++i) {
@@ -142,6 +152,22 @@ class LockedMailbox : public Mailbox {
 
  private:
   size_t size() const { return listing_->entries.size(); }
+
+  absl::Status OpenDirectories() {
+    PROV_RETURN_IF_ERROR(held_.Reopen());
+    if (new_.valid() && cur_.valid()) return absl::OkStatus();
+    PROV_ASSIGN_OR_RETURN(new_, OpenBelow(held_.directory(), "new"));
+    PROV_ASSIGN_OR_RETURN(cur_, OpenBelow(held_.directory(), "cur"));
+    return absl::OkStatus();
+  }
+  bool OpenDirectoriesFromMemory() {
+    if (new_.valid() && cur_.valid()) return true;
+    if (!held_.ReopenFromMemory()) return false;
+    new_ = maildir::OpenFromMemory(held_.directory(), "new", O_RDONLY | O_DIRECTORY);
+    cur_ = maildir::OpenFromMemory(held_.directory(), "cur", O_RDONLY | O_DIRECTORY);
+    return new_.valid() && cur_.valid();
+  }
+  // While they are open.
   int DirectoryOf(bool in_new) const { return in_new ? new_.get() : cur_.get(); }
 
   // Where it is now, as far as we know.
@@ -218,7 +244,7 @@ class LockedMailbox : public Mailbox {
     return ErrnoStatus(error, fmt::format("remove {}", EntryOf(index).name));
   }
 
-  const HeldMailbox held_;  // ends last
+  HeldMailbox held_;  // ends last
   FileDescriptor new_, cur_;
   Usage gone_;                               // removed, and not yet taken off the mailbox's sum
   std::shared_ptr<const Listing> listing_;   // may be others' as well
@@ -240,6 +266,7 @@ absl::StatusOr<std::unique_ptr<Mailbox>> Mailbox::Open(std::string_view root, st
   PROV_RETURN_IF_ERROR(opened->Scan(Sizes::kOfNamesAndFiles, memory));
   // Not before: a login that cannot be served may be tried again at once.
   if (login_delay.count() > 0) PROV_RETURN_IF_ERROR(opened->Note());
+  opened->LetGoOfDirectories();
   return opened;
 }
 
@@ -251,6 +278,7 @@ std::unique_ptr<Mailbox> Mailbox::OpenFromMemory(std::string_view root, std::str
   if (!fresh.valid() || !cur.valid() || !IsEmpty(OpenSmall(held->directory(), "tmp"))) return nullptr;
   auto opened = std::make_unique<LockedMailbox>(*std::move(held), std::move(fresh), std::move(cur));
   if (!opened->Scan(Sizes::kOfNames, nullptr).ok()) return nullptr;
+  opened->LetGoOfDirectories();
   return opened;
 }
 
