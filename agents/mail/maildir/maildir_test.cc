@@ -15,6 +15,7 @@
 #include "agents/mail/maildir/delivery.h"
 #include "agents/mail/maildir/file_name.h"
 #include "agents/mail/maildir/layout.h"
+#include "agents/mail/maildir/line_end.h"
 #include "agents/mail/maildir/mailbox.h"
 #include "agents/mail/maildir/wire_text.h"
 #include "common/file.h"
@@ -145,6 +146,23 @@ TEST_F(MaildirTest, LineEndsMayBeSplitBetweenPieces) {
   for (const char c : text) ASSERT_TRUE((*delivery)->Append(std::string_view(&c, 1)).ok());
   ASSERT_TRUE((*delivery)->Commit().ok());
   EXPECT_EQ(*ReadFile(path_ + "/new/" + Names("new")[0], 100), "one\n\ntwo\n");
+}
+
+TEST(LineEnd, IsTheFirstCrOrLfWhereverItLies) {
+  const std::string others = std::string("\x09\x0b\x0c\x0e\x8a\x8d\xff", 7) + '\0';
+  std::string text;
+  for (size_t i = 0; i < 40; ++i) text += others[i % others.size()];
+  EXPECT_EQ(FindLineEnd(text), text.size());
+  for (size_t first = 0; first < text.size(); ++first) {
+    for (size_t second = first; second < text.size(); ++second) {
+      for (const char* ends : {"\r\n", "\n\r", "\n\n", "\r\r"}) {
+        std::string with = text;
+        with[second] = ends[1];
+        with[first] = ends[0];
+        ASSERT_EQ(FindLineEnd(with), first) << second;
+      }
+    }
+  }
 }
 
 TEST_F(MaildirTest, BareLineEndsAreNotCommitted) {

@@ -27,7 +27,8 @@ class FileReader : public MessageReader {
  public:
   FileReader(FileDescriptor file, off_t octets)
       : file_(std::move(file)),
-        room_(std::min(static_cast<size_t>(octets) + 1, kMostReadOctets)),
+        octets_(static_cast<size_t>(octets)),
+        room_(std::clamp(octets_, size_t{1}, kMostReadOctets)),
         buffer_(std::make_unique_for_overwrite<char[]>(room_)) {}
 
   absl::StatusOr<std::string> Read() override {
@@ -56,12 +57,15 @@ class FileReader : public MessageReader {
   static constexpr off_t kWhereItIs = -1;  // the file's own offset
 
   void Take(size_t got, std::string& wire) {
-    ended_ = got == 0;
+    read_ += got;
+    ended_ = got == 0 || read_ >= octets_;
     text_.Convert(std::string_view(buffer_.get(), got), wire);
     if (ended_) text_.Finish(wire);
   }
 
   FileDescriptor file_;
+  const size_t octets_;  // in all; the file of a message does not grow
+  size_t read_ = 0;
   const size_t room_;
   const std::unique_ptr<char[]> buffer_;
   WireText text_;

@@ -3,8 +3,14 @@
 #include "agents/mail/maildir/line_end.h"
 
 namespace prov::maildir {
+namespace {
+
+constexpr size_t kOctetsPerLineEnd = 32;  // or more, in nearly all mail
+
+}  // namespace
 
 void WireText::Convert(std::string_view stored, std::string& wire) {
+  wire.reserve(wire.size() + stored.size() + stored.size() / kOctetsPerLineEnd);
   while (!stored.empty()) {
     if (after_cr_) {
       after_cr_ = false;
