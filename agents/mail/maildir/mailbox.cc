@@ -69,14 +69,17 @@ class LockedMailbox : public Mailbox {
 
   const std::vector<Message>& messages() const override { return listing_->messages; }
 
-  // What is not in `memory`, if there is one, is read.
-  absl::Status Scan(Sizes sizes, ListingMemory* memory) {
-    const MailboxDirectories directories{held_.directory(), new_.get(), cur_.get()};
-    PROV_ASSIGN_OR_RETURN(const DirectoryTimes times, DirectoryTimes::Read(directories));
-    if (memory != nullptr) listing_ = memory->Find(times);
+  absl::Status Scan(Sizes sizes) {
+    PROV_ASSIGN_OR_RETURN(listing_, ListMessages(OpenOnes(), sizes));
+    return absl::OkStatus();
+  }
+  // The same of what is not in memory.
+  absl::Status ScanOrRecall(ListingMemory& memory) {
+    PROV_ASSIGN_OR_RETURN(const DirectoryTimes times, DirectoryTimes::Read(OpenOnes()));
+    listing_ = memory.Find(times);
     if (listing_) return absl::OkStatus();
-    PROV_ASSIGN_OR_RETURN(listing_, ListMessages(directories, sizes));
-    if (memory != nullptr) memory->Keep(times, listing_);
+    PROV_RETURN_IF_ERROR(Scan(Sizes::kOfNamesAndFiles));
+    memory.Keep(times, listing_);
     return absl::OkStatus();
   }
 
@@ -167,6 +170,7 @@ class LockedMailbox : public Mailbox {
     cur_ = maildir::OpenFromMemory(held_.directory(), "cur", O_RDONLY | O_DIRECTORY);
     return new_.valid() && cur_.valid();
   }
+  MailboxDirectories OpenOnes() const { return {held_.directory(), new_.get(), cur_.get()}; }
   // While they are open.
   int DirectoryOf(bool in_new) const { return in_new ? new_.get() : cur_.get(); }
 
@@ -263,7 +267,8 @@ absl::StatusOr<std::unique_ptr<Mailbox>> Mailbox::Open(std::string_view root, st
   PROV_ASSIGN_OR_RETURN(FileDescriptor fresh, OpenBelow(held.directory(), "new"));
   PROV_ASSIGN_OR_RETURN(FileDescriptor cur, OpenBelow(held.directory(), "cur"));
   auto opened = std::make_unique<LockedMailbox>(std::move(held), std::move(fresh), std::move(cur));
-  PROV_RETURN_IF_ERROR(opened->Scan(Sizes::kOfNamesAndFiles, memory));
+  PROV_RETURN_IF_ERROR(memory == nullptr ? opened->Scan(Sizes::kOfNamesAndFiles)
+                                         : opened->ScanOrRecall(*memory));
   // Not before: a login that cannot be served may be tried again at once.
   if (login_delay.count() > 0) PROV_RETURN_IF_ERROR(opened->Note());
   opened->LetGoOfDirectories();
@@ -277,7 +282,7 @@ std::unique_ptr<Mailbox> Mailbox::OpenFromMemory(std::string_view root, std::str
   // What was abandoned in tmp/ is removed by Open, and that may block.
   if (!fresh.valid() || !cur.valid() || !IsEmpty(OpenSmall(held->directory(), "tmp"))) return nullptr;
   auto opened = std::make_unique<LockedMailbox>(*std::move(held), std::move(fresh), std::move(cur));
-  if (!opened->Scan(Sizes::kOfNames, nullptr).ok()) return nullptr;
+  if (!opened->Scan(Sizes::kOfNames).ok()) return nullptr;
   opened->LetGoOfDirectories();
   return opened;
 }
