@@ -61,7 +61,7 @@ namespace {
       std::string answer;
       const auto lines = std::count(said.begin(), said.end(), '\n');
       for (auto line = lines; line > 0; --line) answer += "+OK 0 0\r\n";
-      if (said.starts_with("CAPA")) answer = "+OK\r\nUSER\r\n.\r\n";
+      if (said.starts_with("CAPA")) answer = "+OK\r\nUSER\r\nPIPELINING\r\n.\r\n";
       send(fd, answer.data(), answer.size(), MSG_NOSIGNAL);
       if (said.find("QUIT") != said.npos) close(fd);
     }

@@ -25,6 +25,8 @@ constexpr size_t kMostKnown = 1000;
 // Dovecot's way to say that it takes XCLIENT, without being asked by CAPA.
 constexpr char kXclientMark[] = "[XCLIENT]";
 constexpr char kXclient[] = "XCLIENT";
+constexpr char kPipelining[] = "PIPELINING";
+constexpr size_t kMostSaidOctets = 256;  // beside the login and the password
 
 struct Reply {
   bool accepted = false;
@@ -48,7 +50,7 @@ class Dialogue {
     if (back_ends_.tls() == BackEndTls::kAlways) status = co_await Secure();
     if (status.ok()) status = co_await TakeGreeting();
     if (status.ok() && back_ends_.tls() == BackEndTls::kStls) status = co_await StartTls();
-    if (status.ok()) status = co_await Introduce();
+    if (status.ok()) status = co_await LearnAbilities();
     if (status.ok()) status = co_await LogIn();
     co_return status;
   }
@@ -68,7 +70,7 @@ class Dialogue {
     if (reply->words.find(fmt::format("{} POP3 ready", kProxyMark)) != std::string::npos)
       co_return absl::FailedPreconditionError("the back end is a proxy itself");
     if (reply->words.find(kXclientMark) != std::string::npos)
-      back_ends_.SetTakesXclient(store_.endpoint, true);
+      back_ends_.SetAbilities(store_.endpoint, {.xclient = true});
     co_return absl::OkStatus();
   }
 
@@ -81,65 +83,100 @@ class Dialogue {
     co_return co_await Secure();
   }
 
-  // Who the client is, where the back end takes it from us.
-  asio::awaitable<absl::Status> Introduce() {
-    std::optional<bool> takes = back_ends_.TakesXclient(store_.endpoint);
-    if (!takes) {
-      const absl::StatusOr<bool> offered = co_await OffersXclient();
-      if (!offered.ok()) co_return offered.status();
-      takes = *offered;
-      back_ends_.SetTakesXclient(store_.endpoint, *takes);
+  asio::awaitable<absl::Status> LearnAbilities() {
+    const std::optional<BackEndAbilities> known = back_ends_.AbilitiesOf(store_.endpoint);
+    if (known) {
+      can_ = *known;
+      co_return absl::OkStatus();
     }
-    if (!*takes) co_return absl::OkStatus();
-    const std::string xclient = fmt::format("{} ADDR={} PORT={} SESSION={}\r\n", kXclient,
-                                            user_.client.address, user_.client.port, user_.session);
-    const absl::StatusOr<Reply> reply = co_await Ask(xclient, back_ends_.answer_time());
-    if (!reply.ok()) co_return reply.status();
-    // It need not: then it sees us as the client.
-    if (!reply->accepted) back_ends_.SetTakesXclient(store_.endpoint, false);
-    co_return absl::OkStatus();
+    const absl::Status asked = co_await AskAbilities();
+    if (asked.ok()) back_ends_.SetAbilities(store_.endpoint, can_);
+    co_return asked;
   }
 
   // RFC 2449 section 5. One without CAPA has none.
-  asio::awaitable<absl::StatusOr<bool>> OffersXclient() {
+  asio::awaitable<absl::Status> AskAbilities() {
     const absl::StatusOr<Reply> reply = co_await Ask("CAPA\r\n", back_ends_.answer_time());
     if (!reply.ok()) co_return reply.status();
-    bool offered = false;
     for (int lines = 0; reply->accepted; ++lines) {
       const absl::StatusOr<std::string> line = co_await ReadLine(back_ends_.answer_time());
       if (!line.ok()) co_return line.status();
       if (*line == ".") break;
       if (lines >= kMaxCapabilities) co_return absl::UnavailableError("the back end's CAPA is too long");
-      offered = offered || absl::AsciiStrToUpper(*line) == kXclient;
+      const std::string capability = absl::AsciiStrToUpper(*line);
+      can_.xclient = can_.xclient || capability == kXclient;
+      can_.pipelining = can_.pipelining || capability == kPipelining;
     }
-    co_return offered;
-  }
-
-  asio::awaitable<absl::Status> LogIn() {
-    const std::string named = fmt::format("USER {}\r\n", user_.login);
-    absl::StatusOr<Reply> reply = co_await Ask(named, back_ends_.answer_time());
-    if (!reply.ok()) co_return reply.status();
-    if (reply->accepted) {
-      std::string pass("PASS ");
-      pass.reserve(pass.size() + user_.password.Reveal().size() + 2);  // growing would leave a copy behind
-      pass += user_.password.Reveal();
-      pass += "\r\n";
-      password_sent_ = buffer_.empty();  // or Ask does not send it
-      reply = co_await Ask(pass, kBackEndReplyTime);
-      auth::Wipe(pass);
-      if (!reply.ok()) co_return reply.status();
-    }
-    session_.accepted = reply->accepted;
-    session_.words = std::move(reply->words);
-    session_.rest = std::move(buffer_);
     co_return absl::OkStatus();
   }
 
+  // A back end that takes commands ahead of their replies gets all of them in one piece.
+  asio::awaitable<absl::Status> LogIn() {
+    const bool waits = !can_.pipelining;
+    // Growing would leave a copy of the password behind.
+    unsent_.reserve(kMostSaidOctets + user_.login.size() + user_.password.Reveal().size());
+    absl::Status status;
+    if (can_.xclient) SayXclient();
+    if (can_.xclient && waits) status = co_await HearOfXclient();
+    if (!status.ok()) co_return status;
+    unsent_ += fmt::format("USER {}\r\n", user_.login);
+    absl::StatusOr<Reply> to_user = Reply();
+    if (waits) to_user = co_await Hear(back_ends_.answer_time());
+    if (!to_user.ok()) co_return to_user.status();
+    if (waits && !to_user->accepted) co_return Decided(*to_user);
+    SayPassword();
+    if (can_.xclient && !waits) status = co_await HearOfXclient();
+    if (!status.ok()) co_return status;
+    if (!waits) to_user = co_await Hear(back_ends_.answer_time());
+    if (!to_user.ok()) co_return to_user.status();
+    const absl::StatusOr<Reply> to_password = co_await Hear(kBackEndReplyTime);
+    if (!to_password.ok()) co_return to_password.status();
+    co_return Decided(to_user->accepted ? *to_password : *to_user);
+  }
+
+  // Who the client is.
+  void SayXclient() {
+    unsent_ += fmt::format("{} ADDR={} PORT={} SESSION={}\r\n", kXclient, user_.client.address,
+                           user_.client.port, user_.session);
+  }
+
+  asio::awaitable<absl::Status> HearOfXclient() {
+    const absl::StatusOr<Reply> reply = co_await Hear(back_ends_.answer_time());
+    if (!reply.ok()) co_return reply.status();
+    // It need not take it: then it sees us as the client.
+    if (!reply->accepted) back_ends_.SetAbilities(store_.endpoint, {.pipelining = can_.pipelining});
+    co_return absl::OkStatus();
+  }
+
+  void SayPassword() {
+    unsent_ += "PASS ";
+    unsent_ += user_.password.Reveal();
+    unsent_ += "\r\n";
+    password_said_ = true;
+  }
+
+  absl::Status Decided(const Reply& reply) {
+    session_.accepted = reply.accepted;
+    session_.words = reply.words;
+    session_.rest = std::move(buffer_);
+    return absl::OkStatus();
+  }
+
   asio::awaitable<absl::StatusOr<Reply>> Ask(std::string_view line, milliseconds patience) {
-    // Answers to what was not asked would be taken for answers to what is.
-    if (!buffer_.empty()) co_return absl::UnavailableError("the back end speaks out of turn");
-    const absl::Status sent = co_await connection().Write(line, back_ends_.answer_time());
-    if (!sent.ok()) co_return sent;
+    unsent_ = line;
+    co_return co_await Hear(patience);
+  }
+
+  // The next reply, after all that was said has been sent.
+  asio::awaitable<absl::StatusOr<Reply>> Hear(milliseconds patience) {
+    if (!unsent_.empty()) {
+      // Answers to what was not asked would be taken for answers to what is.
+      if (!buffer_.empty()) co_return absl::UnavailableError("the back end speaks out of turn");
+      password_sent_ = password_said_;
+      const absl::Status sent = co_await connection().Write(unsent_, back_ends_.answer_time());
+      auth::Wipe(unsent_);
+      if (!sent.ok()) co_return sent;
+    }
     co_return co_await ReadReply(patience);
   }
 
@@ -180,6 +217,9 @@ class Dialogue {
   const BackEndUser& user_;
   BackEndSession& session_;
   bool& password_sent_;
+  BackEndAbilities can_;
+  std::string unsent_;
+  bool password_said_ = false;  // it is in unsent_, or was
   std::string buffer_;
 };
 
@@ -192,17 +232,17 @@ std::unique_ptr<net::TlsParty> BackEnds::PartyOf(const Store& store) const {
   return verify_->Towards(std::move(identity));
 }
 
-std::optional<bool> BackEnds::TakesXclient(const std::string& endpoint) {
+std::optional<BackEndAbilities> BackEnds::AbilitiesOf(const std::string& endpoint) {
   const std::lock_guard lock(mutex_);
   const auto found = known_.find(endpoint);
   if (found == known_.end() || found->second.until <= steady_clock::now()) return std::nullopt;
-  return found->second.takes_xclient;
+  return found->second.abilities;
 }
 
-void BackEnds::SetTakesXclient(const std::string& endpoint, bool takes) {
+void BackEnds::SetAbilities(const std::string& endpoint, const BackEndAbilities& abilities) {
   const std::lock_guard lock(mutex_);
   if (known_.size() >= kMostKnown) known_.clear();
-  known_[endpoint] = {takes, steady_clock::now() + kKnownFor};
+  known_[endpoint] = {abilities, steady_clock::now() + kKnownFor};
 }
 
 asio::awaitable<absl::StatusOr<BackEndSession>> LogInAt(BackEnds& back_ends, const Store& store,

@@ -29,6 +29,12 @@ enum class BackEndTls {
   kAlways,  // RFC 8314
 };
 
+// What a back end says that it can.
+struct BackEndAbilities {
+  bool xclient = false;
+  bool pipelining = false;  // RFC 2449 section 6.6
+};
+
 // What back ends have in common, and what is known of each. Thread-safe.
 class BackEnds {
  public:
@@ -42,13 +48,13 @@ class BackEnds {
   // The host is known by its name in the fleet, by the name that it serves under, or by what provd enrolled.
   std::unique_ptr<net::TlsParty> PartyOf(const Store& store) const;
 
-  // Whether it takes XCLIENT, as it said within the last minute.
-  std::optional<bool> TakesXclient(const std::string& endpoint);
-  void SetTakesXclient(const std::string& endpoint, bool takes);
+  // As it said within the last minute.
+  std::optional<BackEndAbilities> AbilitiesOf(const std::string& endpoint);
+  void SetAbilities(const std::string& endpoint, const BackEndAbilities& abilities);
 
  private:
   struct Known {
-    bool takes_xclient;
+    BackEndAbilities abilities;
     std::chrono::steady_clock::time_point until;
   };
   const BackEndTls use_;
@@ -75,9 +81,10 @@ struct BackEndSession {
   std::string rest;   // octets behind the line
 };
 
-// Connects, makes sure who is there, says who the client is where that is taken, and logs in, each step after
-// the answer to the one before. A refusal is a session; a status is a back end that cannot be talked to, or
-// is not to be. `password_sent` says whether another one may still be tried in its place.
+// Connects, makes sure who is there, says who the client is where that is taken, and logs in: all at once
+// where the back end takes that, or each step after the answer to the one before. A refusal is a session; a
+// status is a back end that cannot be talked to, or is not to be. `password_sent` says whether another one
+// may still be tried in its place.
 asio::awaitable<absl::StatusOr<BackEndSession>> LogInAt(BackEnds& back_ends, const Store& store,
                                                         const BackEndUser& user, bool& password_sent);
 

@@ -237,6 +237,49 @@ TEST_F(ProxyBackEndTest, CapaIsAskedOnceAndARefusedXclientIsNoFailure) {
   EXPECT_EQ(said, (std::vector<std::string>{"CAPA", "XCLI", "USER", "PASS", "USER", "PASS"}));
 }
 
+// Takes a login all at once, if it comes so, and answers it with these.
+void AnswerAtOnce(TestStream& peer, const std::string& answers, std::vector<std::string>& said) {
+  peer.Send("+OK ready\r\n");
+  peer.Line();  // CAPA
+  peer.Send("+OK\r\nXCLIENT\r\nPIPELINING\r\n.\r\n");
+  for (int i = 0; i < 3; ++i) said.push_back(peer.Line().substr(0, 4));
+  peer.Send(answers);
+}
+
+TEST_F(ProxyBackEndTest, AStoreThatTakesThemHasAllCommandsBeforeItAnswers) {
+  std::vector<std::string> said;
+  TestServer store([&](TestStream& peer) {
+    AnswerAtOnce(peer, "+OK Updated\r\n+OK\r\n+OK in\r\n", said);
+    peer.Send("+OK of STAT\r\n");
+    peer.Line();
+  });
+  service_.host.SetPool("main", {store.endpoint()});
+  TestClient client(service_.StartProxy());
+  ASSERT_EQ(client.LogIn(), "+OK in\r\n");
+  EXPECT_EQ(said, (std::vector<std::string>{"XCLI", "USER", "PASS"}));
+  EXPECT_EQ(client.Line(), "+OK of STAT\r\n");
+}
+
+TEST_F(ProxyBackEndTest, OfRepliesThatCameTogetherTheFirstRefusalCounts) {
+  std::vector<std::string> said;
+  TestServer store([&](TestStream& peer) {
+    AnswerAtOnce(peer, "-ERR who are you?\r\n-ERR not him\r\n-ERR no USER\r\n", said);
+  });
+  service_.host.SetPool("main", {store.endpoint()});
+  TestClient client(service_.StartProxy());
+  EXPECT_EQ(client.LogIn(), "-ERR not him\r\n");
+}
+
+TEST_F(ProxyBackEndTest, WhoHasBeenToldAllAtOnceIsNotFollowedByAnother) {
+  std::vector<std::string> said_to_one, said_to_two;
+  TestServer one([&](TestStream& peer) { AnswerAtOnce(peer, "+OK Updated\r\n", said_to_one); });
+  TestServer two([&](TestStream& peer) { AnswerAtOnce(peer, "+OK Updated\r\n", said_to_two); });
+  service_.host.SetPool("main", {one.endpoint(), two.endpoint()});
+  TestClient client(service_.StartProxy());
+  EXPECT_EQ(client.LogIn(), kTryLater);
+  EXPECT_EQ(one.sessions() + two.sessions(), 1);
+}
+
 TEST_F(ProxyBackEndTest, AClientThatNeverReadsIsCutOffAndFillsNoMemory) {
   std::atomic<size_t> sent = 0;
   TestServer store([&](TestStream& peer) {
