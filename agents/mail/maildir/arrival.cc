@@ -82,6 +82,7 @@ absl::StatusOr<std::map<std::string, MessageFile>> Arrival::Here() const {
 
 absl::Status Arrival::Begin(const MessageFile& file) {
   if (!IsMessageFileName(file.name)) return InvalidField("file_name", "is no message's");
+  PROV_RETURN_IF_ERROR(lock_.Reaffirm());
   writing_ = file;
   file_ = FileDescriptor(openat(staging_.get(), ("tmp/" + file.name).c_str(),
                                 O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, kFileMode));
@@ -101,6 +102,7 @@ absl::Status Arrival::Commit() {
   // One flush of the file system for all; it tells write errors of any file since the directory was opened
   // (syncfs(2), since Linux 5.8). A message has its name only when its octets are durable.
   if (!finished_.empty() && syncfs(staging_.get()) != 0) return ErrnoStatus(errno, "sync staged messages");
+  PROV_RETURN_IF_ERROR(lock_.Reaffirm());
   for (const MessageFile& file : finished_) {
     if (renameat(staging_.get(), ("tmp/" + file.name).c_str(), staging_.get(), PathOf(file).c_str()) != 0)
       return ErrnoStatus(errno, "rename tmp/" + file.name);
@@ -127,6 +129,7 @@ absl::Status Arrival::Rename(const MessageFile& from, const MessageFile& to) {
 }
 
 absl::Status Arrival::DropAllBut(const std::set<std::string>& bases) {
+  PROV_RETURN_IF_ERROR(lock_.Reaffirm());
   std::map<std::string, MessageFile> staged;
   for (const bool in_cur : {false, true}) PROV_RETURN_IF_ERROR(AddPart(staging_.get(), in_cur, staged));
   for (const auto& [base, file] : staged) {
@@ -149,6 +152,7 @@ absl::Status Arrival::AdoptPart(int mailbox, bool in_cur) {
 }
 
 absl::Status Arrival::Adopt() {
+  PROV_RETURN_IF_ERROR(lock_.Reaffirm());
   PROV_RETURN_IF_ERROR(EnsureMailbox(root_, mailbox_id_));
   PROV_ASSIGN_OR_RETURN(const FileDescriptor mailbox, OpenMailbox(root_, mailbox_id_));
   PROV_RETURN_IF_ERROR(AdoptPart(mailbox.get(), /*in_cur=*/false));

@@ -19,7 +19,8 @@
 
 namespace prov::maildir {
 
-// Not thread-safe; blocks on the disk. Whoever is killed at any point goes on with a new one.
+// Not thread-safe; blocks on the disk. Whoever is killed at any point goes on with a new one, and so does
+// whoever is told ABORTED: its host was cut off from the storage, and another one is at it now.
 class Arrival {
  public:
   // Makes the staging directory. ABORTED when another host of the pool is at it.

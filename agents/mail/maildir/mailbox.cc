@@ -17,9 +17,8 @@
 #include "agents/mail/maildir/counted_sizes.h"
 #include "agents/mail/maildir/directory.h"
 #include "agents/mail/maildir/file_name.h"
-#include "agents/mail/maildir/layout.h"
+#include "agents/mail/maildir/held_mailbox.h"
 #include "agents/mail/maildir/login_time.h"
-#include "agents/mail/maildir/mailbox_lock.h"
 #include "agents/mail/maildir/message_text.h"
 #include "agents/mail/maildir/name_store.h"
 #include "agents/mail/maildir/quota_share.h"
@@ -70,8 +69,8 @@ void RemoveAbandoned(int mailbox) {
 
 class LockedMailbox : public Mailbox {
  public:
-  LockedMailbox(FileDescriptor mailbox, FileDescriptor fresh, FileDescriptor cur, MailboxLock lock)
-      : lock_(std::move(lock)), mailbox_(std::move(mailbox)), new_(std::move(fresh)), cur_(std::move(cur)) {}
+  LockedMailbox(HeldMailbox held, FileDescriptor fresh, FileDescriptor cur)
+      : held_(std::move(held)), new_(std::move(fresh)), cur_(std::move(cur)) {}
 
   const std::vector<Message>& messages() const override { return messages_; }
 
@@ -93,7 +92,7 @@ class LockedMailbox : public Mailbox {
     return Keep(found);
   }
 
-  absl::Status Note() const { return NoteLogin(mailbox_.get()); }
+  absl::Status Note() const { return NoteLogin(held_.directory()); }
 
   absl::StatusOr<std::unique_ptr<MessageReader>> OpenMessage(size_t index) override {
     if (index >= entries_.size()) return absl::NotFoundError("no such message");
@@ -108,18 +107,23 @@ class LockedMailbox : public Mailbox {
   }
 
   absl::Status Remove(const std::vector<size_t>& indices) override {
+    PROV_RETURN_IF_ERROR(held_.MakeSure());
     absl::Status first_error;
     std::optional<NamesByBase> moved;
-    const bool counts = KeepsCount(mailbox_.get());
+    const bool counts = KeepsCount(held_.directory());
     absl::StatusOr<QuotaLock> counting = QuotaLock();
-    if (counts) counting = QuotaLock::Share(mailbox_.get());
+    if (counts) counting = QuotaLock::Share(held_.directory());
     for (const size_t index : indices) {
+      // A call may take as long as a partition: what is next need not be ours any more.
+      const absl::Status ours = held_.MakeSureOfLock();
+      first_error.Update(ours);
+      if (!ours.ok()) break;
       if (index < entries_.size()) first_error.Update(RemoveOne(entries_[index], moved));
     }
     // The sum is not worth a refused deletion: it is counted anew when it says that the mailbox is full.
     if (counts && gone_.messages > 0) {
       const absl::Status counted =
-          counting.ok() ? SubtractUsage(mailbox_.get(), gone_, *counting) : counting.status();
+          counting.ok() ? SubtractUsage(held_.directory(), gone_, *counting) : counting.status();
       if (!counted.ok()) Log(Level::kWarning, "quota_not_counted", {{"error", counted}});
     }
     gone_ = {};
@@ -136,7 +140,10 @@ class LockedMailbox : public Mailbox {
         expired.push_back(i);
     }
     if (!expired.empty()) PROV_RETURN_IF_ERROR(Remove(expired));
-    for (const size_t index : fetched) PROV_RETURN_IF_ERROR(MarkSeen(entries_[index]));
+    for (const size_t index : fetched) {
+      PROV_RETURN_IF_ERROR(held_.MakeSureOfLock());
+      PROV_RETURN_IF_ERROR(MarkSeen(entries_[index]));
+    }
     return expired.size();
   }
 
@@ -153,7 +160,7 @@ class LockedMailbox : public Mailbox {
       if (entries_.size() == kMaxMessages) break;
       std::optional<uint64_t> octets = WireOctetsOf(one.entry.name);
       if (!octets) {
-        if (!sizes) sizes.emplace(mailbox_.get());
+        if (!sizes) sizes.emplace(held_.directory());
         const auto counted = SizeOf(one.entry, *sizes);
         if (absl::IsNotFound(counted.status())) continue;  // gone since it was listed
         PROV_RETURN_IF_ERROR(counted.status());
@@ -162,7 +169,7 @@ class LockedMailbox : public Mailbox {
       messages_.push_back({*octets, KeepUidl(one.entry.name, imported)});
       entries_.push_back(one.entry);
     }
-    const absl::Status kept = sizes ? sizes->Keep(mailbox_.get()) : absl::OkStatus();
+    const absl::Status kept = sizes ? sizes->Keep(held_.directory()) : absl::OkStatus();
     if (!kept.ok()) Log(Level::kWarning, "message_sizes_not_kept", {{"error", kept}});
     return absl::OkStatus();
   }
@@ -255,37 +262,24 @@ class LockedMailbox : public Mailbox {
     return ErrnoStatus(error, fmt::format("remove {}", entry.name));
   }
 
-  const MailboxLock lock_;  // ends last
-  FileDescriptor mailbox_, new_, cur_;
+  const HeldMailbox held_;  // ends last
+  FileDescriptor new_, cur_;
   Usage gone_;  // removed, and not yet taken off the mailbox's sum
   NameStore names_;
   std::vector<Entry> entries_;
   std::vector<Message> messages_;
 };
 
-absl::Status CheckStillThere(std::string_view root, std::string_view mailbox_id, int mailbox) {
-  const auto there = OpenMailbox(root, mailbox_id);
-  struct stat ours, theirs;
-  const bool same = there.ok() && fstat(mailbox, &ours) == 0 && fstat(there->get(), &theirs) == 0 &&
-                    ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
-  return same ? absl::OkStatus() : absl::UnavailableError("the mailbox has just gone elsewhere");
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Mailbox>> Mailbox::Open(std::string_view root, std::string_view mailbox_id,
                                                        std::chrono::seconds login_delay) {
-  PROV_RETURN_IF_ERROR(EnsureMailbox(root, mailbox_id));
-  PROV_ASSIGN_OR_RETURN(FileDescriptor mailbox, OpenMailbox(root, mailbox_id));
-  PROV_ASSIGN_OR_RETURN(MailboxLock lock, MailboxLock::Take(mailbox.get()));
-  // Whoever had it before may have taken it away meanwhile (departure.h).
-  PROV_RETURN_IF_ERROR(CheckStillThere(root, mailbox_id, mailbox.get()));
-  if (login_delay.count() > 0) PROV_RETURN_IF_ERROR(CheckLastLogin(mailbox.get(), login_delay));
-  RemoveAbandoned(mailbox.get());
-  PROV_ASSIGN_OR_RETURN(FileDescriptor fresh, OpenBelow(mailbox.get(), "new"));
-  PROV_ASSIGN_OR_RETURN(FileDescriptor cur, OpenBelow(mailbox.get(), "cur"));
-  auto opened =
-      std::make_unique<LockedMailbox>(std::move(mailbox), std::move(fresh), std::move(cur), std::move(lock));
+  PROV_ASSIGN_OR_RETURN(HeldMailbox held, HeldMailbox::Take(root, mailbox_id));
+  if (login_delay.count() > 0) PROV_RETURN_IF_ERROR(CheckLastLogin(held.directory(), login_delay));
+  RemoveAbandoned(held.directory());
+  PROV_ASSIGN_OR_RETURN(FileDescriptor fresh, OpenBelow(held.directory(), "new"));
+  PROV_ASSIGN_OR_RETURN(FileDescriptor cur, OpenBelow(held.directory(), "cur"));
+  auto opened = std::make_unique<LockedMailbox>(std::move(held), std::move(fresh), std::move(cur));
   PROV_RETURN_IF_ERROR(opened->Scan());
   // Not before: a login that cannot be served may be tried again at once.
   if (login_delay.count() > 0) PROV_RETURN_IF_ERROR(opened->Note());

@@ -44,6 +44,8 @@ class Mailbox {
   virtual absl::StatusOr<std::unique_ptr<MessageReader>> OpenMessage(size_t index) = 0;
 
   // Removes all that it can, durably, and answers the first error. One that is gone already is removed.
+  // Nothing more is removed once another reader has the mailbox (ABORTED) or it has gone elsewhere
+  // (UNAVAILABLE): that happens to a host that was cut off from its storage.
   virtual absl::Status Remove(const std::vector<size_t>& indices) = 0;
 
   // Removes what was seen before Open already, at least `age` ago, and marks `fetched` as seen (Maildir's

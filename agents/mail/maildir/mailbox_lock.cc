@@ -11,18 +11,25 @@ namespace {
 
 constexpr mode_t kLockMode = 0600;
 
+absl::Status Lock(int file) {
+  struct flock whole {};
+  whole.l_type = F_WRLCK;
+  whole.l_whence = SEEK_SET;
+  if (fcntl(file, F_OFD_SETLK, &whole) == 0) return absl::OkStatus();
+  if (errno == EAGAIN || errno == EACCES) return absl::AbortedError("another session has the mailbox");
+  return ErrnoStatus(errno, "lock mailbox");
+}
+
 }  // namespace
 
 absl::StatusOr<MailboxLock> MailboxLock::Take(int mailbox) {
   FileDescriptor file(openat(mailbox, kLockFile, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, kLockMode));
   if (!file.valid()) return ErrnoStatus(errno, "open mailbox lock");
-  struct flock whole {};
-  whole.l_type = F_WRLCK;
-  whole.l_whence = SEEK_SET;
-  if (fcntl(file.get(), F_OFD_SETLK, &whole) == 0) return MailboxLock(std::move(file));
-  if (errno == EAGAIN || errno == EACCES) return absl::AbortedError("another session has the mailbox");
-  return ErrnoStatus(errno, "lock mailbox");
+  PROV_RETURN_IF_ERROR(Lock(file.get()));
+  return MailboxLock(std::move(file));
 }
+
+absl::Status MailboxLock::Reaffirm() const { return Lock(file_.get()); }
 
 MailboxLock::~MailboxLock() {
   if (!file_.valid()) return;

@@ -16,6 +16,9 @@ class MailboxLock {
  public:
   // `mailbox` is its open directory. ABORTED when another one has it, on this host or another.
   static absl::StatusOr<MailboxLock> Take(int mailbox);
+  // Whether it is ours, taken again if nobody has it: a server drops the locks of a host that it has not
+  // heard from, and tells neither the host nor us. ABORTED when another one has it.
+  absl::Status Reaffirm() const;
   MailboxLock(MailboxLock&&) noexcept = default;
   MailboxLock& operator=(MailboxLock&&) = delete;
   ~MailboxLock();
