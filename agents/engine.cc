@@ -50,6 +50,7 @@ namespace {
 constexpr int kExitFailure = 1;
 constexpr int kExitConfiguration = 2;
 constexpr size_t kBlockingThreads = 16;
+constexpr size_t kMailboxThreads = 16;  // of POP3, where storage that clones share may hang
 constexpr mode_t kQueueMode = 0700;
 // The agent makes the host's copy before it starts us; a moment's patience covers a rebuild.
 constexpr std::chrono::seconds kStatePatience(60);
@@ -84,6 +85,7 @@ class Engine {
         state_(state),
         status_(config.state_directory),
         pool_(kBlockingThreads),
+        mailboxes_(kMailboxThreads),
         delay_(SystemClock()) {}
 
   absl::Status Start() {
@@ -110,6 +112,7 @@ class Engine {
     TellAgent();
     loops_.Run();
     pool_.Join();
+    mailboxes_.Join();
   }
 
  private:
@@ -164,7 +167,7 @@ class Engine {
                                       .terms = pop3::PlanTerms(pop3),
                                       .xclient = xclient};
       PROV_ASSIGN_OR_RETURN(auto listener, pop3::StartPop3Server(loops_.loops(), std::move(options),
-                                                                 *authenticator_, listings_, pool_));
+                                                                 *authenticator_, listings_, mailboxes_));
       listeners_.push_back({v1::STORE, std::move(listener)});
     }
     return absl::OkStatus();
@@ -277,8 +280,8 @@ class Engine {
   EngineStatusWriter status_;
   net::LoopThreads loops_{std::max(1u, std::thread::hardware_concurrency())};
   const asio::any_io_executor first_ = loops_.loops().first();
-  net::BlockingPool pool_;
   maildir::ListingMemory listings_;
+  net::BlockingPool pool_, mailboxes_;
   auth::FailureDelay delay_;
   std::unique_ptr<net::TlsServer> tls_;
   std::unique_ptr<net::VerifiedTls> back_ends_tls_;  // of the proxy; null: they are not asked who they are

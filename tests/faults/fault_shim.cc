@@ -7,10 +7,17 @@
 // comes FAULT_HOW: "kill" (SIGKILL, in the middle of it if it is a write), or the name of an error; with
 // FAULT_LASTING set, that error at every later call as well. An error comes only to calls that can have it: a
 // full disk does not fail an unlink; such calls are not counted.
+//
+// With FAULT_WHILE nothing is counted. While the file of that name exists, the host is cut off from what is
+// below FAULT_BELOW (partition.h): its locks there are lost, and every call, those that look too, fails with
+// the error FAULT_HOW or, with "hang", waits. FAULT_LOG has those calls.
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
+#include <linux/openat2.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,12 +25,16 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <optional>
 #include <string>
+
+#include "tests/faults/partition.h"
 
 namespace {
 
@@ -31,12 +42,13 @@ enum Kind : unsigned {
   kLooks = 1,    // changes nothing
   kChanges = 2,  // what is there
   kFills = 4,    // takes room on the disk
+  kAsks = 8,     // the server: of no interest but in a partition
 };
 
 struct Fault {
   std::string below;
   uint64_t at = 0;
-  int error = 0;  // 0: kill
+  int error = 0;  // 0: kill; in a partition: hang
   unsigned kinds = kChanges | kFills;
   bool lasting = false;
   int log = -1;
@@ -61,6 +73,7 @@ Fault ReadFault() {
   if (how == "EROFS") fault.error = EROFS;
   if (fault.error == ENOSPC) fault.kinds = kFills;
   if (fault.error == EROFS) fault.kinds = kChanges | kFills;
+  if (partition::IsPossible()) fault.kinds = kLooks | kChanges | kFills | kAsks;
   // Past our own wrappers: what the shim does is no call of the program's.
   fault.log = static_cast<int>(syscall(SYS_openat, AT_FDCWD, Variable("FAULT_LOG").c_str(),
                                        O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666));
@@ -90,6 +103,20 @@ bool IsBelow(const std::string& path, const std::string& top) {
 
 enum class Fate { kGoOn, kFail, kDie };
 
+void Note(const Fault& fault, const std::string& line) {
+  syscall(SYS_write, fault.log, line.data(), line.size());
+}
+
+// errno is as it was, or says how the call fails.
+Fate FateInPartition(const Fault& fault, const char* call, const std::string& path) {
+  if (!partition::IsOn()) return Fate::kGoOn;
+  const int before = errno;
+  Note(fault, std::string(call) + " " + path + "\n");
+  if (fault.error == 0) partition::WaitForEnd();
+  errno = fault.error == 0 ? before : fault.error;
+  return fault.error == 0 ? Fate::kGoOn : Fate::kFail;
+}
+
 [[noreturn]] void Die() {
   syscall(SYS_kill, getpid(), SIGKILL);
   abort();  // not reached
@@ -99,22 +126,26 @@ enum class Fate { kGoOn, kFail, kDie };
 Fate FateOf(const char* call, unsigned kind, int fd, const char* path) {
   const int before = errno;
   const Fault& fault = TheFault();
-  if (fault.calls == nullptr || (kind & fault.kinds) == 0) return Fate::kGoOn;
+  const bool active = fault.calls != nullptr || partition::IsPossible();
+  if (!active || (kind & fault.kinds) == 0) return Fate::kGoOn;
   std::string whole = path != nullptr && path[0] == '/' ? "" : PathOf(fd);
   if (path != nullptr) whole += (whole.empty() ? "" : "/") + std::string(path);
   errno = before;
   if (!IsBelow(whole, fault.below)) return Fate::kGoOn;
+  if (partition::IsPossible()) return FateInPartition(fault, call, whole);
   const uint64_t number = fault.calls->fetch_add(1) + 1;
   const bool struck =
       fault.at != 0 && (number == fault.at || (number > fault.at && fault.lasting && fault.error != 0));
-  const std::string line = std::to_string(number) + (struck ? "! " : " ") + call + " " + whole + "\n";
-  syscall(SYS_write, fault.log, line.data(), line.size());
+  Note(fault, std::to_string(number) + (struck ? "! " : " ") + call + " " + whole + "\n");
   errno = before;
   if (!struck) return Fate::kGoOn;
   if (fault.error == 0) return Fate::kDie;
   errno = fault.error;
   return Fate::kFail;
 }
+
+// Storage that a host can be cut off from is a server's.
+bool IsOfServer(int fd) { return partition::IsPossible() && IsBelow(PathOf(fd), TheFault().below); }
 
 // Whether the call fails; errno says how.
 bool Fails(const char* call, unsigned kind, int fd, const char* path) {
@@ -136,6 +167,16 @@ unsigned KindOfOpen(int flags) {
 int Open(const char* call, int directory, const char* path, int flags, mode_t mode) {
   if (Fails(call, KindOfOpen(flags), directory, path)) return -1;
   return static_cast<int>(syscall(SYS_openat, directory, path, flags, mode));
+}
+
+int Fcntl(const char* call, int fd, int command, void* argument) {
+  const bool locks = command == F_OFD_SETLK || command == F_OFD_SETLKW;
+  if (!locks || !partition::IsPossible()) return static_cast<int>(syscall(SYS_fcntl, fd, command, argument));
+  for (;;) {
+    if (Fails(call, kAsks, fd, nullptr)) return -1;
+    const std::optional<int> result = partition::SetLock(fd, command, static_cast<struct flock*>(argument));
+    if (result) return *result;
+  }
 }
 
 mode_t ModeOf(int flags, va_list rest) {
@@ -275,10 +316,26 @@ int syncfs(int fd) {
 int close(int fd) {
   const bool fails = Fails("close", kLooks, fd, nullptr);
   const int error = errno;
+  partition::Forget(fd);
   const int result = Real<decltype(close)>("close")(fd);
   if (!fails) return result;
   errno = error;
   return -1;
+}
+
+int fcntl(int fd, int command, ...) {
+  va_list rest;
+  va_start(rest, command);
+  void* argument = va_arg(rest, void*);
+  va_end(rest);
+  return Fcntl("fcntl", fd, command, argument);
+}
+int fcntl64(int fd, int command, ...) {
+  va_list rest;
+  va_start(rest, command);
+  void* argument = va_arg(rest, void*);
+  va_end(rest);
+  return Fcntl("fcntl64", fd, command, argument);
 }
 
 int fchmod(int fd, mode_t mode) {
@@ -325,6 +382,48 @@ int fstat(int fd, struct stat* info) {
 int fstatat(int directory, const char* path, struct stat* info, int flags) {
   if (Fails("fstatat", kLooks, directory, path)) return -1;
   return Real<int(int, const char*, struct stat*, int)>("fstatat")(directory, path, info, flags);
+}
+
+int faccessat(int directory, const char* path, int mode, int flags) {
+  if (Fails("faccessat", kAsks, directory, path)) return -1;
+  return Real<decltype(faccessat)>("faccessat")(directory, path, mode, flags);
+}
+dirent* readdir(DIR* stream) {
+  if (Fails("readdir", kAsks, dirfd(stream), nullptr)) return nullptr;
+  return Real<decltype(readdir)>("readdir")(stream);
+}
+ssize_t getdents64(int fd, void* names, size_t size) {
+  if (Fails("getdents64", kAsks, fd, nullptr)) return -1;
+  return Real<decltype(getdents64)>("getdents64")(fd, names, size);
+}
+ssize_t preadv2(int fd, const iovec* parts, int count, off_t offset, int flags) {
+  if (IsOfServer(fd) && (flags & RWF_NOWAIT) != 0) {
+    errno = EOPNOTSUPP;  // as NFS has it
+    return -1;
+  }
+  if (Fails("preadv2", kLooks, fd, nullptr)) return -1;
+  return Real<decltype(preadv2)>("preadv2")(fd, parts, count, offset, flags);
+}
+int fstatfs(int fd, struct statfs* info) {
+  if (Fails("fstatfs", kAsks, fd, nullptr)) return -1;
+  const int result = Real<decltype(fstatfs)>("fstatfs")(fd, info);
+  if (IsOfServer(fd)) info->f_type = NFS_SUPER_MAGIC;
+  return result;
+}
+// By which openat2 is called: glibc has no function for it.
+long syscall(long number, ...) {
+  va_list rest;
+  va_start(rest, number);
+  long words[6];
+  for (long& word : words) word = va_arg(rest, long);
+  va_end(rest);
+  if (number == SYS_openat2) {
+    const auto flags = static_cast<int>(reinterpret_cast<const open_how*>(words[2])->flags);
+    const auto* path = reinterpret_cast<const char*>(words[1]);
+    if (Fails("openat2", KindOfOpen(flags), static_cast<int>(words[0]), path)) return -1;
+  }
+  static const auto real = Real<long(long, ...)>("syscall");
+  return real(number, words[0], words[1], words[2], words[3], words[4], words[5]);
 }
 
 }  // extern "C"

@@ -76,6 +76,7 @@ class Stack:
         self.agent_keys = {}  # and keys that stand before all tables
         self.engine_keys = {}  # and keys of [engine]
         self.web_keys = ""  # more keys of [web] in agent.toml
+        self.agent_environment = {}  # what is added to the environment of the agent and its engine, by host
         self.root_hosts = set()  # hosts whose agent runs as root, so that files get their owners
         self.foreign_stores = set()  # stores served by other software; their maildirs belong to the accounts
         self.provd_tables = ""  # more of provd.toml: whole tables
@@ -385,6 +386,7 @@ hostname = "{host}.example.net"
         self.processes.start(host, [os.path.join(self.bin, "prov-agent"), "--config",
                                     self.write_agent_configuration(host, role, pool)],
                              ready_line=f" {until} host={host} ",
+                             environment={**os.environ, **self.agent_environment.get(host, {})},
                              as_root=host in self.root_hosts)
 
     def start(self):

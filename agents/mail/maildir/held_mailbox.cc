@@ -9,8 +9,9 @@ namespace prov::maildir {
 absl::StatusOr<HeldMailbox> HeldMailbox::Take(std::string_view root, std::string_view mailbox_id) {
   PROV_ASSIGN_OR_RETURN(FileDescriptor directory, OpenOrMakeMailbox(root, mailbox_id));
   PROV_ASSIGN_OR_RETURN(const DirectoryIdentity identity, IdentityOf(directory.get()));
+  const bool on_local_disk = IsOnLocalDisk(directory.get());
   PROV_ASSIGN_OR_RETURN(MailboxLock lock, MailboxLock::Take(directory.get()));
-  HeldMailbox held(root, mailbox_id, std::move(directory), identity, std::move(lock));
+  HeldMailbox held(root, mailbox_id, std::move(directory), identity, on_local_disk, std::move(lock));
   // Whoever had it before may have taken it away meanwhile (departure.h).
   PROV_RETURN_IF_ERROR(held.CheckPlace());
   return held;
@@ -22,7 +23,8 @@ std::optional<HeldMailbox> HeldMailbox::TakeFromMemory(std::string_view root, st
   const auto identity = IdentityOf(directory.get());
   std::optional<MailboxLock> lock = MailboxLock::TakeFromMemory(directory.get());
   if (!identity.ok() || !lock) return std::nullopt;
-  HeldMailbox held(root, mailbox_id, std::move(directory), *identity, *std::move(lock));
+  HeldMailbox held(root, mailbox_id, std::move(directory), *identity, /*on_local_disk=*/true,
+                   *std::move(lock));
   if (!held.CheckPlace().ok()) return std::nullopt;
   return held;
 }

@@ -26,6 +26,8 @@ class HeldMailbox {
 
   // Open, unless it was let go.
   int directory() const { return directory_.get(); }
+  // Whether what is in the kernel's memory can be had without asking a server (directory.h).
+  bool is_on_local_disk() const { return on_local_disk_; }
   // It stays ours, and is opened again when it is needed: of the thousands of sessions that wait, the kernel
   // would hold more for an open directory than we do for all else.
   void LetGo() { directory_ = FileDescriptor(); }
@@ -42,10 +44,11 @@ class HeldMailbox {
 
  private:
   HeldMailbox(std::string_view root, std::string_view mailbox_id, FileDescriptor directory,
-              const DirectoryIdentity& identity, MailboxLock lock)
+              const DirectoryIdentity& identity, bool on_local_disk, MailboxLock lock)
       : root_(root),
         mailbox_id_(mailbox_id),
         identity_(identity),
+        on_local_disk_(on_local_disk),
         lock_(std::move(lock)),
         directory_(std::move(directory)) {}
   absl::Status CheckPlace() const;
@@ -53,6 +56,7 @@ class HeldMailbox {
 
   std::string root_, mailbox_id_;
   DirectoryIdentity identity_;
+  bool on_local_disk_;
   MailboxLock lock_;  // ends last
   FileDescriptor directory_;
 };

@@ -93,7 +93,8 @@ class LockedMailbox : public Mailbox {
   }
 
   std::unique_ptr<MessageReader> OpenMessageFromMemory(size_t index) override {
-    if (index >= size() || !OpenDirectoriesFromMemory()) return nullptr;
+    // RESOLVE_CACHED is about the way to a file; to open it may be a word to a server all the same.
+    if (index >= size() || !held_.is_on_local_disk() || !OpenDirectoriesFromMemory()) return nullptr;
     const Entry entry = EntryOf(index);
     return OpenTextFromMemory(DirectoryOf(entry.in_new), std::string(entry.name));
   }

@@ -9,9 +9,11 @@
 #include <asio/executor_work_guard.hpp>
 #include <asio/post.hpp>
 #include <asio/use_awaitable.hpp>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -28,6 +30,11 @@ class BlockingPool {
 
   // Thread-safe. Work waits in line when all threads are busy.
   void Post(std::function<void()> work);
+  // As Post; but of one name a quarter of the threads work at a time, so that what hangs there leaves the
+  // others.
+  void PostFor(const std::string& name, std::function<void()> work);
+  // How long what is first in line has waited for a thread; zero: there is no line. Thread-safe.
+  std::chrono::steady_clock::duration Waiting() const;
   // Waits for all work that was posted, then ends the threads. Work posted later is never done.
   void Join();
 

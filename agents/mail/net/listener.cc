@@ -137,7 +137,7 @@ void Admit(const std::shared_ptr<Shared>& shared, size_t loop, tcp::socket socke
   const ListenOptions& options = shared->options;
   if (options.takes_new && !options.takes_new()) {
     Log(Level::kDebug, "connection_refused",
-        {{"protocol", options.protocol}, {"client", key}, {"reason", "this host is drained"}});
+        {{"protocol", options.protocol}, {"client", key}, {"reason", "this host takes no new sessions"}});
     return Refuse(std::move(socket), options.elsewhere_reply);
   }
   if (!Count(*shared, key, peer.address)) {

@@ -15,6 +15,9 @@ constexpr std::chrono::milliseconds kWriteTime = std::chrono::minutes(2);
 // So long a login waits for another session of its mailbox to end, looking again and again.
 constexpr std::chrono::milliseconds kInUseTime = std::chrono::seconds(2);
 constexpr std::chrono::milliseconds kInUsePoll{50};
+// For a mailbox to be opened: after it a client, or its proxy, is told to come again. Storage that is away
+// may not answer for hours.
+constexpr std::chrono::milliseconds kOpenTime = std::chrono::seconds(20);
 // Answers to pipelined commands are gathered up to here.
 constexpr size_t kGatheredOctets = 16 * 1024;
 
@@ -30,11 +33,14 @@ struct SessionTimes {  // shorter in tests
   std::chrono::milliseconds idle = kIdleTime;
   std::chrono::milliseconds write = kWriteTime;
   std::chrono::milliseconds in_use = kInUseTime;
+  std::chrono::milliseconds open = kOpenTime;
   std::chrono::milliseconds back_end_answer = kBackEndAnswerTime;
 };
 
 constexpr char kDrainedReply[] =
     "-ERR [SYS/TEMP] This host takes no new sessions for now, another one does\r\n";
+constexpr char kCutOffReply[] =
+    "-ERR [SYS/TEMP] This host does not reach its mailboxes now, another one may\r\n";
 constexpr char kBusyReply[] = "-ERR [SYS/TEMP] Too many connections, try again later\r\n";
 
 }  // namespace prov::pop3

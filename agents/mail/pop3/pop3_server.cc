@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "agents/mail/net/in_turn.h"
 #include "agents/mail/pop3/session.h"
 
 namespace prov::pop3 {
@@ -27,6 +28,9 @@ absl::StatusOr<std::unique_ptr<net::Listener>> StartPop3Server(const net::Loops&
   listen.most_per_address = listen.most_connections;
   listen.busy_reply = kBusyReply;
   listen.balancers = std::move(options.balancers);
+  // Said in the greeting, it sends a proxy to the next clone; after the password it could not.
+  listen.takes_new = [&pool] { return pool.Waiting() < net::kTurnPatience; };
+  listen.elsewhere_reply = kCutOffReply;
   const auto context = std::make_shared<const SessionContext>(SessionContext{
       std::move(options.hostname), std::move(options.maildir_root), pool, authenticator, listings,
       options.times, options.tls, std::move(options.terms), std::move(options.xclient)});

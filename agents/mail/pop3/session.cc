@@ -9,6 +9,7 @@
 
 #include "agents/mail/auth/held_login.h"
 #include "agents/mail/maildir/mailbox.h"
+#include "agents/mail/net/in_turn.h"
 #include "agents/mail/net/session_tls.h"
 #include "agents/mail/pop3/machine.h"
 #include "agents/mail/pop3/multiline.h"
@@ -23,6 +24,17 @@ using std::chrono::steady_clock;
 
 constexpr char kPamService[] = "prov-pop3";
 constexpr size_t kSessionOctets = 8;  // of randomness in a session's name
+
+// Owns what it uses: it may outlive the session.
+struct Opening {
+  std::string root, mailbox_id;
+  std::chrono::seconds login_delay;
+  maildir::ListingMemory* listings;
+
+  absl::StatusOr<std::unique_ptr<maildir::Mailbox>> operator()() const {
+    return maildir::Mailbox::Open(root, mailbox_id, login_delay, listings);
+  }
+};
 
 MachineOptions OptionsFor(const SessionContext& context, const std::string& peer) {
   return {.trusted = context.xclient.Contains(peer),
@@ -191,10 +203,9 @@ class Session {
     }
     const auto give_up = steady_clock::now() + context_.times.in_use;
     for (;;) {
-      auto mailbox = co_await net::RunBlocking(context_.blocking, [&] {
-        return maildir::Mailbox::Open(context_.maildir_root, mailbox_id, terms_.login_delay,
-                                      &context_.listings);
-      });
+      const Opening opening{context_.maildir_root, mailbox_id, terms_.login_delay, &context_.listings};
+      const net::Turn turn{mailbox_id, context_.times.open, net::Turn::Until::kDone};
+      auto mailbox = co_await net::RunInTurn(context_.blocking, turn, opening);
       if (!absl::IsAborted(mailbox.status()) || steady_clock::now() >= give_up) co_return mailbox;
       asio::steady_timer timer(co_await asio::this_coro::executor, kInUsePoll);
       co_await timer.async_wait(asio::use_awaitable);

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "agents/mail/net/in_turn.h"
 #include "agents/mail/queue/mail_event.h"
 #include "agents/mail/smtp/acceptance.h"
 #include "agents/mail/smtp/content_spool.h"
@@ -140,8 +141,11 @@ class LmtpHandler final : public Handler {
     }
     const auto begun = services_.clock->Monotonic();
     const MailboxDelivery delivery = DeliveryTo(mailbox, index);
-    absl::StatusOr<Delivered> delivered = co_await net::RunBlocking(
-        *services_.pool, [this, &delivery] { return DeliverToMailbox(delivery, *services_.forwards); });
+    const auto deliver = [this, &delivery] { return DeliverToMailbox(delivery, *services_.forwards); };
+    // Once it has begun only its end tells whether the mail is here; before, the relay may as well go
+    // elsewhere.
+    const net::Turn turn{mailbox.mailbox_id()};
+    absl::StatusOr<Delivered> delivered = co_await net::RunInTurn(*services_.mailboxes, turn, deliver);
     if (absl::IsOutOfRange(delivered.status())) {
       TellOf(Level::kInfo, "mailbox_full", index, mailbox, delivered.status());
       // RFC 3463 section 3.3, X.2.2.

@@ -26,9 +26,10 @@ struct StoreServices {
   state::StateReader* state = nullptr;
   policy::Policy* policy = nullptr;
   queue::Spool* forwards = nullptr;
-  queue::Runner* runner = nullptr;   // of forwards
-  queue::TraceLog* trace = nullptr;  // null: what becomes of mail is in the log alone
-  net::BlockingPool* pool = nullptr;
+  queue::Runner* runner = nullptr;         // of forwards
+  queue::TraceLog* trace = nullptr;        // null: what becomes of mail is in the log alone
+  net::BlockingPool* pool = nullptr;       // for what this host keeps to itself
+  net::BlockingPool* mailboxes = nullptr;  // for what lies in storage that clones share, and may hang
   const Clock* clock = nullptr;
   const route::SenderRewriting* rewriting = nullptr;  // of what is forwarded; may be null
 };

@@ -7,6 +7,8 @@
 #include "agents/mail/auth/authenticator.h"
 #include "agents/mail/dns/resolver.h"
 #include "agents/mail/net/address_set.h"
+#include "agents/mail/net/blocking.h"
+#include "agents/mail/net/in_turn.h"
 #include "agents/mail/net/listener.h"
 #include "agents/mail/net/loops.h"
 #include "agents/mail/net/tls_client.h"
@@ -32,6 +34,8 @@ namespace {
 constexpr mode_t kQueueMode = 0700;
 // RFC 5321 section 3.8, RFC 3463 X.3.2: the client tries the next MX.
 constexpr char kDrainedReply[] = "421 4.3.2 this host takes no new sessions for now, another one does\r\n";
+constexpr char kCutOffReply[] = "421 4.3.2 this host does not reach its mailboxes now, another one may\r\n";
+constexpr size_t kMailboxThreads = 16;
 constexpr char kBusyReply[] = "421 4.7.0 too many connections, come again\r\n";
 // Relay and store add their header to messages that were as large as allowed.
 constexpr uint64_t kHeaderAllowanceOctets = 64 * 1024;
@@ -247,6 +251,7 @@ class StoreServer final : public ServerBase {
     services_.runner = queue_.runner.get();
     services_.trace = queue_.trace;
     services_.pool = &pool;
+    services_.mailboxes = &mailboxes_;
     services_.clock = &clock;
     services_.rewriting = rewriting_ ? &*rewriting_ : nullptr;
     const SessionOptions options =
@@ -255,6 +260,8 @@ class StoreServer final : public ServerBase {
     net::ListenOptions listen;
     listen.protocol = "lmtp";
     listen.most_per_address = listen.most_connections;  // relays are few, and ours
+    listen.takes_new = [this] { return mailboxes_.Waiting() < net::kTurnPatience; };
+    listen.elsewhere_reply = kCutOffReply;
     return Listen(loops, engine.lmtp.listen, listen,
                   [this, options](std::unique_ptr<net::Connection> connection) {
                     auto handler = MakeLmtpHandler(services_, connection->peer());
@@ -267,6 +274,8 @@ class StoreServer final : public ServerBase {
   const std::optional<route::SenderRewriting> rewriting_;
   policy::Chain policies_{{}};
   StoreServices services_;
+  // Of its own: deliveries that hang must hold up neither the queue nor those who read their mail.
+  net::BlockingPool mailboxes_{kMailboxThreads};
 };
 
 }  // namespace

@@ -85,6 +85,11 @@ ClientMessage ClientMessageOf(const queue::DeliveryRequest& request) {
   return message;
 }
 
+bool AllPutOff(const std::vector<Outcome>& outcomes) {
+  return std::all_of(outcomes.begin(), outcomes.end(),
+                     [](const Outcome& outcome) { return outcome.state == State::kPending; });
+}
+
 bool IsBeyondAscii(std::string_view text) {
   return std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) > 0x7f; });
 }
@@ -164,7 +169,9 @@ asio::awaitable<QueueTransport::Attempt> QueueTransport::Carry(const queue::Deli
   } else {
     attempt.reason = ReplyText(machine.replies().front());
   }
-  if (machine.ready()) idle_.Keep(request.hop.name, std::move(connection));
+  // One host of a pool may be unable to store anything: over a connection that is kept to it, no other would
+  // be asked.
+  if (machine.ready() && !AllPutOff(attempt.outcomes)) idle_.Keep(request.hop.name, std::move(connection));
   co_return attempt;
 }
 

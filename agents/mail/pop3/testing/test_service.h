@@ -139,8 +139,8 @@ class TestService {
 
   net::LoopThreads loops_{2};
   std::thread thread_;
-  net::BlockingPool pool_{4};
   maildir::ListingMemory listings_;
+  net::BlockingPool pool_{4};
   auth::FailureDelay delay_{SystemClock()};
   std::unique_ptr<auth::Authenticator> authenticator_;
   std::vector<std::unique_ptr<net::Listener>> listeners_;
