@@ -30,9 +30,13 @@ Locks& TheLocks() {
   return locks;
 }
 
+std::string FileFromEnvironment() {
+  const char* value = getenv("FAULT_WHILE");
+  return value == nullptr ? "" : value;
+}
+
 const std::string& File() {
-  static const std::string& file =
-      *new std::string(getenv("FAULT_WHILE") == nullptr ? "" : getenv("FAULT_WHILE"));
+  static const std::string& file = *new std::string(FileFromEnvironment());
   return file;
 }
 
