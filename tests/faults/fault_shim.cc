@@ -97,6 +97,13 @@ std::string PathOf(int fd) {
   return length < 0 ? "" : std::string(target, static_cast<size_t>(length));
 }
 
+// Of `path`, as seen from the directory `fd`; or of the file `fd` itself.
+std::string WholePath(int fd, const char* path) {
+  std::string whole = path != nullptr && path[0] == '/' ? "" : PathOf(fd);
+  if (path != nullptr) whole += (whole.empty() ? "" : "/") + std::string(path);
+  return whole;
+}
+
 bool IsBelow(const std::string& path, const std::string& top) {
   return path.compare(0, top.size(), top) == 0 && (path.size() == top.size() || path[top.size()] == '/');
 }
@@ -128,8 +135,7 @@ Fate FateOf(const char* call, unsigned kind, int fd, const char* path) {
   const Fault& fault = TheFault();
   const bool active = fault.calls != nullptr || partition::IsPossible();
   if (!active || (kind & fault.kinds) == 0) return Fate::kGoOn;
-  std::string whole = path != nullptr && path[0] == '/' ? "" : PathOf(fd);
-  if (path != nullptr) whole += (whole.empty() ? "" : "/") + std::string(path);
+  const std::string whole = WholePath(fd, path);
   errno = before;
   if (!IsBelow(whole, fault.below)) return Fate::kGoOn;
   if (partition::IsPossible()) return FateInPartition(fault, call, whole);
@@ -145,7 +151,9 @@ Fate FateOf(const char* call, unsigned kind, int fd, const char* path) {
 }
 
 // Storage that a host can be cut off from is a server's.
-bool IsOfServer(int fd) { return partition::IsPossible() && IsBelow(PathOf(fd), TheFault().below); }
+bool IsOfServer(int fd, const char* path = nullptr) {
+  return partition::IsPossible() && IsBelow(WholePath(fd, path), TheFault().below);
+}
 
 // Whether the call fails; errno says how.
 bool Fails(const char* call, unsigned kind, int fd, const char* path) {
@@ -420,6 +428,11 @@ long syscall(long number, ...) {
   if (number == SYS_openat2) {
     const auto flags = static_cast<int>(reinterpret_cast<const open_how*>(words[2])->flags);
     const auto* path = reinterpret_cast<const char*>(words[1]);
+    const auto resolve = reinterpret_cast<const open_how*>(words[2])->resolve;
+    if ((resolve & RESOLVE_CACHED) != 0 && IsOfServer(static_cast<int>(words[0]), path)) {
+      errno = EAGAIN;  // as NFS says when it must ask
+      return -1;
+    }
     if (Fails("openat2", KindOfOpen(flags), static_cast<int>(words[0]), path)) return -1;
   }
   static const auto real = Real<long(long, ...)>("syscall");

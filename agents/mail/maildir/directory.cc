@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +16,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <mutex>
+#include <set>
 #include <utility>
 
 #include "common/status.h"
@@ -48,6 +51,42 @@ constexpr size_t kNamesOctets = 64 * 1024;
 
 absl::Status NoDirectory(std::string_view name) {
   return absl::FailedPreconditionError(fmt::format("{} is not a directory; mend it by hand", name));
+}
+
+// Disks that a thread has found to be local, while it could wait for the answer. Thread-safe.
+class LocalDisks {
+ public:
+  void Add(dev_t device) {
+    const std::lock_guard lock(mutex_);
+    devices_.insert(device);
+  }
+  bool Contain(dev_t device) const {
+    const std::lock_guard lock(mutex_);
+    return devices_.contains(device);
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::set<dev_t> devices_;
+};
+
+LocalDisks& TheLocalDisks() {
+  static LocalDisks& disks = *new LocalDisks;
+  return disks;
+}
+
+// Does not block: no server is asked whether what is known of it still holds.
+bool IsOnKnownDisk(int fd) {
+  struct statx info;
+  return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, &info) == 0 &&
+         TheLocalDisks().Contain(makedev(info.stx_dev_major, info.stx_dev_minor));
+}
+
+FileDescriptor OpenCached(int parent, const std::string& path, int flags, uint64_t resolve) {
+  open_how how{};
+  how.flags = static_cast<uint64_t>(flags | O_CLOEXEC);
+  how.resolve = RESOLVE_CACHED | resolve;
+  return FileDescriptor(static_cast<int>(syscall(SYS_openat2, parent, path.c_str(), &how, sizeof how)));
 }
 
 std::string PathBelowRoot(const MailboxSteps& steps) {
@@ -105,17 +144,17 @@ absl::StatusOr<FileDescriptor> OpenMailbox(std::string_view root, std::string_vi
 }
 
 FileDescriptor OpenFromMemory(int parent, const std::string& path, int flags) {
-  open_how how{};
-  how.flags = static_cast<uint64_t>(flags | O_CLOEXEC);
-  how.resolve = RESOLVE_CACHED | RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
-  return FileDescriptor(static_cast<int>(syscall(SYS_openat2, parent, path.c_str(), &how, sizeof how)));
+  return OpenCached(parent, path, flags, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 }
 
 FileDescriptor OpenMailboxFromMemory(std::string_view root, std::string_view mailbox_id) {
   const auto steps = StepsOf(mailbox_id);
-  const auto base = OpenRoot(root);
-  if (!steps.ok() || !base.ok() || !IsOnLocalDisk(base->get())) return {};
-  return OpenFromMemory(base->get(), PathBelowRoot(*steps), O_RDONLY | O_DIRECTORY);
+  if (!steps.ok()) return {};
+  // A place in the tree: a server is not told that it is open.
+  const FileDescriptor base = OpenCached(AT_FDCWD, std::string(root), O_PATH | O_DIRECTORY, 0);
+  if (!base.valid() || !IsOnKnownDisk(base.get())) return {};
+  FileDescriptor mailbox = OpenFromMemory(base.get(), PathBelowRoot(*steps), O_RDONLY | O_DIRECTORY);
+  return mailbox.valid() && IsOnKnownDisk(mailbox.get()) ? std::move(mailbox) : FileDescriptor();
 }
 
 bool IsOnLocalDisk(int fd) {
@@ -123,7 +162,10 @@ bool IsOnLocalDisk(int fd) {
   if (fstatfs(fd, &info) != 0) return false;
   constexpr std::array<decltype(info.f_type), 5> kLocal = {EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC,
                                                            BTRFS_SUPER_MAGIC, F2FS_SUPER_MAGIC, TMPFS_MAGIC};
-  return std::find(kLocal.begin(), kLocal.end(), info.f_type) != kLocal.end();
+  if (std::find(kLocal.begin(), kLocal.end(), info.f_type) == kLocal.end()) return false;
+  const auto identity = IdentityOf(fd);
+  if (identity.ok()) TheLocalDisks().Add(identity->device);
+  return identity.ok();
 }
 
 absl::StatusOr<DirectoryIdentity> IdentityOf(int directory) {
