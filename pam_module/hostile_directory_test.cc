@@ -79,6 +79,18 @@ TEST_F(HostileDirectoryTest, ReturnsToItsFirstServer) {
   EXPECT_EQ(silent.Visits(), 2);
 }
 
+TEST_F(HostileDirectoryTest, WhoAnswersAgainIsAskedBeforeWhoDoesNot) {
+  const SilentServer silent;
+  Configure({silent.uri(), slapd_->ldapi()}, fmt::format("ca = \"{}\"\ntimeout = \"6s\"", slapd_->ca()));
+  ASSERT_TRUE(slapd_->Signal(SIGSTOP));
+  EXPECT_EQ(LogInThroughPam("alice@example.net", kPassword).authenticate, PAM_AUTHINFO_UNAVAIL);
+  ASSERT_TRUE(slapd_->Signal(SIGCONT));
+  EXPECT_EQ(LogInThroughPam("alice@example.net", kPassword).authenticate, PAM_SUCCESS);
+  EXPECT_GT(silent.Visits(), 0);
+  EXPECT_EQ(LogInThroughPam("alice@example.net", kPassword).authenticate, PAM_SUCCESS);
+  EXPECT_EQ(silent.Visits(), 0);
+}
+
 // It goes on accepting, as a stopped process does.
 TEST_F(HostileDirectoryTest, AStoppedSlapdIsGivenUpInTime) {
   for (int kept = 0; kept < 2; ++kept) {

@@ -2,8 +2,10 @@
 // tests/e2e/password_test.py has the real provd.
 #include <signal.h>
 
+#include <chrono>
 #include <deque>
 #include <mutex>
+#include <thread>
 
 #include "pam_module/testing/hostile_server.h"
 #include "pam_module/testing/pam_directory.h"
@@ -102,6 +104,22 @@ TEST_F(PamPasswordTest, ASubscriberChangesTheirPassword) {
   // The next login must not be refused because the directory has not heard of it.
   EXPECT_EQ(LogInThroughPam(kLogin, kNew).authenticate, PAM_SUCCESS);
   EXPECT_EQ(LogInThroughPam(kLogin, kPassword).authenticate, PAM_AUTH_ERR);
+}
+
+// The directory hears of it when a first login with the new password has been refused.
+TEST_F(PamPasswordTest, TheChangeIsDoneWhenTheDirectoryKnowsIt) {
+  const auto provd = Provd({kDone});
+  const Log log;
+  std::thread publisher([&log] {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (log.New().find(" err=49") == std::string::npos && std::chrono::steady_clock::now() < deadline)
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    SetPassword(kNew);
+  });
+  Dialogue dialogue{{kPassword, kNew, kNew}, {}, {}};
+  EXPECT_EQ(Change(dialogue), PAM_SUCCESS) << dialogue.told;
+  EXPECT_EQ(LogInThroughPam(kLogin, kNew).authenticate, PAM_SUCCESS);
+  publisher.join();
 }
 
 // Whoever may use any service at all may change the password, wherever they ask.

@@ -2,6 +2,7 @@
 
 #include <string_view>
 #include <thread>
+#include <vector>
 
 #include "pam_module/testing/pam_directory.h"
 
@@ -13,16 +14,22 @@ using std::chrono::steady_clock;
 
 class ProcessMemoryTest : public PamProvTest {
  protected:
-  static ProcessMemory& Memory(milliseconds kept_for) { return *new ProcessMemory(kept_for); }
+  static ProcessMemory& Memory(milliseconds kept_for) {
+    static auto& for_ever = *new std::vector<ProcessMemory*>;
+    for_ever.push_back(new ProcessMemory(kept_for));
+    return *for_ever.back();
+  }
 
   static ConnectionUse Use(const std::string& uri) {
     ConnectionUse use;
     use.uri = uri;
     return use;
   }
+  // slapd has answered over it, and so has logged that it took it.
   static std::unique_ptr<ldap::Connection> Open() {
     auto connection = ldap::Connection::Open({.uri = slapd_->ldapi()});
     EXPECT_TRUE(connection.ok());
+    EXPECT_TRUE((*connection)->Bind(slapd_->ServiceDn("pam"), slapd_->ServicePassword("pam")).ok());
     return *std::move(connection);
   }
   static size_t InLog(std::string_view event) {

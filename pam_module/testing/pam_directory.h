@@ -70,6 +70,8 @@ class PamProvTest : public ::testing::Test {
     all.push_back(directory::TestSubscriber(4, "nopassword@example.net"));
     all.back().password_hash.clear();
     all.push_back(directory::TestSubscriber(5, "a+b{'}~#=@example.net"));
+    all.push_back(directory::TestSubscriber(6, "nothing@example.net"));
+    all.back().entitlements = {.mail = false, .ftp = false, .web = false};
     for (const model::Subscriber& one : all) {
       const auto entry = directory::SubscriberEntry(
           one, {.base = "o=prov", .services = {}, .home_prefix = "/srv/prov/homes"});

@@ -98,6 +98,23 @@ TEST(FailureDelay, GrowsFromTwoToFifteenSecondsByNetwork) {
   EXPECT_EQ(delay.AfterFailure("192.0.2.1"), seconds(2));
 }
 
+TEST(FailureDelay, WhoGoesOnFailingIsNotForgotten) {
+  HandClock clock;
+  FailureDelay delay(clock);
+  for (const seconds expected : {seconds(2), seconds(4), seconds(8)}) {
+    EXPECT_EQ(delay.AfterFailure("192.0.2.1"), expected);
+    clock.now += kFailureMemory - seconds(1);
+  }
+}
+
+TEST(FailureDelay, WhoFailedLatelyIsRememberedBeforeOthers) {
+  HandClock clock;
+  FailureDelay delay(clock, 2);
+  for (const char* address : {"192.0.2.1", "192.0.2.2", "192.0.2.1", "192.0.2.3"})
+    delay.AfterFailure(address);
+  EXPECT_EQ(delay.AfterFailure("192.0.2.1"), seconds(8));
+}
+
 TEST(FailureDelay, RemembersABoundedNumberOfNetworks) {
   HandClock clock;
   FailureDelay delay(clock, 2);
@@ -193,6 +210,15 @@ TEST_F(WorkerPoolTest, ManyAtOnceAreAllAnswered) {
   }
 }
 
+TEST_F(WorkerPoolTest, WhatCannotBeSentCostsNoWorker) {
+  auto pool = Pool(1);
+  ASSERT_TRUE(Ask(*pool, "right").get().ok());
+  const std::vector<int> pids = pool->WorkerPids();
+  EXPECT_TRUE(absl::IsInvalidArgument(Ask(*pool, std::string(1 << 20, 'x')).get().status()));
+  EXPECT_TRUE(Ask(*pool, "right").get().ok());
+  EXPECT_EQ(pool->WorkerPids(), pids);
+}
+
 TEST_F(WorkerPoolTest, TheQueueIsBounded) {
   auto pool = Pool(1, 2);
   std::vector<std::future<absl::StatusOr<WorkerReply>>> replies;
@@ -250,10 +276,11 @@ TEST_F(OddWorkerTest, OneThatReadsNothingIsKilledInTime) {
 }
 
 TEST_F(OddWorkerTest, OneThatEndsAtOnceIsStartedAgainWithPauses) {
-  auto pool = Odd("echo x >>" + host_.path() + "/starts; exit 1", std::chrono::milliseconds(500));
-  EXPECT_FALSE(Ask(*pool, "right").get().ok());
-  // Doubling from a millisecond, nine or ten starts take half a second; a slow machine makes fewer.
-  EXPECT_LE(std::filesystem::file_size(host_.path() + "/starts"), 2u * 20);
+  const auto began = steady_clock::now();
+  auto pool = Odd("exit 1");
+  // Each costs a worker. Doubling from a millisecond, nine pauses take 511; a slow machine takes longer.
+  for (int i = 0; i < 10; ++i) EXPECT_FALSE(Ask(*pool, "right").get().ok());
+  EXPECT_GE(steady_clock::now() - began, std::chrono::milliseconds(511));
 }
 
 TEST_F(WorkerPoolTest, WorkersInheritNoDescriptors) {

@@ -3,11 +3,13 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <fstream>
 #include <future>
 #include <map>
 #include <thread>
 
 #include "agents/mail/auth/testing/test_host.h"
+#include "agents/mail/auth/worker_pool.h"
 #include "common/metrics.h"
 
 namespace prov::auth {
@@ -87,8 +89,16 @@ TEST_F(AuthenticatorTest, WrongAndUnknownAreTheSame) {
 TEST_F(AuthenticatorTest, OddCredentialsAreRefusedWithoutHarm) {
   for (const std::string& password : {std::string(), std::string("right\0x", 7), std::string("right\0", 6),
                                       std::string(513, 'x'), std::string(100'000, 'x')}) {
-    EXPECT_EQ(Try("alice@example.net", password).outcome, Outcome::kWrongOrUnknown);
+    const Verdict verdict = Try("alice@example.net", password);
+    EXPECT_EQ(verdict.outcome, Outcome::kWrongOrUnknown);
+    EXPECT_EQ(verdict.cause, Cause::kMalformed) << "without a look";
   }
+  testing::internal::CaptureStdout();
+  for (const std::string& login : {std::string(), std::string(255, 'a'), std::string(100'000, 'a'),
+                                   std::string("alice@example.net\0", 18)}) {
+    EXPECT_EQ(Try(login, "right").cause, Cause::kMalformed);
+  }
+  EXPECT_LT(testing::internal::GetCapturedStdout().size(), 4000u);
   for (const std::string& login :
        {std::string(), std::string(100'000, 'a'), std::string("alice@example.net\0", 18), std::string("*"),
         std::string(")(uid=*"), std::string("\xff\xfe"), std::string("../../etc/passwd")}) {
@@ -186,6 +196,54 @@ TEST_F(AuthenticatorTest, ADirectoryThatLagsBehindIsNotCached) {
   EXPECT_FALSE(Try("alice@example.net", "right").from_cache);
 }
 
+// The module waits for the other end of a pipe in the file's place, and so for what happens meanwhile.
+TEST_F(AuthenticatorTest, ASuspensionIsNotOvertakenByTheLoginBeforeIt) {
+  host_.PipePasswords();
+  auto login = Begin("alice@example.net", "right");
+  std::ofstream directory = host_.WaitForPam();
+  host_.SetMailbox("alice@example.net", 8, v1::REJECT_PERMANENTLY);
+  directory << "alice@example.net:right:7\n" << std::flush;
+  directory.close();
+  EXPECT_EQ(login.get().outcome, Outcome::kNotAllowed);
+}
+
+TEST_F(AuthenticatorTest, AVersionThatChangedMeanwhileIsNotCached) {
+  host_.PipePasswords();
+  auto login = Begin("alice@example.net", "right");
+  std::ofstream directory = host_.WaitForPam();
+  host_.SetMailbox("alice@example.net", 8);
+  directory << "alice@example.net:right:\n" << std::flush;  // a module that knows of no versions
+  directory.close();
+  EXPECT_EQ(login.get().outcome, Outcome::kOk);
+  host_.SetPasswords({"alice@example.net:right:"});
+  EXPECT_FALSE(Try("alice@example.net", "right").from_cache);
+}
+
+TEST_F(AuthenticatorTest, WhatTheStateSaysDecidesBeforeThePassword) {
+  const struct {
+    absl::StatusOr<LoginRecord> record;
+    Outcome outcome;
+    Cause cause;
+  } cases[] = {
+      {absl::UnavailableError("unreadable"), Outcome::kTemporaryFailure, Cause::kStateUnreadable},
+      {LoginRecord{v1::ALLOW, /*closed=*/true, 7}, Outcome::kNotAllowed, Cause::kClosed},
+      {LoginRecord{v1::DISPOSITION_UNSPECIFIED, false, 7}, Outcome::kNotAllowed, Cause::kSuspended},
+  };
+  for (const auto& one : cases) {
+    authenticator_ = Authenticator::Start(host_.Pam(), [&one](const std::string&) { return one.record; });
+    const Verdict verdict = Try("alice@example.net", "right");
+    EXPECT_EQ(verdict.outcome, one.outcome);
+    EXPECT_EQ(CauseName(verdict.cause), CauseName(one.cause));
+  }
+}
+
+TEST_F(AuthenticatorTest, MoreThanTheQueueHoldsAreDeferred) {
+  std::vector<std::future<Verdict>> verdicts;
+  for (size_t i = 0; i < WorkerPool::Options().max_queued + 10; ++i)
+    verdicts.push_back(Begin("alice@example.net", "hang"));
+  EXPECT_EQ(CauseName(verdicts.back().get().cause), CauseName(Cause::kOverloaded));
+}
+
 TEST_F(AuthenticatorTest, DeferredSubscribersAreDeferred) {
   host_.SetMailbox("alice@example.net", 8, v1::TEMPFAIL);
   const Verdict verdict = Try("alice@example.net", "right");
@@ -200,10 +258,12 @@ TEST_F(AuthenticatorTest, AWorkerThatCrashesIsReplaced) {
 
 TEST_F(AuthenticatorTest, AWorkerThatHangsIsReplaced) {
   Start(1, 300);
+  const auto started = steady_clock::now();
   auto hanging = Begin("alice@example.net", "hang");
   auto behind = Begin("alice@example.net", "wrong");
   EXPECT_EQ(hanging.get().outcome, Outcome::kTemporaryFailure);
   EXPECT_EQ(behind.get().outcome, Outcome::kTemporaryFailure);  // its time was up as well
+  EXPECT_LT(steady_clock::now() - started, WorkerPool::Options().timeout) << "the configured time counts";
   EXPECT_TRUE(Eventually("alice@example.net", "right", Outcome::kOk));
 }
 

@@ -60,9 +60,28 @@ TEST_F(VerifiedTlsTest, AnythingElseIsNot) {
   const TlsIdentity identity{{"store1", "192.0.2.1"}, "prov://agent/store1"};
   for (const char* names :
        {"DNS:store2", "IP:192.0.2.2", "URI:prov://agent/store12", "URI:prov://agent/store", "DNS:192.0.2.1",
-        "email:store1@example.net", "DNS:store1.example.net"}) {
+        "DNS:prov://agent/store1", "email:store1@example.net", "DNS:store1.example.net"}) {
     EXPECT_FALSE(Trusts(names, identity)) << names;
   }
+}
+
+// RFC 9525 section 2: what stands in the subject is a label for people.
+TEST_F(VerifiedTlsTest, TheSubjectsNameIsNoName) {
+  const CertificateFiles files =
+      WriteTestCertificate(directory_.path(), "server", "email:someone@example.net", "store1");
+  const auto server = *TlsServer::Load({files});
+  const auto client = *VerifiedTls::Make(files.chain);
+  EXPECT_FALSE(Shake(*client->Towards({{"store1"}, ""}), *server).done);
+}
+
+// RFC 6066 section 3, RFC 8996.
+TEST_F(VerifiedTlsTest, AHostIsNamedToTheServerAnAddressIsNotAndOldVersionsAreNotOffered) {
+  const auto client = *VerifiedTls::Make(WriteTestCertificate(directory_.path(), "server").chain);
+  const auto by_name = client->Towards({{"store1"}, ""}), by_address = client->Towards({{"192.0.2.1"}, ""});
+  const openssl::Ssl named = *by_name->Begin(), addressed = *by_address->Begin();
+  EXPECT_STREQ(SSL_get_servername(named.get(), TLSEXT_NAMETYPE_host_name), "store1");
+  EXPECT_EQ(SSL_get_servername(addressed.get(), TLSEXT_NAMETYPE_host_name), nullptr);
+  EXPECT_EQ(SSL_get_min_proto_version(named.get()), TLS1_2_VERSION);
 }
 
 TEST_F(VerifiedTlsTest, SessionsAreResumedWithTheSameIdentityAlone) {
@@ -72,6 +91,7 @@ TEST_F(VerifiedTlsTest, SessionsAreResumedWithTheSameIdentityAlone) {
   EXPECT_FALSE(Shake(*client->Towards({{"store1"}, ""}), *server).resumed);
   EXPECT_TRUE(Shake(*client->Towards({{"store1"}, ""}), *server).resumed);
   EXPECT_FALSE(Shake(*client->Towards({{"store2"}, ""}), *server).resumed);
+  EXPECT_FALSE(Shake(*client->Towards({{"store1"}, "prov://agent/store1"}), *server).resumed);
 }
 
 TEST_F(VerifiedTlsTest, AnotherAuthorityIsTakenUpAndItsPredecessorForgotten) {

@@ -168,6 +168,18 @@ TEST_F(TrustedMachine, ALongPasswordComesByAuthInALineOfItsOwn) {
   EXPECT_EQ(password_, std::string(500, 'p'));
 }
 
+// RFC 4616 section 2: an authorisation identity. Counted as a failure, or it could be tried for ever.
+TEST_F(TrustedMachine, NobodyLogsInForAnother) {
+  std::string encoded;
+  absl::Base64Escape(absl::string_view("bob\0alice\0right", 15), &encoded);
+  for (int i = 0; i < kMaxLoginFailures; ++i) {
+    EXPECT_FALSE(closed_);
+    EXPECT_EQ(Say("AUTH PLAIN " + encoded + "\r\n"), "-ERR [AUTH] Nobody logs in for another\r\n");
+  }
+  EXPECT_TRUE(closed_);
+  EXPECT_EQ(logins_, 0);
+}
+
 // What would mean something to a shell, a path, SQL or LDAP is a name like any other, and gets the same
 // answers.
 class NameVector : public MachineTest, public testing::WithParamInterface<const char*> {};

@@ -110,6 +110,14 @@ TEST_F(Pop3PlanTest, WhatWasFetchedIsMarkedAndKeptForItsTime) {
   EXPECT_EQ(Names().size(), 2u);
 }
 
+TEST_F(Pop3PlanTest, WhoDeletesNothingHasItMarkedAllTheSame) {
+  const uint16_t port = service_.StartServer({}, {}, TermsOf(std::chrono::seconds(0), hours(24)));
+  service_.Deliver("alice", "one\r\n");
+  Session(port, {"RETR 1"});
+  ASSERT_EQ(Names().size(), 1u);
+  EXPECT_TRUE(Names()[0].ends_with(":2,S")) << Names()[0];
+}
+
 TEST_F(Pop3PlanTest, WhereNothingExpiresNothingIsRenamed) {
   const uint16_t port = service_.StartServer();
   service_.Deliver("alice", "one\r\n");

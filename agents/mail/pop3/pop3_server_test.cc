@@ -125,8 +125,18 @@ TEST_F(Pop3ServerTest, OneSessionAMailbox) {
   EXPECT_TRUE(second.LogIn().starts_with("+OK"));
 }
 
+TEST_F(Pop3ServerTest, ALoginWaitsForTheMailboxBeforeItIsRefused) {
+  const uint16_t port = service_.StartServer({.in_use = milliseconds(300)});
+  TestClient first(port), second(port);
+  ASSERT_TRUE(first.LogIn().starts_with("+OK"));
+  const auto started = steady_clock::now();
+  EXPECT_TRUE(second.LogIn().starts_with("-ERR [IN-USE] "));
+  EXPECT_GE(steady_clock::now() - started, milliseconds(300));
+}
+
+// Without the wait for it.
 TEST_F(Pop3ServerTest, WhoHasReadTheLastWordFindsTheMailboxFree) {
-  const uint16_t port = service_.StartServer();
+  const uint16_t port = service_.StartServer({.in_use = milliseconds(0)});
   auto current = std::make_unique<TestClient>(port);
   ASSERT_TRUE(current->LogIn().starts_with("+OK"));
   for (int round = 0; round < 100; ++round) {

@@ -1,63 +1,17 @@
 // Back ends of the proxy that die, lie, or are not what they should be.
+#include "agents/mail/pop3/testing/proxy_back_end.h"
+
 #include <gtest/gtest.h>
 
 #include <atomic>
 #include <thread>
 
-#include "agents/mail/net/testing/test_certificate.h"
-#include "agents/mail/net/tls_server.h"
-#include "agents/mail/net/verified_tls.h"
 #include "agents/mail/pop3/testing/scripted_store.h"
-#include "agents/mail/pop3/testing/test_service.h"
 
 namespace prov::pop3 {
 namespace {
 
 using std::chrono::milliseconds;
-
-constexpr char kTryLater[] = "-ERR [SYS/TEMP] Try again later\r\n";
-constexpr char kLogin[] = "alice@example.net";
-
-std::string Local(uint16_t port) { return fmt::format("127.0.0.1:{}", port); }
-
-// The two in the order in which a pool must name them for `first` to be the login's own.
-std::vector<std::string> TriedFirst(const std::string& first, const std::string& second) {
-  v1::PoolMembers pool;
-  for (const char* host : {"store1", "store2"}) {
-    v1::PoolMembers::Member* member = pool.add_members();
-    member->set_host(host);
-    (*member->mutable_endpoints())["pop3"] = host;
-  }
-  return OrderStores(pool, kLogin, "pop3").front().host == "store1" ? std::vector{first, second}
-                                                                    : std::vector{second, first};
-}
-
-class ProxyBackEndTest : public testing::Test {
- protected:
-  ProxyBackEndTest() {
-    service_.host.SetMailbox(kLogin, 1);
-    service_.host.SetRoute(kLogin, "main");
-  }
-
-  // A login through a proxy that meets this back end first, and a good one then.
-  void ExpectPassedOver(const std::function<void(TestStream&)>& script, SessionTimes times = {}) {
-    TestServer bad([&](TestStream& peer) {
-      script(peer);
-      for (std::string line = peer.Line(); !line.empty(); line = peer.Line()) {
-        if (line.starts_with("PASS")) password_seen_ = true;
-      }
-    });
-    service_.host.SetPool("main", TriedFirst(bad.endpoint(), Local(service_.StartServer())));
-    TestClient client(service_.StartProxy(times));
-    EXPECT_TRUE(client.LogIn().starts_with("+OK"));
-    EXPECT_EQ(client.Ask("QUIT"), "+OK Bye\r\n");
-    EXPECT_EQ(bad.sessions(), 1);
-    EXPECT_FALSE(password_seen_);
-  }
-
-  TestService service_;
-  std::atomic<bool> password_seen_ = false;
-};
 
 TEST_F(ProxyBackEndTest, DeadBeforeItsGreetingIsFollowedByAnother) {
   ExpectPassedOver([](TestStream& peer) { peer.Close(); });
@@ -293,64 +247,6 @@ TEST_F(ProxyBackEndTest, AClientThatNeverReadsIsCutOffAndFillsNoMemory) {
   ASSERT_EQ(client.LogIn(), "+OK in\r\n");
   service_.WaitForNoSessions();
   EXPECT_LT(sent, size_t{64} << 20);  // what the kernel holds on both ways, and no more
-}
-
-// Stores with certificates, and a proxy that looks at them.
-class ProxyTlsTest : public ProxyBackEndTest {
- protected:
-  net::CertificateFiles Certificate(const std::string& name) {
-    return net::WriteTestCertificate(service_.host.path(), name);
-  }
-
-  // A store that shows the certificate and the proxy that trusts `ca`; what the login comes to.
-  std::string LogInWith(const net::CertificateFiles& shown, const std::string& ca, bool offers_tls = true) {
-    servers_.push_back(*net::TlsServer::Load({shown}));
-    verify_.push_back(*net::VerifiedTls::Make(ca));
-    net::SessionTls tls;
-    if (offers_tls) tls = {net::TlsUse::kOnDemand, servers_.back().get()};
-    service_.host.SetPool("main", {Local(service_.StartServer({}, tls))});
-    TestClient client(service_.StartProxy({}, BackEndTls::kStls, verify_.back().get()));
-    return client.LogIn();
-  }
-
-  std::vector<std::unique_ptr<net::TlsServer>> servers_;
-  std::vector<std::unique_ptr<net::VerifiedTls>> verify_;
-};
-
-TEST_F(ProxyTlsTest, AStoreWithTheHostsCertificateIsTrusted) {
-  const net::CertificateFiles good = Certificate("store1");
-  EXPECT_TRUE(LogInWith(good, good.chain).starts_with("+OK 0 "));
-}
-
-TEST_F(ProxyTlsTest, AStoreThatShowsAnothersCertificateIsNotTrusted) {
-  const net::CertificateFiles anothers = Certificate("store2");
-  EXPECT_EQ(LogInWith(anothers, anothers.chain), kTryLater);
-}
-
-TEST_F(ProxyTlsTest, AStoreOfAnUnknownAuthorityIsNotTrusted) {
-  const net::CertificateFiles good = Certificate("store1");
-  std::filesystem::rename(good.chain, good.chain + ".shown");
-  const net::CertificateFiles trusted = Certificate("store1");
-  EXPECT_EQ(LogInWith({good.chain + ".shown", good.chain + ".shown"}, trusted.chain), kTryLater);
-}
-
-TEST_F(ProxyTlsTest, AStoreWithoutTlsIsNotTrusted) {
-  const net::CertificateFiles good = Certificate("store1");
-  EXPECT_EQ(LogInWith(good, good.chain, false), kTryLater);
-}
-
-TEST_F(ProxyTlsTest, NothingIsBelievedThatWasSaidBeforeTls) {
-  const net::CertificateFiles good = Certificate("store1");
-  const auto verify = *net::VerifiedTls::Make(good.chain);
-  TestServer store([](TestStream& peer) {
-    peer.Send("+OK ready\r\n");
-    peer.Line();
-    peer.Send("+OK begin\r\n+OK\r\n+OK in\r\n");
-    peer.Line();
-  });
-  service_.host.SetPool("main", {store.endpoint()});
-  TestClient client(service_.StartProxy({}, BackEndTls::kStls, verify.get()));
-  EXPECT_EQ(client.LogIn(), kTryLater);
 }
 
 }  // namespace

@@ -46,6 +46,18 @@ TEST(StoreChoice, AHostMoreMovesOnlyItsOwnShare) {
   }
 }
 
+TEST(StoreChoice, AHeavierHostHasMoreAndOneWithoutAWeightHasSome) {
+  v1::PoolMembers pool = Pool(3);
+  pool.mutable_members(0)->set_weight(3);
+  pool.mutable_members(1)->set_weight(0);
+  std::map<std::string, int> share;
+  for (int i = 0; i < 3000; ++i)
+    ++share[OrderStores(pool, fmt::format("user{}@example.net", i), "pop3")[0].host];
+  EXPECT_NEAR(share["store1"], 1800, 150);
+  EXPECT_NEAR(share["store2"], 600, 100);
+  EXPECT_NEAR(share["store3"], 600, 100);
+}
+
 TEST(StoreChoice, DrainedComesLastAndSilentNotAtAll) {
   v1::PoolMembers pool = Pool(3);
   pool.mutable_members(0)->set_drained(true);
@@ -85,8 +97,12 @@ class ProxyHost {
     record.mutable_login_route()->set_login_disposition(v1::ALLOW);
     Apply(record);
   }
-  std::string First() {
-    const auto stores = choice.For("a@example.net");
+  // The host has heard all there is to hear.
+  void Confirm() {
+    ASSERT_TRUE(writer_->ConfirmHead(v1::POP_PROXY, revision_, std::chrono::system_clock::now()).ok());
+  }
+  std::string First(const std::string& login = "a@example.net") {
+    const auto stores = choice.For(login);
     return stores.ok() ? stores->front().endpoint : stores.status().ToString();
   }
 
@@ -131,6 +147,24 @@ TEST(StoreChoice, AMailboxThatMovedIsLookedForInItsNewPool) {
   ProxyHost proxy(Pool(2));
   proxy.SetRoute("elsewhere");
   EXPECT_TRUE(proxy.First().starts_with("UNAVAILABLE: pool elsewhere")) << proxy.First();
+}
+
+TEST(StoreChoice, AnUnknownLoginIsRefusedOnlyByOneWhoIsUpToDate) {
+  ProxyHost proxy(Pool(2));
+  EXPECT_TRUE(proxy.First("nobody@example.net").starts_with("UNAVAILABLE")) << proxy.First();
+  proxy.Confirm();
+  EXPECT_TRUE(proxy.First("nobody@example.net").starts_with("NOT_FOUND"));
+}
+
+// A store takes as long for it as for a wrong password.
+TEST(StoreChoice, AnUnknownLoginGoesWhereTheLastKnownOneWent) {
+  ProxyHost proxy(Pool(2));
+  proxy.Confirm();
+  proxy.First();
+  EXPECT_TRUE(proxy.First("nobody@example.net").starts_with("store"));
+  proxy.SetRoute("elsewhere");
+  proxy.First();
+  EXPECT_TRUE(proxy.First("nobody@example.net").starts_with("UNAVAILABLE: pool elsewhere"));
 }
 
 TEST(StoreChoice, AnUnreachableCloneRestsAndIsThenTriedByOneLoginAtATime) {

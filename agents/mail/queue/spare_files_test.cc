@@ -62,6 +62,24 @@ TEST(SpareFiles, AFileThatIsOpenIsNotUsedAgain) {
   EXPECT_TRUE(absl::IsNotFound(spool->OpenContent(first).status()));
 }
 
+TEST(SpareFiles, AFileThatWasOpenIsUsedAgainOnceItIsClosed) {
+  TestQueueDirectory directory;
+  const auto spool = OpenSpool(directory.path());
+  const StoredMessage first = StoreText(*spool, kText);
+  EXPECT_EQ(ContentOf(*spool, first), kText);
+  ASSERT_TRUE(spool->Remove(first.envelope.id).ok());
+  EXPECT_EQ(directory.Files("spare").size(), 1u);
+}
+
+TEST(SpareFiles, AMessageWhoseFileIsGoneIsFinished) {
+  TestQueueDirectory directory;
+  const auto spool = OpenSpool(directory.path());
+  const std::string id = StoreText(*spool, kText).envelope.id;
+  std::filesystem::remove(directory.path() + "/active/" + id);
+  EXPECT_TRUE(spool->Remove(id).ok());
+  EXPECT_TRUE(directory.Files("spare").empty());
+}
+
 TEST(SpareFiles, AHardLinkKeepsItsContent) {
   TestQueueDirectory directory;
   const auto spool = OpenSpool(directory.path());

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
@@ -90,7 +91,7 @@ class TestHost {
       v1::PoolMembers::Member* member = record.mutable_pool()->add_members();
       member->set_host("store" + std::to_string(record.pool().members_size()));
       member->set_weight(1);
-      (*member->mutable_endpoints())["pop3"] = endpoint;
+      for (const char* service : {"pop3", "pop3s"}) (*member->mutable_endpoints())[service] = endpoint;
     }
     Apply(v1::POP_PROXY, record);
   }
@@ -104,6 +105,13 @@ class TestHost {
     std::filesystem::rename(fresh, PasswordFile());
   }
   void TakeDirectoryDown() { std::filesystem::remove(PasswordFile()); }
+  // The next login waits in PAM until somebody has written to what WaitForPam returns, and closed it.
+  void PipePasswords() {
+    TakeDirectoryDown();
+    if (mkfifo(PasswordFile().c_str(), 0600) != 0) abort();
+  }
+  // Returns once PAM reads.
+  std::ofstream WaitForPam() const { return std::ofstream(PasswordFile()); }
 
  private:
   std::string PasswordFile() const { return path_ + "/passwords"; }

@@ -12,9 +12,10 @@
 namespace prov::net {
 
 // Writes DIRECTORY/NAME.pem, with the key in the same file, over what is there. `names`: subject alternative
-// names as OpenSSL's configuration has them; NAME alone unless given.
+// names as OpenSSL's configuration has them; NAME alone unless given. `common_name`: the subject's, if any.
 inline CertificateFiles WriteTestCertificate(const std::string& directory, const std::string& name,
-                                             const std::string& names = "") {
+                                             const std::string& names = "",
+                                             const std::string& common_name = "") {
   const std::string path = directory + "/" + name + ".pem";
   const openssl::Key key(EVP_EC_gen("P-256"));
   const openssl::Certificate certificate(X509_new());
@@ -22,6 +23,11 @@ inline CertificateFiles WriteTestCertificate(const std::string& directory, const
   ASN1_INTEGER_set(X509_get_serialNumber(certificate.get()), 1);
   X509_gmtime_adj(X509_getm_notBefore(certificate.get()), 0);
   X509_gmtime_adj(X509_getm_notAfter(certificate.get()), 3600);
+  if (!common_name.empty()) {
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate.get()), "CN", MBSTRING_UTF8,
+                               reinterpret_cast<const unsigned char*>(common_name.c_str()), -1, -1, 0);
+    X509_set_issuer_name(certificate.get(), X509_get_subject_name(certificate.get()));
+  }
   X509_set_pubkey(certificate.get(), key.get());
   const openssl::Extension extension(X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name,
                                                          (names.empty() ? "DNS:" + name : names).c_str()));
