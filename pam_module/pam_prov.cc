@@ -102,8 +102,8 @@ int Authenticate(pam_handle_t* pam, int argc, const char** argv) {
   if (const int code = GetNames(pam, names); code != PAM_SUCCESS) return code;
   const char* typed = nullptr;
   if (const int code = pam_get_authtok(pam, PAM_AUTHTOK, &typed, nullptr); code != PAM_SUCCESS) {
-    // Of all that may go wrong while asking, only a broken conversation is not this login's fault. libpam says
-    // PAM_AUTHTOK_ERR of it, whatever the program said.
+    // Of all that may go wrong while asking, only a broken conversation is not this login's fault. libpam
+    // says PAM_AUTHTOK_ERR of it, whatever the program said.
     return code == PAM_AUTHTOK_ERR ? PAM_CONV_ERR : PAM_AUTH_ERR;
   }
   if (typed == nullptr || strnlen(typed, kMaxPasswordOctets + 1) > kMaxPasswordOctets) return PAM_AUTH_ERR;

@@ -170,6 +170,7 @@ class WorkerPoolTest : public testing::Test {
     options.config_directory = pam.config_directory;
     options.workers = workers;
     options.max_queued = max_queued;
+    options.timeout = std::chrono::minutes(5);  // none of these tests is about it
     return WorkerPool::Start(options);
   }
 
