@@ -45,7 +45,8 @@ class Bringing {
     for (const MessageFile& file : list) {
       total_ += file.octets;
       const auto found = here.find(std::string(maildir::BaseOf(file.name)));
-      if (found == here.end()) {
+      // A part of it may have got its name from a host that was cut off in the middle of that: not for ever.
+      if (found == here.end() || found->second.octets != file.octets) {
         missing.push_back(file);
         continue;
       }

@@ -102,8 +102,9 @@ absl::Status Arrival::Commit() {
   // One flush of the file system for all; it tells write errors of any file since the directory was opened
   // (syncfs(2), since Linux 5.8). A message has its name only when its octets are durable.
   if (!finished_.empty() && syncfs(staging_.get()) != 0) return ErrnoStatus(errno, "sync staged messages");
-  PROV_RETURN_IF_ERROR(lock_.Reaffirm());
   for (const MessageFile& file : finished_) {
+    // Each rename may take as long as a partition, and the file be another's half one by then.
+    PROV_RETURN_IF_ERROR(lock_.Reaffirm());
     if (renameat(staging_.get(), ("tmp/" + file.name).c_str(), staging_.get(), PathOf(file).c_str()) != 0)
       return ErrnoStatus(errno, "rename tmp/" + file.name);
   }

@@ -177,10 +177,13 @@ absl::StatusOr<DirectoryIdentity> IdentityOf(int directory) {
 absl::Status CheckInPlace(std::string_view root, std::string_view mailbox_id,
                           const DirectoryIdentity& mailbox) {
   PROV_ASSIGN_OR_RETURN(const MailboxSteps steps, StepsOf(mailbox_id));
-  const std::string path = fmt::format("{}/{}", root, PathBelowRoot(steps));
+  const std::string above = fmt::format("{}/{}/{}", root, steps.first, steps.second);
+  // A path is walked from memory; to open the directory makes a host ask the server what has become of it.
+  const FileDescriptor open_above(open(above.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   struct stat info;
-  const bool found = fstatat(AT_FDCWD, path.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0;
-  if (!found && errno != ENOENT) return ErrnoStatus(errno, fmt::format("look at {}", path));
+  const bool found =
+      open_above.valid() && fstatat(open_above.get(), steps.name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0;
+  if (!found && errno != ENOENT) return ErrnoStatus(errno, fmt::format("look at {}", steps.name));
   if (found && mailbox == DirectoryIdentity{info.st_dev, info.st_ino}) return absl::OkStatus();
   return absl::UnavailableError("the mailbox has just gone elsewhere");
 }

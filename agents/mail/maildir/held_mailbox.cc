@@ -31,8 +31,10 @@ std::optional<HeldMailbox> HeldMailbox::TakeFromMemory(std::string_view root, st
 
 absl::Status HeldMailbox::Reopen() {
   if (directory_.valid()) return absl::OkStatus();
-  PROV_ASSIGN_OR_RETURN(FileDescriptor directory, OpenMailbox(root_, mailbox_id_));
-  return TakeBack(std::move(directory));
+  auto directory = OpenMailbox(root_, mailbox_id_);
+  if (absl::IsNotFound(directory.status())) return absl::UnavailableError("the mailbox has gone elsewhere");
+  PROV_RETURN_IF_ERROR(directory.status());
+  return TakeBack(*std::move(directory));
 }
 
 bool HeldMailbox::ReopenFromMemory() {
@@ -52,10 +54,6 @@ absl::Status HeldMailbox::TakeBack(FileDescriptor directory) {
 // says from memory that the lock is its own.
 absl::Status HeldMailbox::MakeSure() const {
   PROV_RETURN_IF_ERROR(CheckPlace());
-  return MakeSureOfLock();
-}
-
-absl::Status HeldMailbox::MakeSureOfLock() const {
   return Annotate(lock_.Reaffirm(), "make sure of the mailbox");
 }
 

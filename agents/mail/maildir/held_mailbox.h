@@ -31,7 +31,7 @@ class HeldMailbox {
   // It stays ours, and is opened again when it is needed: of the thousands of sessions that wait, the kernel
   // would hold more for an open directory than we do for all else.
   void LetGo() { directory_ = FileDescriptor(); }
-  // UNAVAILABLE when something else lies in its place by now.
+  // UNAVAILABLE when it is not in its place any more.
   absl::Status Reopen();
   // Does not block. False where Reopen would have to, or has something to tell.
   bool ReopenFromMemory();
@@ -39,8 +39,6 @@ class HeldMailbox {
   // Before something is removed: a host that was cut off from its storage may have lost the lock meanwhile,
   // and the mailbox with it, to another clone (docs/decisions/0028). Errors as of Take.
   absl::Status MakeSure() const;
-  // The same between two files of one removal: of the lock alone, which costs the server a word.
-  absl::Status MakeSureOfLock() const;
 
  private:
   HeldMailbox(std::string_view root, std::string_view mailbox_id, FileDescriptor directory,

@@ -20,7 +20,7 @@ constexpr time_t kServerTickSeconds = 120;
 absl::StatusOr<DirectoryTimes::Of> TimesOf(int directory) {
   struct stat info;
   if (fstat(directory, &info) != 0) return ErrnoStatus(errno, "look at a mail directory");
-  return DirectoryTimes::Of{info.st_dev, info.st_ino, info.st_mtim.tv_sec, info.st_mtim.tv_nsec};
+  return DirectoryTimes::Of{info.st_dev, info.st_ino, info.st_ctim.tv_sec, info.st_ctim.tv_nsec};
 }
 
 }  // namespace

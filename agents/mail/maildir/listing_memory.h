@@ -21,7 +21,7 @@ struct DirectoryTimes {
   struct Of {
     dev_t device = 0;
     ino_t inode = 0;
-    time_t seconds = 0;
+    time_t seconds = 0;  // by the inode's change: the other time can be set back
     long nanoseconds = 0;
     auto operator<=>(const Of&) const = default;
   };

@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -117,6 +118,26 @@ TEST_F(LostLockTest, NothingIsRemovedFromAMailboxThatHasLeft) {
   ASSERT_TRUE(HoldMailbox(root_, "m-1").ok());
   EXPECT_TRUE(absl::IsUnavailable(cut_off->Remove({0})));
   EXPECT_EQ(ListMessages(root_, "m-1")->size(), 3u);
+}
+
+TEST_F(LostLockTest, ARemovalStopsAtTheFileAtWhichTheMailboxLeaves) {
+  auto cut_off = *Open();
+  after_next_unlink = [&] {
+    DropLocks();
+    EXPECT_TRUE(HoldMailbox(root_, "m-1").ok());
+  };
+  EXPECT_TRUE(absl::IsUnavailable(cut_off->Remove({0, 1})));
+  EXPECT_EQ(ListMessages(root_, "m-1")->size(), 2u);
+}
+
+TEST_F(LostLockTest, NothingIsMarkedInAMailboxThatHasLeft) {
+  auto cut_off = *Open();
+  DropLocks();
+  ASSERT_TRUE(HoldMailbox(root_, "m-1").ok());
+  EXPECT_TRUE(absl::IsUnavailable(cut_off->Expire({0}, seconds(3600)).status()));
+  const auto there = *ListMessages(root_, "m-1");
+  EXPECT_EQ(std::count_if(there.begin(), there.end(), [](const MessageFile& file) { return file.in_cur; }),
+            1);
 }
 
 TEST_F(LostLockTest, AnArrivalIsLeftToTheHostThatHasIt) {

@@ -120,8 +120,8 @@ class LockedMailbox : public Mailbox {
     absl::StatusOr<QuotaLock> counting = QuotaLock();
     if (counts) counting = QuotaLock::Share(held_.directory());
     for (const size_t index : indices) {
-      // A call may take as long as a partition: what is next need not be ours any more.
-      const absl::Status ours = held_.MakeSureOfLock();
+      // A call may take as long as a partition: what is next need not be ours any more, nor be here.
+      const absl::Status ours = held_.MakeSure();
       first_error.Update(ours);
       if (!ours.ok()) break;
       if (index < size()) first_error.Update(RemoveOne(index, moved));
@@ -148,7 +148,7 @@ class LockedMailbox : public Mailbox {
     }
     if (!expired.empty()) PROV_RETURN_IF_ERROR(Remove(expired));
     for (const size_t index : fetched) {
-      PROV_RETURN_IF_ERROR(held_.MakeSureOfLock());
+      PROV_RETURN_IF_ERROR(held_.MakeSure());
       PROV_RETURN_IF_ERROR(MarkSeen(index));
     }
     return expired.size();

@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -6,6 +7,7 @@
 #include <fstream>
 
 #include "agents/mail/maildir/delivery.h"
+#include "agents/mail/maildir/directory.h"
 #include "agents/mail/maildir/layout.h"
 #include "agents/mail/maildir/mailbox.h"
 #include "common/file.h"
@@ -27,7 +29,9 @@ class MailboxFromMemoryTest : public testing::Test {
   ~MailboxFromMemoryTest() override { fs::remove_all(root_); }
 
   void SetUp() override {
-    if (FromMemory() == nullptr) GTEST_SKIP() << "/tmp is on no local disk that is known";
+    const FileDescriptor root(open(root_.c_str(), O_RDONLY | O_DIRECTORY));
+    if (!IsOnLocalDisk(root.get())) GTEST_SKIP() << "/tmp is on no local disk that is known";
+    ASSERT_NE(FromMemory(), nullptr);
   }
 
   // The kernel may say for other reasons of its own that it cannot tell without waiting: another rename under

@@ -31,7 +31,7 @@ absl::StatusOr<MailboxLock> MailboxLock::Take(int mailbox) {
 }
 
 std::optional<MailboxLock> MailboxLock::TakeFromMemory(int mailbox) {
-  FileDescriptor file = OpenFromMemory(mailbox, kLockFile, O_RDWR);
+  FileDescriptor file = OpenFromMemory(mailbox, kLockFile, O_RDWR | O_NONBLOCK);
   if (!file.valid() || !Lock(file.get()).ok()) return std::nullopt;
   return MailboxLock(std::move(file));
 }

@@ -47,7 +47,8 @@ class FileReader : public MessageReader {
     while (wire.empty() && !ended_) {
       const iovec room{buffer_.get(), room_};
       const ssize_t got = preadv2(file_.get(), &room, 1, kWhereItIs, RWF_NOWAIT);
-      if (got < 0) return std::nullopt;
+      // Linux 5.9 and 5.10 may say 0 before the end: readv(2).
+      if (got < 0 || (got == 0 && read_ < octets_)) return std::nullopt;
       Take(static_cast<size_t>(got), wire);
     }
     return wire;

@@ -40,6 +40,8 @@ class Dialogue {
            bool& password_sent)
       : back_ends_(back_ends), store_(store), user_(user), session_(session), password_sent_(password_sent) {}
 
+  ~Dialogue() { auth::Wipe(unsent_); }
+
   // An error: nothing was decided.
   asio::awaitable<absl::Status> Run() {
     auto connected = co_await net::Connect(store_.endpoint, kConnectTime);
@@ -127,7 +129,7 @@ class Dialogue {
     SayPassword();
     if (can_.xclient && !waits) status = co_await HearOfXclient();
     if (!status.ok()) co_return status;
-    if (!waits) to_user = co_await Hear(back_ends_.answer_time());
+    if (!waits) to_user = co_await Hear(kBackEndReplyTime);
     if (!to_user.ok()) co_return to_user.status();
     const absl::StatusOr<Reply> to_password = co_await Hear(kBackEndReplyTime);
     if (!to_password.ok()) co_return to_password.status();
@@ -141,7 +143,9 @@ class Dialogue {
   }
 
   asio::awaitable<absl::Status> HearOfXclient() {
-    const absl::StatusOr<Reply> reply = co_await Hear(back_ends_.answer_time());
+    // With the password, all replies may come when that has been looked at.
+    const absl::StatusOr<Reply> reply =
+        co_await Hear(password_said_ ? kBackEndReplyTime : back_ends_.answer_time());
     if (!reply.ok()) co_return reply.status();
     // It need not take it: then it sees us as the client.
     if (!reply->accepted) back_ends_.SetAbilities(store_.endpoint, {.pipelining = can_.pipelining});

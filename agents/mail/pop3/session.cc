@@ -1,6 +1,7 @@
 #include "agents/mail/pop3/session.h"
 
 #include <algorithm>
+#include <asio/post.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
 #include <asio/use_awaitable.hpp>
@@ -24,6 +25,24 @@ using std::chrono::steady_clock;
 
 constexpr char kPamService[] = "prov-pop3";
 constexpr size_t kSessionOctets = 8;  // of randomness in a session's name
+
+constexpr size_t kMostInOneGo = 1 << 20;
+
+// A message that is being read. To close a file may be a word to a server that is away: a thread waits for
+// it.
+struct Reading {
+  explicit Reading(net::BlockingPool& pool) : pool(pool) {}
+  Reading(const Reading&) = delete;
+  Reading& operator=(const Reading&) = delete;
+  ~Reading() {
+    if (reader == nullptr || ends_at_once) return;
+    pool.Post([ended = std::shared_ptr<maildir::MessageReader>(std::move(reader))] {});
+  }
+
+  net::BlockingPool& pool;
+  std::unique_ptr<maildir::MessageReader> reader;
+  bool ends_at_once = false;
+};
 
 // Owns what it uses: it may outlive the session.
 struct Opening {
@@ -216,13 +235,8 @@ class Session {
   asio::awaitable<bool> Send(Step step) {
     bool written = co_await Flush();
     if (!written) co_return false;
-    absl::StatusOr<std::unique_ptr<maildir::MessageReader>> reader = co_await OpenMessage(step.index);
-    absl::StatusOr<std::string> piece;
-    if (reader.ok()) {
-      piece = co_await ReadPiece(**reader);
-    } else {
-      piece = reader.status();
-    }
+    Reading reading(context_.blocking);
+    absl::StatusOr<std::string> piece = co_await Open(step.index, reading);
     if (!piece.ok()) {
       LogUnreadable(step, piece.status());
       machine_.MessageGone(!absl::IsNotFound(piece.status()));
@@ -232,9 +246,10 @@ class Session {
     Multiline multiline(step.body_lines);
     while (!piece->empty() && multiline.Encode(*piece, gathered_)) {
       octets_ += piece->size();
+      co_await LetOthersHaveTheLoop(piece->size());
       if (gathered_.size() >= kGatheredOctets) written = co_await Flush();
       if (!written) co_return false;
-      piece = co_await ReadPiece(**reader);
+      piece = co_await ReadPiece(*reading.reader);
       if (!piece.ok()) {
         // The client must not take the part for the whole: the end mark never comes.
         LogUnreadable(step, piece.status());
@@ -248,10 +263,26 @@ class Session {
   }
 
   // What the kernel has in memory, as it has new mail mostly, is had here; a thread waits for the disk.
-  asio::awaitable<absl::StatusOr<std::unique_ptr<maildir::MessageReader>>> OpenMessage(size_t index) {
-    std::unique_ptr<maildir::MessageReader> at_once = mailbox_->OpenMessageFromMemory(index);
-    if (at_once) co_return at_once;
-    co_return co_await net::RunBlocking(context_.blocking, [&] { return mailbox_->OpenMessage(index); });
+  // Its first piece.
+  asio::awaitable<absl::StatusOr<std::string>> Open(size_t index, Reading& reading) {
+    reading.reader = mailbox_->OpenMessageFromMemory(index);
+    reading.ends_at_once = reading.reader != nullptr;
+    if (!reading.ends_at_once) {
+      auto opened =
+          co_await net::RunBlocking(context_.blocking, [&] { return mailbox_->OpenMessage(index); });
+      if (!opened.ok()) co_return opened.status();
+      reading.reader = *std::move(opened);
+    }
+    co_return co_await ReadPiece(*reading.reader);
+  }
+
+  // Neither memory nor a quick client makes us wait, and so nobody else would get on.
+  asio::awaitable<void> LetOthersHaveTheLoop(size_t octets) {
+    in_one_go_ += octets;
+    if (in_one_go_ < kMostInOneGo) co_return;
+    in_one_go_ = 0;
+    const auto executor = co_await asio::this_coro::executor;
+    co_await asio::post(executor, asio::use_awaitable);
   }
 
   asio::awaitable<absl::StatusOr<std::string>> ReadPiece(maildir::MessageReader& reader) {
@@ -314,6 +345,7 @@ class Session {
   bool released_at_once_ = false;  // mailbox_, without a thread
   std::string gathered_;
   std::string login_;
+  size_t in_one_go_ = 0;  // octets since others were let on
   uint64_t retrieved_ = 0, octets_ = 0, removed_ = 0, expired_ = 0;
   std::vector<size_t> fetched_;  // whole, where mail expires
 };
