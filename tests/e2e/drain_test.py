@@ -18,8 +18,8 @@ class Drain(case.StackCase):
         stack.add_clone("relay2", "relay", "relay")
 
     def in_progress(self, host):
-        """Sessions and deliveries, as provd knows them."""
-        return int(self.stack.provctl_json("show-host", host)["progress"][0].get("sessions", 0))
+        """Sessions and deliveries, as provd knows them: none, before an agent's first word is written down."""
+        return sum(int(role.get("sessions", 0)) for role in self.stack.provctl_json("show-host", host)["progress"])
 
     def drain(self, host):
         """provctl drain-host --wait, under way."""

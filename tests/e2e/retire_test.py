@@ -49,6 +49,7 @@ class Retire(case.StackCase):
 
         self.stack.processes.kill("store1")
         wait_until(lambda: not self.healthy(), "the loss to be told")
+        wait_until(lambda: not any(role["connected"] for role in self.progress("store1")), "the loss to be written down")
         # The new one does all there is to do: the mailbox was made by the one that died.
         self.send(login, subject_message("after"))
         wait_until(lambda: len(self.messages(login, port="pop3_proxy")) == 2, "both messages", 120)

@@ -130,6 +130,18 @@ absl::StatusOr<FileDescriptor> MakeAndOpen(int parent, const std::string& name) 
   return OpenBelow(parent, name);
 }
 
+namespace {
+
+// Where a filter of system calls has no openat2: systemd's RestrictSUIDSGID, which cannot look into its
+// arguments, says that there is none.
+absl::StatusOr<FileDescriptor> OpenByItsSteps(int root, const MailboxSteps& steps) {
+  PROV_ASSIGN_OR_RETURN(const FileDescriptor first, OpenBelow(root, steps.first));
+  PROV_ASSIGN_OR_RETURN(const FileDescriptor second, OpenBelow(first.get(), steps.second));
+  return OpenBelow(second.get(), steps.name);
+}
+
+}  // namespace
+
 absl::StatusOr<FileDescriptor> OpenMailbox(std::string_view root, std::string_view mailbox_id) {
   PROV_ASSIGN_OR_RETURN(const MailboxSteps steps, StepsOf(mailbox_id));
   PROV_ASSIGN_OR_RETURN(const FileDescriptor base, OpenRoot(root));
@@ -139,6 +151,7 @@ absl::StatusOr<FileDescriptor> OpenMailbox(std::string_view root, std::string_vi
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
   FileDescriptor fd(static_cast<int>(syscall(SYS_openat2, base.get(), path.c_str(), &how, sizeof how)));
   if (fd.valid()) return fd;
+  if (errno == ENOSYS) return OpenByItsSteps(base.get(), steps);
   if (errno == ELOOP || errno == ENOTDIR) return NoDirectory(path);
   return ErrnoStatus(errno, fmt::format("open {}", path));
 }

@@ -35,7 +35,7 @@ absl::Status MakeBelow(int parent, const std::string& name);
 absl::StatusOr<FileDescriptor> MakeAndOpen(int parent, const std::string& name);
 
 // NOT_FOUND when any step is missing; FAILED_PRECONDITION when one is a link or no directory. In one system
-// call below the root (openat2(2), Linux 5.6): each login and each delivery begins with it.
+// call below the root where there is openat2(2): each login and each delivery begins with it.
 absl::StatusOr<FileDescriptor> OpenMailbox(std::string_view root, std::string_view mailbox_id);
 
 // What is below `parent` in the kernel's memory, none of its steps a link (RESOLVE_CACHED): does not block.
