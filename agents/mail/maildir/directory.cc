@@ -93,6 +93,14 @@ std::string PathBelowRoot(const MailboxSteps& steps) {
   return fmt::format("{}/{}/{}", steps.first, steps.second, steps.name);
 }
 
+// Where a filter of system calls has no openat2: systemd's RestrictSUIDSGID, which cannot look into its
+// arguments, says that there is none.
+absl::StatusOr<FileDescriptor> OpenByItsSteps(int root, const MailboxSteps& steps) {
+  PROV_ASSIGN_OR_RETURN(const FileDescriptor first, OpenBelow(root, steps.first));
+  PROV_ASSIGN_OR_RETURN(const FileDescriptor second, OpenBelow(first.get(), steps.second));
+  return OpenBelow(second.get(), steps.name);
+}
+
 }  // namespace
 
 absl::StatusOr<MailboxSteps> StepsOf(std::string_view mailbox_id) {
@@ -130,18 +138,6 @@ absl::StatusOr<FileDescriptor> MakeAndOpen(int parent, const std::string& name) 
   return OpenBelow(parent, name);
 }
 
-namespace {
-
-// Where a filter of system calls has no openat2: systemd's RestrictSUIDSGID, which cannot look into its
-// arguments, says that there is none.
-absl::StatusOr<FileDescriptor> OpenByItsSteps(int root, const MailboxSteps& steps) {
-  PROV_ASSIGN_OR_RETURN(const FileDescriptor first, OpenBelow(root, steps.first));
-  PROV_ASSIGN_OR_RETURN(const FileDescriptor second, OpenBelow(first.get(), steps.second));
-  return OpenBelow(second.get(), steps.name);
-}
-
-}  // namespace
-
 absl::StatusOr<FileDescriptor> OpenMailbox(std::string_view root, std::string_view mailbox_id) {
   PROV_ASSIGN_OR_RETURN(const MailboxSteps steps, StepsOf(mailbox_id));
   PROV_ASSIGN_OR_RETURN(const FileDescriptor base, OpenRoot(root));
@@ -177,7 +173,8 @@ bool IsOnLocalDisk(int fd) {
                                                            BTRFS_SUPER_MAGIC, F2FS_SUPER_MAGIC, TMPFS_MAGIC};
   if (std::find(kLocal.begin(), kLocal.end(), info.f_type) == kLocal.end()) return false;
   const auto identity = IdentityOf(fd);
-  if (identity.ok()) TheLocalDisks().Add(identity->device);
+  // Without a disk below (btrfs, tmpfs) the number may be another file system's later, a server's even.
+  if (identity.ok() && major(identity->device) != 0) TheLocalDisks().Add(identity->device);
   return identity.ok();
 }
 

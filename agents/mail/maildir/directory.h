@@ -41,10 +41,10 @@ absl::StatusOr<FileDescriptor> OpenMailbox(std::string_view root, std::string_vi
 // What is below `parent` in the kernel's memory, none of its steps a link (RESOLVE_CACHED): does not block.
 // Invalid when that is not all of it, or it cannot be opened.
 FileDescriptor OpenFromMemory(int parent, const std::string& path, int flags);
-// The same of a mailbox, on a disk that IsOnLocalDisk has been asked about.
+// The same of a mailbox, on a disk that IsOnLocalDisk has been asked about and that has a device of its own.
 FileDescriptor OpenMailboxFromMemory(std::string_view root, std::string_view mailbox_id);
 
-// Only of file systems that are known to be: for any other, each word may go to a server, this one too.
+// Only of file systems that are known to be local: for any other, each word may go to a server, this one too.
 bool IsOnLocalDisk(int fd);
 
 // Which directory it is, whatever its name.

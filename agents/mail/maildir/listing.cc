@@ -127,8 +127,8 @@ size_t Listing::octets_of_memory() const {
   return names.octets() + entries.capacity() * sizeof(Entry) + messages.capacity() * sizeof(Message);
 }
 
-absl::StatusOr<std::shared_ptr<const Listing>> ListMessages(const MailboxDirectories& directories,
-                                                            Sizes sizes) {
+absl::StatusOr<std::shared_ptr<const Listing>> ReadListing(const MailboxDirectories& directories,
+                                                           Sizes sizes) {
   Lister lister(directories, sizes);
   PROV_RETURN_IF_ERROR(lister.Run());
   return lister.Take();

@@ -46,7 +46,7 @@ enum class Sizes { kOfNamesAndFiles, kOfNames };
 
 // The oldest kMaxMessages; of those with one base, one. Sizes that names do not tell are counted, and kept
 // for the next time (counted_sizes.h), unless `sizes` forbids it: then UNAVAILABLE.
-absl::StatusOr<std::shared_ptr<const Listing>> ListMessages(const MailboxDirectories& directories,
-                                                            Sizes sizes);
+absl::StatusOr<std::shared_ptr<const Listing>> ReadListing(const MailboxDirectories& directories,
+                                                           Sizes sizes);
 
 }  // namespace prov::maildir

@@ -70,7 +70,7 @@ class LockedMailbox : public Mailbox {
   const std::vector<Message>& messages() const override { return listing_->messages; }
 
   absl::Status Scan(Sizes sizes) {
-    PROV_ASSIGN_OR_RETURN(listing_, ListMessages(OpenOnes(), sizes));
+    PROV_ASSIGN_OR_RETURN(listing_, ReadListing(OpenOnes(), sizes));
     return absl::OkStatus();
   }
   // The same of what is not in memory.

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include <filesystem>
 #include <fstream>
@@ -30,7 +31,9 @@ class MailboxFromMemoryTest : public testing::Test {
 
   void SetUp() override {
     const FileDescriptor root(open(root_.c_str(), O_RDONLY | O_DIRECTORY));
-    if (!IsOnLocalDisk(root.get())) GTEST_SKIP() << "/tmp is on no local disk that is known";
+    const auto identity = IdentityOf(root.get());
+    if (!identity.ok() || !IsOnLocalDisk(root.get()) || major(identity->device) == 0)
+      GTEST_SKIP() << "/tmp is on no local disk that is known";
     ASSERT_NE(FromMemory(), nullptr);
   }
 

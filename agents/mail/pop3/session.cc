@@ -263,7 +263,7 @@ class Session {
   }
 
   // What the kernel has in memory, as it has new mail mostly, is had here; a thread waits for the disk.
-  // Its first piece.
+  // Answers the first piece.
   asio::awaitable<absl::StatusOr<std::string>> Open(size_t index, Reading& reading) {
     reading.reader = mailbox_->OpenMessageFromMemory(index);
     reading.ends_at_once = reading.reader != nullptr;
