@@ -126,6 +126,15 @@ TEST_F(MailboxArrival, WhatItsReaderChangedMeanwhileIsAsHeLeftIt) {
                                                                    {"new/" + late, "late\n"}}));
 }
 
+// A host that was cut off in the middle of a commit may name what another one is still fetching.
+TEST_F(MailboxArrival, AHalfMessageIsNotTakenForTheWhole) {
+  const std::string name = Deliver(old_.path(), "the whole of it\r\n");
+  ASSERT_TRUE(Bring(false).ok());
+  fs::resize_file(PathOf(new_.path(), ".arriving/new/") + name, 5);
+  ASSERT_TRUE(Bring(true).ok());
+  EXPECT_TRUE(Texts(new_.path()).contains("the whole of it\n"));
+}
+
 TEST_F(MailboxArrival, MailThatComesToTheNewPlaceMeanwhileIsKept) {
   Deliver(old_.path(), "old\r\n");
   ASSERT_TRUE(Bring(false).ok());
